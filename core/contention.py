@@ -1,0 +1,67 @@
+"""Tells whether timed work overlapped on this host.
+
+Every timed process holds a file of its own locked while it works. Whoever finds another locked file, at the start or at
+any later look, was not alone; the later one always sees the earlier one, and marks its file as well.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+
+def default_directory() -> Path:
+    """One folder per host, shared by all services of one user."""
+    return Path(tempfile.gettempdir()) / f"bakeoff-timed-{os.getuid()}"
+
+
+class TimedSection:
+    """Use as a context manager around what is timed; `contended` may be read at any moment inside or after."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory or default_directory()
+        self._path = self._directory / f"{os.getpid()}-{id(self)}"
+        self._contended = False
+
+    def __enter__(self) -> "TimedSection":
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("w+")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        for other in self._others():
+            self._contended = True
+            other.write_text("contended")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._contended = self.contended
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    @property
+    def contended(self) -> bool:
+        """True once another timed section overlapped with this one."""
+        if not self._contended and self._path.exists():
+            self._contended = self._path.read_text() == "contended"
+        return self._contended
+
+    def _others(self) -> Iterator[Path]:
+        for path in self._directory.iterdir():
+            if path != self._path and _is_locked(path):
+                yield path
+
+
+def _is_locked(path: Path) -> bool:
+    """True when a living process holds the lock; files of dead ones are removed."""
+    try:
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return False
+

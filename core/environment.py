@@ -1,0 +1,59 @@
+"""Describes the machine and software a result was measured on."""
+
+import os
+import platform
+import socket
+from importlib import metadata
+from pathlib import Path
+
+from core import cpu
+from core.schemas.environment import Environment
+
+DISTRIBUTIONS = (
+    "bakeoff", "numpy", "pillow", "grpcio", "protobuf", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "torch", "torchvision",
+    "fastai", "onnx", "onnxruntime", "onnxscript", "scikit-learn", "datasets", "locust",
+)  # fmt: skip
+
+
+def versions(names: tuple[str, ...] = DISTRIBUTIONS) -> dict[str, str]:
+    """Installed versions of the named distributions; absent ones are left out."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def describe(threads: int, contended: bool = False) -> Environment:
+    """The environment of this process, now."""
+    return Environment(
+        host=socket.gethostname(),
+        platform=platform.platform(),
+        cpu_model=_cpu_model(),
+        cpu_quota=cpu.quota(),
+        memory_bytes=_memory_bytes(),
+        python=platform.python_version(),
+        versions=versions(),
+        threads=threads,
+        load_average=os.getloadavg()[0],
+        contended=contended,
+    )
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _memory_bytes() -> int:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = (cpu.CGROUP / "memory.max").read_text().strip()
+    except OSError:
+        return physical
+    return physical if limit == "max" else min(physical, int(limit))

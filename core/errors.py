@@ -1,0 +1,44 @@
+"""Domain errors. They know no transport: one interceptor and the CLI map them to gRPC and exit codes.
+
+A message names the value, what was expected and what to do about it.
+"""
+
+
+class BakeoffError(Exception):
+    """Base of every error Bakeoff raises on purpose."""
+
+
+class InvalidInputError(BakeoffError):
+    """The caller sent something wrong; repeating it unchanged cannot help."""
+
+
+class NotFoundError(BakeoffError):
+    """The named thing does not exist."""
+
+
+class AlreadyExistsError(BakeoffError):
+    """The name is taken by something else."""
+
+
+class NotReadyError(BakeoffError):
+    """It exists but cannot answer yet; trying again later helps."""
+
+
+class WrongStateError(BakeoffError):
+    """A precondition is missing, for example data that was never prepared."""
+
+
+class ExhaustedError(BakeoffError):
+    """Full: queue, memory or message size. Trying again later, or with less, helps."""
+
+
+class CancelledError(BakeoffError):
+    """Stopped on request."""
+
+
+class MissingExtraError(BakeoffError):
+    """A library that an optional part needs is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed here; install it with: pip install 'bakeoff[{extra}]'")
+        self.extra = extra

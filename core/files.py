@@ -1,0 +1,71 @@
+"""Atomic writes: a reader sees the old file or the new one, never half of either."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+
+import pydantic
+
+CHUNK_BYTES = 1 << 20
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes `data` to `path` by rename, flushed to disk first; creates parent folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text by rename."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, model: pydantic.BaseModel) -> None:
+    """Writes a pydantic model as indented JSON by rename."""
+    write_text(path, model.model_dump_json(indent=2) + "\n")
+
+
+@contextmanager
+def staged_directory(target: Path) -> Iterator[Path]:
+    """Yields a new folder beside `target` that becomes `target` by one rename when the block ends well.
+
+    A `target` that another process finished in the meantime stays as it is: what is published is immutable.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    staging.mkdir()
+    try:
+        yield staging
+        try:
+            staging.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    finally:
+        rmtree(staging, ignore_errors=True)
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal sha256 of a file's bytes, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def files_below(directory: Path) -> list[Path]:
+    """Every regular file below `directory`, as sorted relative paths."""
+    return sorted(p.relative_to(directory) for p in directory.rglob("*") if p.is_file())

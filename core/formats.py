@@ -1,0 +1,41 @@
+"""The loadable formats: where each lies in a version folder, which runtime serves it, what Triton calls it."""
+
+from dataclasses import dataclass
+
+from core.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format of the model repository."""
+
+    name: str
+    path: str
+    """File or folder inside the version folder; Triton's default name where Triton knows the format."""
+    runtime: str
+    """The serving runtime that loads it."""
+    triton: str
+    """The line of config.pbtxt that names the backend."""
+
+
+FORMATS: dict[str, Format] = {
+    fmt.name: fmt
+    for fmt in (
+        Format("onnx", "model.onnx", "onnxruntime", 'platform: "onnxruntime_onnx"'),
+        Format("savedmodel", "model.savedmodel", "tensorflow", 'platform: "tensorflow_savedmodel"'),
+        Format("keras", "model.keras", "tensorflow", 'backend: "bakeoff_keras"'),
+        Format("pt2", "exported_program.pt2", "pytorch", 'backend: "bakeoff_pt2"'),
+    )
+}
+
+
+def get_format(name: str) -> Format:
+    """Looks a format up; an unknown name lists the known ones."""
+    if name not in FORMATS:
+        raise NotFoundError(f"unknown format {name!r}; known: {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def formats_of(runtime: str) -> tuple[str, ...]:
+    """Names of the formats a runtime serves."""
+    return tuple(fmt.name for fmt in FORMATS.values() if fmt.runtime == runtime)

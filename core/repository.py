@@ -1,0 +1,149 @@
+"""The model repository in Triton's layout: `<model>/config.pbtxt`, `labels.txt`, `<version>/<model file>`.
+
+A version folder appears by one rename with `artifact.json` already inside, so a server that polls sees it whole or not
+at all. A folder without a valid `artifact.json` is not a version.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import rmtree
+
+from core import files
+from core.errors import InvalidInputError, NotFoundError
+from core.formats import get_format
+from core.schemas.artifact import Artifact, ArtifactFile
+from core.schemas.base import parse_json
+
+MANIFEST = "artifact.json"
+MAX_BATCH = 64
+"""Largest batch a repository model accepts unless its config.pbtxt is edited."""
+
+
+class ModelRepository:
+    """Reads and publishes models below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def models(self) -> list[str]:
+        """Names of the models with at least one version, sorted."""
+        if not self.root.is_dir():
+            return []
+        names = sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return [name for name in names if self.versions(name)]
+
+    def versions(self, name: str) -> list[int]:
+        """Published versions of a model, ascending; empty for an unknown model."""
+        folder = self.root / name
+        if not folder.is_dir():
+            return []
+        return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and (p / MANIFEST).is_file())
+
+    def path(self, name: str, version: int) -> Path:
+        """Folder of one version. Raises NotFoundError, listing the versions there are."""
+        folder = self.root / name / str(version)
+        if not (folder / MANIFEST).is_file():
+            known = ", ".join(map(str, self.versions(name))) or "none"
+            raise NotFoundError(f"model {name!r} has no version {version} in {self.root} (versions: {known})")
+        return folder
+
+    def latest(self, name: str) -> int:
+        """Newest version of a model. Raises NotFoundError for an unknown model."""
+        versions = self.versions(name)
+        if not versions:
+            raise NotFoundError(f"no model {name!r} in {self.root}")
+        return versions[-1]
+
+    def artifact(self, name: str, version: int) -> Artifact:
+        """The manifest of one version."""
+        path = self.path(name, version) / MANIFEST
+        return parse_json(Artifact, path.read_bytes(), str(path))
+
+    def model_path(self, name: str, version: int) -> Path:
+        """The file or folder a runtime loads."""
+        artifact = self.artifact(name, version)
+        return self.path(name, version) / get_format(artifact.format).path
+
+    def verify(self, name: str, version: int) -> Artifact:
+        """Compares every file with its manifest and returns the manifest.
+
+        Raises:
+            InvalidInputError: naming the first file that is missing, changed or not listed.
+        """
+        folder, artifact = self.path(name, version), self.artifact(name, version)
+        listed = {file.path: file for file in artifact.files}
+        present = {p.as_posix() for p in files.files_below(folder)} - {MANIFEST}
+        for path in sorted(present ^ listed.keys()):
+            state = "is not listed in" if path in present else "is missing, listed in"
+            raise InvalidInputError(f"{folder / path} {state} {MANIFEST}; publish the model again")
+        for path, file in listed.items():
+            if (actual := files.sha256_file(folder / path)) != file.sha256:
+                raise InvalidInputError(
+                    f"{folder / path} has sha256 {actual[:12]}…, expected {file.sha256[:12]}…: the file was changed or "
+                    "damaged; publish the model again"
+                )
+        return artifact
+
+    def version_of_run(self, name: str, run_id: str) -> int | None:
+        """The version an earlier attempt of the same run published, if any."""
+        return next((v for v in self.versions(name) if self.artifact(name, v).run_id == run_id), None)
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A hidden folder on the repository's file system to export into; removed at the end if still there."""
+        folder = self.root / f".staging-{uuid.uuid4().hex}"
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            rmtree(folder, ignore_errors=True)
+
+    def publish(self, staged: Path, describe: Callable[[int, tuple[ArtifactFile, ...]], Artifact], name: str) -> Artifact:
+        """Moves the content of `staged` into the next version of `name`.
+
+        `describe` receives the version number and the listed files and returns the manifest. `staged` must come from
+        `staging`, so that a single rename publishes it.
+        """
+        version = (self.versions(name) or [0])[-1] + 1
+        artifact = describe(version, list_files(staged))
+        files.write_json(staged / MANIFEST, artifact)
+        folder = self.root / name
+        files.write_text(folder / "labels.txt", "".join(f"{label}\n" for label in artifact.classes))
+        files.write_text(folder / "config.pbtxt", config_pbtxt(artifact))
+        staged.rename(folder / str(version))
+        return artifact
+
+
+def list_files(folder: Path) -> tuple[ArtifactFile, ...]:
+    """Every file below `folder` with its hash and size, manifest excluded."""
+    return tuple(
+        ArtifactFile(path=p.as_posix(), sha256=files.sha256_file(folder / p), size_bytes=(folder / p).stat().st_size)
+        for p in files.files_below(folder)
+        if p.as_posix() != MANIFEST
+    )
+
+
+def config_pbtxt(artifact: Artifact) -> str:
+    """Triton's model configuration as text. `dims` leave out the batch dimension because max_batch_size is set."""
+    height, width, channels = artifact.preprocess.shape
+    parameters = {
+        "bakeoff.color": artifact.preprocess.color,
+        "bakeoff.preprocess": artifact.preprocess.model_dump_json(),
+        "bakeoff.format": artifact.format,
+    }
+    blocks = "".join(
+        f'parameters {{ key: "{key}" value {{ string_value: "{_escape(value)}" }} }}\n' for key, value in parameters.items()
+    )
+    return (
+        f'name: "{artifact.name}"\n{get_format(artifact.format).triton}\nmax_batch_size: {MAX_BATCH}\n'
+        f'input [ {{ name: "image" data_type: TYPE_UINT8 dims: [ {height}, {width}, {channels} ] }} ]\n'
+        f'output [ {{ name: "probabilities" data_type: TYPE_FP32 dims: [ {len(artifact.classes)} ] '
+        'label_filename: "labels.txt" } ]\n'
+        f"dynamic_batching {{ }}\n{blocks}"
+    )
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,0 +1,57 @@
+"""What all schemas have in common."""
+
+import hashlib
+import json
+from typing import Annotated, Any, TypeVar
+
+import pydantic
+
+from core.errors import InvalidInputError
+
+Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
+"""Lower-case letters, digits and hyphens; also a valid Kubernetes and model name."""
+
+SchemaT = TypeVar("SchemaT", bound=pydantic.BaseModel)
+
+Sha256 = Annotated[str, pydantic.StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Schema(pydantic.BaseModel):
+    """Frozen; an unknown key is an error; NaN and infinity are not numbers here."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_id(prefix: str, value: pydantic.BaseModel, *inputs: str) -> str:
+    """`prefix-` and 16 hexadecimal digits of the sha256 over the value and its input fingerprints."""
+    text = canonical_json([value.model_dump(mode="json"), *inputs])
+    return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def explain(error: pydantic.ValidationError) -> str:
+    """A validation error as one line per problem: where, what is wrong, and the value that was given."""
+    return "; ".join(explain_one(problem) for problem in error.errors())
+
+
+def explain_one(problem: Any) -> str:
+    """One problem of a pydantic validation error as `where: message (got value)`."""
+    where = ".".join(str(part) for part in problem["loc"]) or "document"
+    given = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.80})"
+    return f"{where}: {problem['msg']}{given}"
+
+
+def parse_json(schema: type[SchemaT], text: str | bytes, what: str) -> SchemaT:
+    """Validates JSON text against a schema.
+
+    Raises:
+        InvalidInputError: naming `what`, each wrong key and the value given.
+    """
+    try:
+        return schema.model_validate_json(text)
+    except pydantic.ValidationError as error:
+        raise InvalidInputError(f"{what} is not valid: {explain(error)}") from error

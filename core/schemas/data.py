@@ -1,0 +1,120 @@
+"""Where images come from, what becomes of them, and how they are split."""
+
+from typing import Annotated, Literal
+
+import pydantic
+
+from core.schemas.base import Schema
+
+SPLITS = ("train", "validation", "test")
+
+
+class DigitsSource(Schema):
+    """scikit-learn's 1,797 handwritten digits, 8×8 grey, ten classes; built in."""
+
+    kind: Literal["digits"] = "digits"
+
+
+class FolderSource(Schema):
+    """A folder of class folders, `<class>/<image>`, or of split folders, `<split>/<class>/<image>`."""
+
+    kind: Literal["folder"] = "folder"
+    path: str
+    """Absolute, or relative to where the trainer service runs."""
+
+
+class DatasetSource(Schema):
+    """Anything Hugging Face `datasets` loads: a name on the hub, or a local folder of Parquet files."""
+
+    kind: Literal["dataset"] = "dataset"
+    name: str
+    """Hub name (`ylecun/mnist`) or path of a local folder."""
+    config: str | None = None
+    revision: str | None = None
+    image_column: str | None = None
+    """Default: the only column of type Image."""
+    label_column: str | None = None
+    """Default: the only column of type ClassLabel."""
+
+
+Source = Annotated[DigitsSource | FolderSource | DatasetSource, pydantic.Field(discriminator="kind")]
+
+
+class ImageSpec(Schema):
+    """How an encoded image becomes a uint8 array; `core.preprocess` is the only implementation."""
+
+    height: int = pydantic.Field(ge=1, le=4096)
+    width: int = pydantic.Field(ge=1, le=4096)
+    color: Literal["grey", "rgb"] = "rgb"
+    exif: bool = True
+    """Apply the EXIF orientation before anything else."""
+    geometry: Literal["stretch", "crop", "pad"] = "stretch"
+    """stretch: to the size; crop: shorter side to size, centre crop; pad: longer side to size, black borders."""
+    filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
+    antialias: bool = True
+    """True: Pillow's resize, whose filter support grows when shrinking. False: shrink by sampling (bilinear, nearest)."""
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.color == "grey" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return (self.height, self.width, self.channels)
+
+    @pydantic.model_validator(mode="after")
+    def _sampling_filters(self) -> "ImageSpec":
+        if not self.antialias and self.filter not in ("nearest", "bilinear"):
+            raise ValueError(f"antialias: false goes with filter nearest or bilinear, not {self.filter}")
+        return self
+
+
+class SplitSpec(Schema):
+    """How items are divided into train, validation and test."""
+
+    policy: Literal["given", "stratified", "contiguous"] = "given"
+    """given: the source's own splits, a missing validation split carved from train by class; stratified: random by
+    class; contiguous: per class, in file order, one block for each split (neighbouring video frames stay together)."""
+    validation: float = pydantic.Field(0.1, gt=0, lt=1)
+    """Share of the training items (given) or of all items (other policies)."""
+    test: float = pydantic.Field(0.2, gt=0, lt=1)
+    """Share of all items; not used by policy given where the source has a test split."""
+    seed: int = pydantic.Field(0, ge=0)
+
+
+class DataSpec(Schema):
+    """All that decides the prepared bytes."""
+
+    source: Source
+    image: ImageSpec
+    split: SplitSpec = SplitSpec()
+    skip_corrupt: bool = False
+    """Leave out images that cannot be decoded and list them, instead of stopping."""
+
+
+class PreparedManifest(Schema):
+    """`data.json` of a prepared data set: what the arrays beside it hold."""
+
+    schema_version: Literal[1] = 1
+    spec: DataSpec
+    source_digest: str
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    """Split to class to number of images."""
+    mean: tuple[float, ...]
+    """Per channel, of pixel / 255 over the training split."""
+    std: tuple[float, ...]
+    """Per channel, of pixel / 255 over the training split (population)."""
+    skipped: tuple[str, ...] = ()
+    """Items left out as corrupt, each with the reason."""
+    decoder: dict[str, str]
+    """Distribution name to version of what decoded and resized."""
+    golden_indices: tuple[int, ...]
+    """Test items whose encoded images lie in `golden/`, in the order of the file names."""
+    sha256: dict[str, str]
+    """File name to sha256 of every array file."""
+
+    def images(self, split: str) -> int:
+        """Number of images in a split."""
+        return sum(self.counts[split].values())

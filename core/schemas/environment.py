@@ -1,0 +1,22 @@
+"""Where a result was measured."""
+
+from core.schemas.base import Schema
+
+
+class Environment(Schema):
+    """Machine and software of one process; two results compare only where these agree."""
+
+    host: str
+    platform: str
+    cpu_model: str
+    cpu_quota: float
+    """Cores this process may use: the cgroup quota, or the affinity mask where there is none."""
+    memory_bytes: int
+    python: str
+    versions: dict[str, str]
+    """Distribution name to installed version."""
+    threads: int
+    load_average: float
+    """One-minute load when the measurement began."""
+    contended: bool = False
+    """Another timed run overlapped on this host: leave it out of time comparisons."""

@@ -1,0 +1,118 @@
+"""Specs of runs: the JSON inside CreateRun. The `kind` selects the schema."""
+
+from typing import Annotated, Literal
+
+import pydantic
+
+from core.errors import InvalidInputError
+from core.schemas.base import Name, Schema, Sha256, explain
+from core.schemas.data import DataSpec
+from core.schemas.recipe import Recipe
+
+FRAMEWORKS = ("keras", "tensorflow", "pytorch", "fastai")
+Framework = Literal["keras", "tensorflow", "pytorch", "fastai"]
+FormatName = Literal["onnx", "savedmodel", "keras", "pt2"]
+RuntimeName = Literal["onnxruntime", "tensorflow", "pytorch"]
+
+
+class PrepareSpec(Schema):
+    """Decode, resize, split and fingerprint a data source. Any trainer service can do it."""
+
+    kind: Literal["prepare"] = "prepare"
+    schema_version: Literal[1] = 1
+    data: DataSpec
+    source_digest: str
+    """From InspectSource: a changed source is other work."""
+
+
+class TrainSpec(Schema):
+    """Train one network with one framework and one seed, export it and publish the artefacts."""
+
+    kind: Literal["train"] = "train"
+    schema_version: Literal[1] = 1
+    experiment: Name
+    arm: Name
+    framework: Framework
+    seed: int = pydantic.Field(ge=0)
+    architecture: str
+    data: Sha256
+    """Fingerprint of the prepared data."""
+    recipe: Recipe
+    formats: tuple[FormatName, ...] = pydantic.Field(min_length=1)
+
+    @property
+    def model_prefix(self) -> str:
+        return f"{self.experiment}-{self.arm}-{self.framework}-s{self.seed}"
+
+    def model_name(self, format_name: str) -> str:
+        """Name in the model repository."""
+        return f"{self.model_prefix}-{format_name}"
+
+
+class EvaluateSpec(Schema):
+    """Score one served model on the test split."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    schema_version: Literal[1] = 1
+    model: Name
+    version: int = pydantic.Field(ge=1)
+    artifact: Sha256
+    """Digest of the artefact: another file under the same name is other work."""
+    runtime: RuntimeName
+    data: Sha256
+    batch_size: int = pydantic.Field(64, ge=1, le=4096)
+
+
+class LoadTestSpec(Schema):
+    """Load one served model, closed loop, and record latency and throughput."""
+
+    kind: Literal["loadtest"] = "loadtest"
+    schema_version: Literal[1] = 1
+    model: Name
+    version: int = pydantic.Field(ge=1)
+    artifact: Sha256
+    runtime: RuntimeName
+    data: Sha256
+    users: int = pydantic.Field(8, ge=1, le=10_000)
+    warmup_s: float = pydantic.Field(1.0, ge=0)
+    duration_s: float = pydantic.Field(5.0, gt=0)
+    batch_size: int = pydantic.Field(1, ge=1, le=4096)
+    seed: int = pydantic.Field(0, ge=0)
+
+
+class ReportSpec(Schema):
+    """Summarise the results of an experiment and write its report."""
+
+    kind: Literal["report"] = "report"
+    schema_version: Literal[1] = 1
+    experiment: Name
+    title: str
+    description: str
+    spec_json: str
+    """The frozen experiment, for provenance."""
+    results: tuple[str, ...]
+    """Ids of the result objects, in the order of the experiment."""
+    missing: tuple[str, ...] = ()
+    """One line per step that failed: the report is marked incomplete."""
+
+
+TrainerSpec = Annotated[PrepareSpec | TrainSpec, pydantic.Field(discriminator="kind")]
+EvaluatorSpec = Annotated[EvaluateSpec | ReportSpec, pydantic.Field(discriminator="kind")]
+TRAINER_SPEC: pydantic.TypeAdapter[PrepareSpec | TrainSpec] = pydantic.TypeAdapter(TrainerSpec)
+EVALUATOR_SPEC: pydantic.TypeAdapter[EvaluateSpec | ReportSpec] = pydantic.TypeAdapter(EvaluatorSpec)
+
+
+def parse_trainer_spec(text: str | bytes) -> PrepareSpec | TrainSpec:
+    """Validates the spec of a trainer run. Raises InvalidInputError naming each wrong key."""
+    try:
+        return TRAINER_SPEC.validate_json(text)
+    except pydantic.ValidationError as error:
+        raise InvalidInputError(f"trainer spec is not valid: {explain(error)}") from error
+
+
+def parse_evaluator_spec(text: str | bytes) -> EvaluateSpec | ReportSpec:
+    """Validates the spec of an evaluator run. Raises InvalidInputError naming each wrong key."""
+    try:
+        return EVALUATOR_SPEC.validate_json(text)
+    except pydantic.ValidationError as error:
+        raise InvalidInputError(f"evaluator spec is not valid: {explain(error)}") from error

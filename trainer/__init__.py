@@ -1,0 +1,1 @@
+"""Preparation, architectures, recipes, training and export. Knows no gRPC and no evaluator."""

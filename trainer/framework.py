@@ -1,0 +1,132 @@
+"""The interface every framework file implements, numpy only, and the registry that selects one.
+
+A framework file is a module with a class of these methods and `FRAMEWORK = ThatClass()`. It is imported only here, when
+asked for. Adding one: docs/adding-a-framework.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import MissingExtraError, NotFoundError
+from core.prepared import Split
+from core.schemas.recipe import Recipe
+from core.schemas.results import EpochMetrics
+from trainer.batches import Batch
+from trainer.layers import Architecture
+from trainer.weights import Weights
+
+Model = Any
+"""Whatever the framework builds; opaque to everybody else."""
+
+State = dict[str, NDArray[Any]]
+"""All a training needs to continue after an epoch, weights and optimiser, as arrays; opaque to everybody else."""
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What a model needs to know beyond its architecture."""
+
+    recipe: Recipe
+    seed: int
+    mean: tuple[float, ...]
+    """Per channel, subtracted from pixel / 255 inside the model."""
+    std: tuple[float, ...]
+    """Per channel, divided by after the mean; all ones for plain scaling."""
+    dtype: Literal["float32", "float64"] = "float32"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a model is fitted to. `train` and `validation` are prepared uint8 arrays."""
+
+    train: Split
+    validation: Split
+    classes: tuple[str, ...]
+
+
+class Callbacks(Protocol):
+    """How fit talks to whoever runs it."""
+
+    resume: State | None
+    """State after `resume_epoch` epochs to continue from."""
+    resume_epoch: int
+    """Epochs already done; 0 starts afresh."""
+
+    def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
+        """After some steps of an epoch. Raises CancelledError to stop, DivergedError never: see `epoch`."""
+
+    def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
+        """After each epoch; `state` is called when a checkpoint is wanted. Raises on a loss that is not finite."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a model computes for one batch in training mode, for the proof that networks are the same."""
+
+    logits: NDArray[np.floating]
+    loss: float
+    gradients: Weights
+    """By canonical key, trainable parameters only."""
+    parameters: int
+    """By the framework's own count, BatchNorm statistics included."""
+    trainable_parameters: int
+
+
+class Framework(Protocol):
+    """One framework. All arrays are numpy; images are uint8 [n, height, width, channels]."""
+
+    name: str
+    formats: tuple[str, ...]
+    """Loadable formats it exports, keys of core.formats.FORMATS."""
+
+    def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Model:
+        """Compiles a network. `weights` None: the framework's own initialisers, seeded with settings.seed."""
+
+    def weights(self, model: Model) -> Weights:
+        """Canonical weights of a model, BatchNorm statistics included, in the model's dtype."""
+
+    def fit(self, model: Model, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
+        """Trains in place. With recipe.pipeline shared, on trainer.batches.matched_batches keyed by settings.seed."""
+
+    def predict(self, model: Model, images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """Probabilities [n, classes] in inference mode, in batches of at most 256, in the model's dtype."""
+
+    def export(self, model: Model, format_name: str, directory: Path) -> None:
+        """Writes the format's file or folder (core.formats) into `directory`: uint8 in, probabilities out, dynamic batch."""
+
+    def extras(self, model: Model, directory: Path) -> None:
+        """Writes what is not loadable by a runtime but wanted by the framework's users (fastai: learner.pkl), if anything."""
+
+    def inspect(self, model: Model, batch: Batch) -> Inspection:
+        """Logits, loss and gradients of one batch in training mode, without changing the model's weights."""
+
+
+MODULES = {
+    "keras": "trainer.frameworks.keras",
+    "tensorflow": "trainer.frameworks.tensorflow",
+    "pytorch": "trainer.frameworks.pytorch",
+    "fastai": "trainer.frameworks.fastai",
+}
+
+
+def get_framework(name: str) -> Framework:
+    """Imports and returns a framework.
+
+    Raises:
+        NotFoundError: unknown name, the known ones listed.
+        MissingExtraError: its library is not installed; says which extra to install.
+    """
+    if name not in MODULES:
+        raise NotFoundError(f"unknown framework {name!r}; known: {', '.join(MODULES)}")
+    try:
+        framework: Framework = import_module(MODULES[name]).FRAMEWORK
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"{name} ({error.name})", name) from error
+    return framework

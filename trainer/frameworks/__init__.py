@@ -1,0 +1,1 @@
+"""One file per framework; each is imported only through trainer.framework.get_framework."""
