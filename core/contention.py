@@ -27,14 +27,15 @@ class TimedSection:
 
     def __enter__(self) -> "TimedSection":
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("w+")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._lock()
         for other in self._others():
             self._contended = True
             other.write_text("contended")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._contended = self.contended
         self._path.unlink(missing_ok=True)
         self._file.close()
@@ -45,6 +46,15 @@ class TimedSection:
         if not self._contended and self._path.exists():
             self._contended = self._path.read_text() == "contended"
         return self._contended
+
+    def _lock(self) -> None:
+        while True:
+            self._file = self._path.open("w+")
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            if os.fstat(self._file.fileno()).st_nlink:
+                return
+            # Somebody took the file, not locked yet, for a dead one's and removed it: a lock nobody can find.
+            self._file.close()
 
     def _others(self) -> Iterator[Path]:
         for path in self._directory.iterdir():
@@ -64,4 +74,3 @@ def _is_locked(path: Path) -> bool:
     except OSError:
         return False
     return False
-

@@ -10,8 +10,8 @@ from core import cpu
 from core.schemas.environment import Environment
 
 DISTRIBUTIONS = (
-    "bakeoff", "numpy", "pillow", "grpcio", "protobuf", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "torch", "torchvision",
-    "fastai", "onnx", "onnxruntime", "onnxscript", "scikit-learn", "datasets", "locust",
+    "bakeoff", "numpy", "pillow", "grpcio", "protobuf", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "torch",
+    "torchvision", "fastai", "onnx", "onnxruntime", "onnxscript", "scikit-learn", "datasets", "locust",
 )  # fmt: skip
 
 

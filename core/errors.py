@@ -36,6 +36,14 @@ class CancelledError(BakeoffError):
     """Stopped on request."""
 
 
+class DeadlineError(BakeoffError):
+    """The caller's time was up before the work began."""
+
+
+class DivergedError(BakeoffError):
+    """Training left the finite numbers."""
+
+
 class MissingExtraError(BakeoffError):
     """A library that an optional part needs is not installed."""
 

@@ -28,6 +28,14 @@ FORMATS: dict[str, Format] = {
     )
 }
 
+EXPORTS: dict[str, tuple[str, ...]] = {
+    "keras": ("keras", "savedmodel", "onnx"),
+    "tensorflow": ("savedmodel", "onnx"),
+    "pytorch": ("pt2", "onnx"),
+    "fastai": ("pt2", "onnx"),
+}
+"""Framework to the loadable formats it exports, its native one first."""
+
 
 def get_format(name: str) -> Format:
     """Looks a format up; an unknown name lists the known ones."""

@@ -41,12 +41,13 @@ class PreparedData:
 
     def items(self, name: str) -> list[str]:
         """Where each image of a split came from: a file path or `split[index]`, in order."""
-        return (self.directory / f"{name}.items.txt").read_text().splitlines()
+        # Not splitlines: a file name may hold characters that count as line ends there.
+        return (self.directory / f"{name}.items.txt").read_text(encoding="utf-8").split("\n")[:-1]
 
     def golden_files(self) -> list[Path]:
         """Encoded images of the golden cases, in order."""
         folder = self.directory / "golden"
-        return sorted((p for p in folder.iterdir()), key=lambda p: int(p.stem))
+        return sorted(folder.iterdir(), key=lambda p: int(p.stem))
 
 
 def open_prepared(store: Store, fingerprint: str) -> PreparedData:

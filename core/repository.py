@@ -4,6 +4,8 @@ A version folder appears by one rename with `artifact.json` already inside, so a
 at all. A folder without a valid `artifact.json` is not a version.
 """
 
+import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,10 +38,14 @@ class ModelRepository:
 
     def versions(self, name: str) -> list[int]:
         """Published versions of a model, ascending; empty for an unknown model."""
+        return [version for version in self._numbers(name) if (self.root / name / str(version) / MANIFEST).is_file()]
+
+    def _numbers(self, name: str) -> list[int]:
+        """Every folder that has a version's name, complete or not, ascending. `01` is no version."""
         folder = self.root / name
         if not folder.is_dir():
             return []
-        return sorted(int(p.name) for p in folder.iterdir() if p.name.isdecimal() and (p / MANIFEST).is_file())
+        return sorted(int(p.name) for p in folder.iterdir() if re.fullmatch("[1-9][0-9]*", p.name))
 
     def path(self, name: str, version: int) -> Path:
         """Folder of one version. Raises NotFoundError, listing the versions there are."""
@@ -100,20 +106,30 @@ class ModelRepository:
         finally:
             rmtree(folder, ignore_errors=True)
 
-    def publish(self, staged: Path, describe: Callable[[int, tuple[ArtifactFile, ...]], Artifact], name: str) -> Artifact:
+    def publish(
+        self, staged: Path, describe: Callable[[int, tuple[ArtifactFile, ...]], Artifact], name: str
+    ) -> Artifact:
         """Moves the content of `staged` into the next version of `name`.
 
         `describe` receives the version number and the listed files and returns the manifest. `staged` must come from
         `staging`, so that a single rename publishes it.
         """
-        version = (self.versions(name) or [0])[-1] + 1
-        artifact = describe(version, list_files(staged))
-        files.write_json(staged / MANIFEST, artifact)
         folder = self.root / name
-        files.write_text(folder / "labels.txt", "".join(f"{label}\n" for label in artifact.classes))
-        files.write_text(folder / "config.pbtxt", config_pbtxt(artifact))
-        staged.rename(folder / str(version))
-        return artifact
+        listed = list_files(staged)
+        while True:
+            version = (self._numbers(name) or [0])[-1] + 1
+            artifact = describe(version, listed)
+            files.write_json(staged / MANIFEST, artifact)
+            files.write_text(folder / "labels.txt", "".join(f"{label}\n" for label in artifact.classes))
+            files.write_text(folder / "config.pbtxt", config_pbtxt(artifact))
+            try:
+                staged.rename(folder / str(version))
+            except OSError:
+                # Another process took the number in the meantime.
+                if not (folder / str(version)).exists():
+                    raise
+                continue
+            return artifact
 
 
 def list_files(folder: Path) -> tuple[ArtifactFile, ...]:
@@ -129,12 +145,13 @@ def config_pbtxt(artifact: Artifact) -> str:
     """Triton's model configuration as text. `dims` leave out the batch dimension because max_batch_size is set."""
     height, width, channels = artifact.preprocess.shape
     parameters = {
-        "bakeoff.color": artifact.preprocess.color,
+        "bakeoff.classes": json.dumps(artifact.classes, ensure_ascii=False),
         "bakeoff.preprocess": artifact.preprocess.model_dump_json(),
         "bakeoff.format": artifact.format,
     }
     blocks = "".join(
-        f'parameters {{ key: "{key}" value {{ string_value: "{_escape(value)}" }} }}\n' for key, value in parameters.items()
+        f'parameters {{ key: "{key}" value {{ string_value: "{_escape(value)}" }} }}\n'
+        for key, value in parameters.items()
     )
     return (
         f'name: "{artifact.name}"\n{get_format(artifact.format).triton}\nmax_batch_size: {MAX_BATCH}\n'

@@ -1,7 +1,7 @@
 """The store: what crosses services, as immutable objects in a folder or behind an fsspec URL.
 
-An object is a folder `<kind>/<id>` whose `manifest.json` (names, sizes and sha256 of its files) is written last: without
-a valid manifest it does not exist. In a local folder the finished object also appears by one rename.
+An object is a folder `<kind>/<id>` whose `manifest.json` (names, sizes, sha256 of its files) is written last: without a
+valid manifest it does not exist. In a local folder the finished object also appears by one rename.
 """
 
 import json
@@ -13,7 +13,7 @@ import fsspec
 import pydantic
 
 from core import files
-from core.errors import InvalidInputError, NotFoundError
+from core.errors import InvalidInputError, NotFoundError, WrongStateError
 from core.schemas.base import Schema, parse_json
 
 Kind = Literal["prepared", "results", "sources", "experiments"]
@@ -66,11 +66,17 @@ class Store:
         folder = f"{self._root}/{kind}"
         if not self._fs.exists(folder):
             return []
-        names = sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(folder, detail=False, refresh=True))
+        names = sorted(
+            str(path).rstrip("/").rsplit("/", 1)[-1] for path in self._fs.ls(folder, detail=False, refresh=True)
+        )
         return [name for name in names if not name.startswith(".") and self.has(kind, name)]
 
     def put(self, kind: Kind, object_id: str, directory: Path) -> None:
-        """Publishes the files of `directory` as an object. An object that already exists stays as it is."""
+        """Publishes the files of `directory` as an object. An object that already exists stays as it is.
+
+        Raises:
+            WrongStateError: something else lies in the object's place.
+        """
         if self.has(kind, object_id):
             return
         manifest = _describe(directory)
@@ -78,6 +84,10 @@ class Store:
             with files.staged_directory(Path(self._root) / kind / object_id) as staging:
                 shutil.copytree(directory, staging, dirs_exist_ok=True)
                 files.write_json(staging / MANIFEST, manifest)
+            if not self.has(kind, object_id):
+                raise WrongStateError(
+                    f"{self._root}/{kind}/{object_id} is in the way: a folder without {MANIFEST}; remove it and try again"
+                )
             return
         for file in manifest.files:
             self._fs.put_file(str(directory / file.path), self._remote(kind, object_id, file.path))
@@ -133,7 +143,9 @@ def _protocols(filesystem: Any) -> tuple[str, ...]:
 def _describe(directory: Path) -> ObjectManifest:
     return ObjectManifest(
         files=tuple(
-            ObjectFile(path=p.as_posix(), sha256=files.sha256_file(directory / p), size_bytes=(directory / p).stat().st_size)
+            ObjectFile(
+                path=p.as_posix(), sha256=files.sha256_file(directory / p), size_bytes=(directory / p).stat().st_size
+            )
             for p in files.files_below(directory)
         )
     )

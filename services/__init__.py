@@ -1,0 +1,1 @@
+"""Everything that speaks gRPC, and its clients."""

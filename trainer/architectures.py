@@ -58,7 +58,9 @@ ARCHITECTURES: dict[str, Entry] = {
 }
 
 
-def get_architecture(name: str, input_shape: tuple[int, int, int] | None = None, classes: int | None = None) -> Architecture:
+def get_architecture(
+    name: str, input_shape: tuple[int, int, int] | None = None, classes: int | None = None
+) -> Architecture:
     """Builds a network for an input and a number of classes, by default those it was designed for.
 
     Raises:

@@ -15,8 +15,8 @@ from trainer.random import generator
 class Batch:
     """One step's input.
 
-    `images` uint8 [n, height, width, channels]; `labels` int64 [n]; `masks` by dropout path: uint8 [n, *shape], 1 keeps the
-    value (the framework scales kept values by 1 / (1 − rate)), channels last as everywhere.
+    `images` uint8 [n, height, width, channels]; `labels` int64 [n]; `masks` by dropout path: uint8 [n, *shape], 1 keeps
+    the value (the framework scales kept values by 1 / (1 − rate)), channels last as everywhere.
     """
 
     images: NDArray[np.uint8]
@@ -29,7 +29,9 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     return -(-images // batch_size)
 
 
-def matched_batches(split: Split, architecture: Architecture, seed: int, epoch: int, batch_size: int) -> Iterator[Batch]:
+def matched_batches(
+    split: Split, architecture: Architecture, seed: int, epoch: int, batch_size: int
+) -> Iterator[Batch]:
     """The batches of one epoch (from 1), shuffled, the last partial one included.
 
     Order and masks depend only on (seed, epoch, step, layer), so an epoch can be repeated or resumed exactly.

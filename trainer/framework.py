@@ -99,10 +99,10 @@ class Framework(Protocol):
         """Probabilities [n, classes] in inference mode, in batches of at most 256, in the model's dtype."""
 
     def export(self, model: Model, format_name: str, directory: Path) -> None:
-        """Writes the format's file or folder (core.formats) into `directory`: uint8 in, probabilities out, dynamic batch."""
+        """Writes the format's file or folder (core.formats) into `directory`: uint8 in, probabilities out, any batch."""
 
     def extras(self, model: Model, directory: Path) -> None:
-        """Writes what is not loadable by a runtime but wanted by the framework's users (fastai: learner.pkl), if anything."""
+        """Writes what no runtime loads but the framework's users want (fastai: learner.pkl), if anything."""
 
     def inspect(self, model: Model, batch: Batch) -> Inspection:
         """Logits, loss and gradients of one batch in training mode, without changing the model's weights."""

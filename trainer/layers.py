@@ -91,6 +91,11 @@ class Parameter:
     shape: Shape
     trainable: bool = True
 
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return prod(self.shape)
+
 
 @dataclass(frozen=True)
 class Node:
@@ -127,7 +132,9 @@ class Architecture:
         logits = 1 if self.head == "sigmoid" else self.classes
         if not nodes or nodes[-1].output_shape != (logits,):
             got = nodes[-1].output_shape if nodes else self.input_shape
-            raise InvalidInputError(f"{self.name}: a {self.head} head for {self.classes} classes needs {logits} outputs, got {got}")
+            raise InvalidInputError(
+                f"{self.name}: a {self.head} head for {self.classes} classes needs {logits} outputs, got {got}"
+            )
         if self.head == "sigmoid" and self.classes != 2:
             raise InvalidInputError(f"{self.name}: a sigmoid head has two classes, not {self.classes}")
         object.__setattr__(self, "nodes", nodes)
@@ -148,7 +155,7 @@ class Architecture:
 
     def count(self, trainable: bool) -> int:
         """Number of trainable, or of not trainable, parameters."""
-        return sum(prod(p.shape) for p in self.parameters.values() if p.trainable is trainable)
+        return sum(p.size for p in self.parameters.values() if p.trainable is trainable)
 
 
 def place(layers: tuple[Layer, ...], shape: Shape, where: str, prefix: str = "") -> tuple[Node, ...]:
@@ -165,7 +172,9 @@ def place(layers: tuple[Layer, ...], shape: Shape, where: str, prefix: str = "")
         path = f"{prefix}{kind}{seen[kind]}"
         node = _place_one(layer, path, shape, where)
         if any(size < 1 for size in node.output_shape):
-            raise InvalidInputError(f"{where}: {path} ({describe(layer)}) does not fit its input {shape}; use larger images")
+            raise InvalidInputError(
+                f"{where}: {path} ({describe(layer)}) does not fit its input {shape}; use larger images"
+            )
         nodes.append(node)
         shape = node.output_shape
     return tuple(nodes)
@@ -231,7 +240,9 @@ def _place_one(layer: Layer, path: str, shape: Shape, where: str) -> Node:
             side = place(shortcut, shape, where, f"{path}.shortcut.")
             sizes = [nodes[-1].output_shape if nodes else shape for nodes in (inner, side)]
             if sizes[0] != sizes[1]:
-                raise InvalidInputError(f"{where}: {path} adds {sizes[0]} and {sizes[1]}; give the shortcut a projection")
+                raise InvalidInputError(
+                    f"{where}: {path} adds {sizes[0]} and {sizes[1]}; give the shortcut a projection"
+                )
             return Node(layer, path, shape, sizes[0], body=inner, shortcut=side)
         case _:
             return Node(layer, path, shape, shape)

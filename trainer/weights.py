@@ -16,7 +16,7 @@ ONES = ("gamma", "moving_variance")
 
 
 def initial_weights(architecture: Architecture, seed: int) -> Weights:
-    """Float64 initial weights: Glorot uniform kernels (Glorot and Bengio 2010), unit scales and variances, zeros elsewhere."""
+    """Float64 initial weights: Glorot uniform kernels (Glorot and Bengio 2010), unit scales and variances, else zeros."""
     return {key: _initial(key, parameter, seed) for key, parameter in architecture.parameters.items()}
 
 
@@ -25,10 +25,14 @@ def check(weights: Weights, architecture: Architecture) -> None:
     expected = architecture.parameters
     for key in sorted(weights.keys() ^ expected.keys()):
         state = "are missing" if key in expected else "do not belong to it"
-        raise InvalidInputError(f"weights {key!r} {state} ({architecture.name}); were they saved from another architecture?")
+        raise InvalidInputError(
+            f"weights {key!r} {state} ({architecture.name}); were they saved from another architecture?"
+        )
     for key, parameter in expected.items():
         if weights[key].shape != parameter.shape:
-            raise InvalidInputError(f"weights {key!r} have shape {weights[key].shape}, {architecture.name} expects {parameter.shape}")
+            raise InvalidInputError(
+                f"weights {key!r} have shape {weights[key].shape}, {architecture.name} expects {parameter.shape}"
+            )
 
 
 def _initial(key: str, parameter: Parameter, seed: int) -> NDArray[np.floating]:

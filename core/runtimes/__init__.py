@@ -1,7 +1,7 @@
 """Loads artefacts: one file per format, imported when it is asked for.
 
-Every module here has `load(path, threads) -> Predictor`. Names select the module through one dict; the library it needs is
-imported inside `load`.
+Every module here has `load(path, threads) -> Predictor`. Names select the module through one dict; the library it needs
+is imported inside `load`.
 """
 
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""Schemas of everything that crosses a file or a wire: validated on the way in, every default explicit on the way out."""
+"""Schemas of what crosses a file or a wire: validated on the way in, every default explicit on the way out."""

@@ -41,7 +41,7 @@ def explain(error: pydantic.ValidationError) -> str:
 def explain_one(problem: Any) -> str:
     """One problem of a pydantic validation error as `where: message (got value)`."""
     where = ".".join(str(part) for part in problem["loc"]) or "document"
-    given = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.80})"
+    given = "" if isinstance(problem["input"], dict | list) else f" (got {problem['input']!r:.80})"
     return f"{where}: {problem['msg']}{given}"
 
 

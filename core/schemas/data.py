@@ -38,6 +38,7 @@ class DatasetSource(Schema):
 
 
 Source = Annotated[DigitsSource | FolderSource | DatasetSource, pydantic.Field(discriminator="kind")]
+SOURCE: pydantic.TypeAdapter[DigitsSource | FolderSource | DatasetSource] = pydantic.TypeAdapter(Source)
 
 
 class ImageSpec(Schema):
@@ -52,7 +53,7 @@ class ImageSpec(Schema):
     """stretch: to the size; crop: shorter side to size, centre crop; pad: longer side to size, black borders."""
     filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
     antialias: bool = True
-    """True: Pillow's resize, whose filter support grows when shrinking. False: shrink by sampling (bilinear, nearest)."""
+    """True: Pillow's resize, whose filter support grows when shrinking. False: sampling (bilinear, nearest)."""
 
     @property
     def channels(self) -> int:
@@ -64,9 +65,11 @@ class ImageSpec(Schema):
         return (self.height, self.width, self.channels)
 
     @pydantic.model_validator(mode="after")
-    def _sampling_filters(self) -> "ImageSpec":
+    def _sampling(self) -> "ImageSpec":
         if not self.antialias and self.filter not in ("nearest", "bilinear"):
             raise ValueError(f"antialias: false goes with filter nearest or bilinear, not {self.filter}")
+        if not self.antialias and self.geometry != "stretch":
+            raise ValueError(f"antialias: false goes with geometry stretch, not {self.geometry}")
         return self
 
 
@@ -82,6 +85,14 @@ class SplitSpec(Schema):
     """Share of all items; not used by policy given where the source has a test split."""
     seed: int = pydantic.Field(0, ge=0)
 
+    @pydantic.model_validator(mode="after")
+    def _something_left_to_train_on(self) -> "SplitSpec":
+        if self.policy != "given" and self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation {self.validation:g} and test {self.test:g} leave nothing to train on; lower one"
+            )
+        return self
+
 
 class DataSpec(Schema):
     """All that decides the prepared bytes."""
@@ -91,6 +102,9 @@ class DataSpec(Schema):
     split: SplitSpec = SplitSpec()
     skip_corrupt: bool = False
     """Leave out images that cannot be decoded and list them, instead of stopping."""
+    mixed_channels: Literal["error", "convert"] = "error"
+    """What to do with a source that holds grey and colour images: stop and name one of each (a mixture is often a slip,
+    and a class can betray itself by it), or convert all of them to image.color."""
 
 
 class PreparedManifest(Schema):
@@ -105,9 +119,12 @@ class PreparedManifest(Schema):
     mean: tuple[float, ...]
     """Per channel, of pixel / 255 over the training split."""
     std: tuple[float, ...]
-    """Per channel, of pixel / 255 over the training split (population)."""
+    """Per channel, of pixel / 255 over the training split (population); 1 for a constant channel, so that dividing is
+    harmless."""
     skipped: tuple[str, ...] = ()
     """Items left out as corrupt, each with the reason."""
+    ignored: tuple[str, ...] = ()
+    """What lay in the source and was not taken for images, each with the reason."""
     decoder: dict[str, str]
     """Distribution name to version of what decoded and resized."""
     golden_indices: tuple[int, ...]

@@ -147,4 +147,6 @@ class LoadTestResult(Schema):
 
 
 Result = Annotated[PrepareResult | TrainResult | EvaluateResult | LoadTestResult, pydantic.Field(discriminator="kind")]
-RESULT: pydantic.TypeAdapter[PrepareResult | TrainResult | EvaluateResult | LoadTestResult] = pydantic.TypeAdapter(Result)
+RESULT: pydantic.TypeAdapter[PrepareResult | TrainResult | EvaluateResult | LoadTestResult] = pydantic.TypeAdapter(
+    Result
+)

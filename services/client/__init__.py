@@ -1,0 +1,1 @@
+"""The public clients: control plane (runs) and data plane (inference)."""

@@ -1,0 +1,52 @@
+# Bakeoff. `make` alone lists the targets.
+SHELL := bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	touch $@
+
+setup: $(VENV)/.installed  ## create .venv with everything
+
+demo: setup  ## train, export, serve, score and load-test on built-in digits; opens the report
+	$(BIN)/bakeoff run experiments/digits.yaml --open
+
+test: setup  ## run all tests: unit, contract, system
+	$(BIN)/python -m pytest $(TESTS)
+
+check: setup  ## fast checks: format, lint, types, imports, proto lint and drift
+	tools/check.sh
+
+proto: setup  ## generate proto/gen from proto/
+	tools/proto.sh
+
+run: setup  ## run an experiment: make run EXPERIMENT=experiments/mnist.yaml ARGS='--data DIR'
+	$(BIN)/bakeoff run $(EXPERIMENT) $(ARGS)
+
+up: setup  ## start every service on this machine
+	$(BIN)/bakeoff up
+
+down: setup  ## stop them
+	$(BIN)/bakeoff down
+
+report: setup  ## path of a report: make report NAME=digits
+	$(BIN)/bakeoff report $(NAME)
+
+bench-training: setup  ## images per second of each trainer against a bare loop of the same framework
+	$(BIN)/python tools/bench_training.py
+
+bench-loadgen: setup  ## what the load generator itself can do, against a server that answers nothing
+	$(BIN)/python -m loadtests.bench_null
+
+lock: setup  ## write constraints.txt from what is installed
+	tools/lock.sh
+
+.PHONY: help setup demo test check proto run up down report bench-training bench-loadgen lock
+.DEFAULT_GOAL := help

@@ -1,0 +1,37 @@
+"""`.keras` archives, loaded in safe mode and called through one traced graph."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InvalidInputError
+from core.runtimes import Predictor
+from core.runtimes._tensorflow import import_tensorflow, set_threads
+
+
+def load(path: Path, threads: int) -> Predictor:
+    """Loads a `.keras` file.
+
+    Raises:
+        InvalidInputError: not a readable archive, or its input is not the contract's uint8 images.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    tf = import_tensorflow()
+    set_threads(threads)
+    import keras
+
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InvalidInputError(f"{path} is not a readable .keras model: {error}") from error
+    if len(model.inputs) != 1 or model.inputs[0].dtype != "uint8":
+        raise InvalidInputError(f"{path} needs one uint8 input, it has {[(i.name, i.dtype) for i in model.inputs]}")
+    signature = tf.TensorSpec(model.inputs[0].shape, tf.uint8, name="image")
+    graph = tf.function(lambda image: model(image, training=False), autograph=False).get_concrete_function(signature)
+
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return graph(tf.convert_to_tensor(images)).numpy()
+
+    return predict

@@ -1,0 +1,40 @@
+"""TensorFlow SavedModel, through its `serving_default` signature."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InvalidInputError
+from core.runtimes import Predictor
+from core.runtimes._tensorflow import import_tensorflow, set_threads
+
+
+def load(path: Path, threads: int) -> Predictor:
+    """Loads a SavedModel folder.
+
+    Raises:
+        InvalidInputError: no readable SavedModel, or without the contract's signature `image` → `probabilities`.
+    """
+    tf = import_tensorflow()
+    set_threads(threads)
+    try:
+        loaded = tf.saved_model.load(str(path))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} is not a readable SavedModel: {error}") from error
+    serve = loaded.signatures.get("serving_default")
+    if (
+        serve is None
+        or list(serve.structured_input_signature[1]) != ["image"]
+        or list(serve.structured_outputs) != ["probabilities"]
+    ):
+        raise InvalidInputError(
+            f"{path} needs a signature serving_default with input 'image' and output 'probabilities'"
+        )
+
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return serve(image=tf.convert_to_tensor(images))["probabilities"].numpy()
+
+    # A signature does not keep the variables it captured alive.
+    predict.model = loaded  # type: ignore[attr-defined]
+    return predict

@@ -1,0 +1,104 @@
+"""The experiment file: science only. Where services, stores and devices are is the environment's business."""
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from core.formats import EXPORTS
+from core.schemas.base import Name, Schema
+from core.schemas.data import DataSpec
+from core.schemas.recipe import Recipe, complete
+from core.schemas.specs import FRAMEWORKS, FormatName, Framework
+
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
+
+
+class Arm(Schema):
+    """One side of the comparison: network, mode and recipe."""
+
+    architecture: str
+    mode: Literal["matched", "idiomatic"] = "matched"
+    recipe: Recipe
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _complete_recipe(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not isinstance(data.get("recipe"), dict):
+            return data
+        return {**data, "recipe": complete(str(data.get("mode", "matched")), data["recipe"])}
+
+    @pydantic.model_validator(mode="after")
+    def _one_mode(self) -> "Arm":
+        if self.recipe.mode != self.mode:
+            raise ValueError(
+                f"recipe.mode is {self.recipe.mode}, the arm's mode {self.mode}; write the mode on the arm only"
+            )
+        return self
+
+
+class EvaluatePlan(Schema):
+    """How artefacts are scored."""
+
+    batch_size: int = pydantic.Field(64, ge=1, le=64)
+
+
+class LoadTestPlan(Schema):
+    """How served artefacts of the first seed are load-tested."""
+
+    arms: tuple[Name, ...] | None = None
+    """Default: all."""
+    users: int = pydantic.Field(8, ge=1, le=10_000)
+    warmup_s: float = pydantic.Field(1.0, ge=0)
+    duration_s: float = pydantic.Field(5.0, gt=0)
+    batch_size: int = pydantic.Field(1, ge=1, le=64)
+
+
+class Experiment(Schema):
+    """An experiment file with every default explicit."""
+
+    schema_version: Literal[1] = 1
+    name: Name
+    title: str
+    description: str = ""
+    data: DataSpec
+    arms: dict[Name, Arm] = pydantic.Field(min_length=1)
+    frameworks: tuple[Framework, ...] = pydantic.Field(FRAMEWORKS, min_length=1)  # type: ignore[arg-type]
+    seeds: tuple[Seed, ...] = pydantic.Field((0,), min_length=1)
+    formats: dict[Framework, tuple[FormatName, ...]] = pydantic.Field(default_factory=dict)
+    """Formats of the first seed by framework; default: all it exports. Other seeds are exported and scored as ONNX."""
+    evaluate: EvaluatePlan = EvaluatePlan()
+    loadtest: LoadTestPlan | None = LoadTestPlan()
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> "Experiment":
+        for key, values in (("frameworks", self.frameworks), ("seeds", self.seeds)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key} has duplicates: {list(values)}")
+        for framework, formats in self.formats.items():
+            if foreign := sorted(set(formats) - set(EXPORTS[framework])):
+                raise ValueError(
+                    f"formats.{framework}: {foreign} not among what it exports: {list(EXPORTS[framework])}"
+                )
+        unknown = sorted(set((self.loadtest and self.loadtest.arms) or ()) - self.arms.keys())
+        if unknown:
+            raise ValueError(f"loadtest.arms names {unknown}; the arms are {sorted(self.arms)}")
+        self._check_names()
+        return self
+
+    def formats_of(self, framework: Framework, seed: int) -> tuple[FormatName, ...]:
+        """What a training exports."""
+        if seed != self.seeds[0]:
+            return ("onnx",)
+        return self.formats.get(framework, EXPORTS[framework])  # type: ignore[return-value]
+
+    def _check_names(self) -> None:
+        """Model names are labels of at most 63 characters; the longest one decides."""
+        for arm in self.arms:
+            for framework in self.frameworks:
+                for seed in self.seeds:
+                    for fmt in self.formats_of(framework, seed):
+                        name = f"{self.name}-{arm}-{framework}-s{seed}-{fmt}"
+                        if len(name) > 63:
+                            raise ValueError(
+                                f"model name {name!r} has {len(name)} characters, 63 are allowed; shorten name or arm"
+                            )

@@ -1,0 +1,265 @@
+"""`summary.json`: what all results of an experiment add up to; report, CLI and scripts read this one document."""
+
+from typing import Literal
+
+import pydantic
+
+from core.schemas.base import Schema, Sha256
+from core.schemas.data import ImageSpec
+from core.schemas.environment import Environment
+from core.schemas.recipe import Recipe
+from core.schemas.results import ClassMetrics, EpochMetrics, LatencySummary, Parity
+from core.schemas.specs import FormatName, Framework, RuntimeName
+
+Mode = Literal["matched", "idiomatic"]
+PickKind = Literal["accuracy", "p99", "throughput", "size"]
+
+
+class Spread(Schema):
+    """Repeats of one quantity over seeds."""
+
+    count: int
+    mean: float
+    std: float | None
+    """Sample standard deviation (n − 1); None for a single value."""
+    minimum: float
+    maximum: float
+
+    @property
+    def range(self) -> float:
+        return self.maximum - self.minimum
+
+
+class Load(Schema):
+    """One load test of one served artefact. Times are milliseconds."""
+
+    run_id: str
+    model: str
+    version: int
+    runtime: RuntimeName
+    loop: str
+    users: int
+    batch_size: int
+    requests: int
+    seconds: float
+    throughput: float
+    """Images per second."""
+    latency_ms: LatencySummary
+    server_ms: dict[str, float]
+    mean_batch: float
+    errors: dict[str, int]
+    """gRPC status code to number of failed requests."""
+    contended: bool
+
+    @property
+    def failed(self) -> int:
+        """Requests that failed, whatever the code."""
+        return sum(self.errors.values())
+
+    @property
+    def error_share(self) -> float:
+        """Failed requests over all requests; 0 where there were none."""
+        total = self.requests + self.failed
+        return self.failed / total if total else 0.0
+
+
+class Row(Schema):
+    """One line of the verdict table: one artefact served by one runtime. None means: not measured."""
+
+    arm: str
+    mode: Mode
+    framework: Framework
+    format: FormatName
+    runtime: RuntimeName
+    seed: int
+    model: str
+    version: int
+    artifact: Sha256
+    size_bytes: int
+    export_parity: Parity
+    """Artefact, loaded again, against the model in memory."""
+    training_seconds: float
+    """Time in training steps, validation and export excluded."""
+    images_per_second: float
+    training_contended: bool
+    images: int | None = None
+    """Test images scored."""
+    accuracy: float | None = None
+    accuracy_interval: tuple[float, float] | None = None
+    """Wilson score interval at 95 %."""
+    macro_f1: float | None = None
+    log_loss: float | None = None
+    parity: Parity | None = None
+    """Served probabilities against those of the framework's native format of the same training; None for the native
+    format itself and where that was not scored."""
+    load: Load | None = None
+    """The load test with the settings all rows share."""
+
+    @property
+    def label(self) -> str:
+        """Short and unique inside one experiment: `matched keras s0 onnx/onnxruntime`."""
+        return f"{self.arm} {self.framework} s{self.seed} {self.format}/{self.runtime}"
+
+
+class Pick(Schema):
+    """One answer to "what should I ship?"."""
+
+    kind: PickKind
+    title: str
+    row: int
+    """Index into Summary.rows."""
+    value: str
+    """The figure that won, with its unit."""
+    detail: str
+    """What it costs elsewhere, and how sure it is."""
+
+
+class Verdict(Schema):
+    """What to ship. `row` is None where nothing could be recommended."""
+
+    headline: str
+    reason: str
+    row: int | None = None
+    picks: tuple[Pick, ...] = ()
+
+
+class Arm(Schema):
+    """A named entry of the experiment: network, mode and recipe."""
+
+    name: str
+    mode: Mode
+    architecture: str
+    parameters: int
+    trainable_parameters: int
+    recipe: Recipe
+    frameworks: tuple[Framework, ...]
+    seeds: tuple[int, ...]
+    between_frameworks: float | None
+    """Largest difference of the frameworks' mean accuracies over seeds; None with one framework."""
+    between_seeds: float | None
+    """Largest range of one framework's accuracies over seeds; None with one seed."""
+    finding: str
+    """The two numbers above as a sentence."""
+
+
+class SeedAccuracy(Schema):
+    """Test accuracy of one training, scored as ONNX."""
+
+    seed: int
+    accuracy: float
+    interval: tuple[float, float]
+
+
+class Group(Schema):
+    """All seeds of one framework in one arm."""
+
+    arm: str
+    mode: Mode
+    framework: Framework
+    seeds: tuple[SeedAccuracy, ...]
+    accuracy: Spread | None
+    """ONNX test accuracy; None where nothing was scored as ONNX."""
+    training_seconds: Spread | None
+    """Of the trainings that ran alone; None where none did."""
+
+
+class Training(Schema):
+    """One training: its curve and its cost."""
+
+    run_id: str
+    arm: str
+    framework: Framework
+    seed: int
+    history: tuple[EpochMetrics, ...]
+    seconds: dict[str, float]
+    images_per_second: float
+    peak_memory_bytes: int
+    attempts: int
+    contended: bool
+
+
+class Export(Schema):
+    """One published artefact."""
+
+    arm: str
+    framework: Framework
+    seed: int
+    format: FormatName
+    model: str
+    version: int
+    artifact: Sha256
+    size_bytes: int
+    export_seconds: float
+    parity: Parity
+
+
+class Classification(Schema):
+    """Confusion matrix and classification report of one arm and framework."""
+
+    arm: str
+    framework: Framework
+    seed: int
+    format: FormatName
+    runtime: RuntimeName
+    images: int
+    classes: tuple[ClassMetrics, ...]
+    macro: ClassMetrics
+    weighted: ClassMetrics
+    confusion: tuple[tuple[int, ...], ...]
+    """Rows: true class; columns: predicted class."""
+
+
+class Data(Schema):
+    """The prepared data all results share."""
+
+    fingerprint: Sha256
+    source: str
+    """One line: where the images came from."""
+    image: ImageSpec
+    policy: str
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    """Split to class to number of images."""
+    skipped: tuple[str, ...]
+
+    def images(self, split: str) -> int:
+        """Number of images in a split; 0 for a split that is not there."""
+        return sum(self.counts.get(split, {}).values())
+
+
+class Place(Schema):
+    """An environment, and what was measured in it."""
+
+    roles: tuple[str, ...]
+    environment: Environment
+
+
+class Summary(Schema):
+    """Everything a report says, without the images and the predictions."""
+
+    schema_version: Literal[1] = 1
+    experiment: str
+    title: str
+    description: str
+    verdict: Verdict
+    rows: tuple[Row, ...]
+    arms: tuple[Arm, ...]
+    groups: tuple[Group, ...]
+    trainings: tuple[Training, ...]
+    exports: tuple[Export, ...]
+    classifications: tuple[Classification, ...]
+    loads: tuple[Load, ...]
+    """Every load test, also those with settings other than the table's."""
+    data: Data | None
+    places: tuple[Place, ...]
+    notes: tuple[str, ...]
+    """What a reader must know to read the figures right."""
+    missing: tuple[str, ...]
+    """One line per step that failed or result that could not be used."""
+    spec_json: str = pydantic.Field(repr=False)
+    """The frozen experiment."""
+
+    @property
+    def complete(self) -> bool:
+        """True when every step of the experiment gave a usable result."""
+        return not self.missing

@@ -1,0 +1,113 @@
+"""How a worker process speaks: only through files in its run folder.
+
+`spec.json` in; `events.jsonl` (one JSON object a line), checkpoints and `result.json` out; `error.txt` when it gives up
+for a reason it can name. The service that started it holds its standard input open: end of file there means that the
+service is gone, and the worker ends too.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import pydantic
+
+from core import files
+from core.errors import BakeoffError, CancelledError
+
+SPEC, EVENTS, RESULT, ERROR, CHECKPOINTS = "spec.json", "events.jsonl", "result.json", "error.txt", "checkpoints"
+EXIT_NAMED_ERROR = 3
+"""Exit status when `error.txt` says why; the service does not try again."""
+PROGRESS_EVERY_S = 0.2
+
+
+class RunFolder:
+    """The worker's side of a run folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run_id = path.name
+        self.cancelled = threading.Event()
+        self._last_progress = ("", 0.0)
+
+    def spec(self) -> bytes:
+        """The spec as the service accepted it."""
+        return (self.path / SPEC).read_bytes()
+
+    def progress(self, phase: str, done: float, total: float, unit: str, **values: float) -> None:
+        """Tells how far a phase is, at most five times a second apart from its end.
+
+        Raises:
+            CancelledError: somebody asked the run to stop.
+        """
+        if self.cancelled.is_set():
+            raise CancelledError("stopped on request")
+        now = time.monotonic()
+        same_phase = self._last_progress[0] == phase
+        if same_phase and done < total and now - self._last_progress[1] < PROGRESS_EVERY_S:
+            return
+        self._last_progress = (phase, now)
+        self._event(progress={"phase": phase, "done": done, "total": total, "unit": unit, "values": values})
+
+    def log(self, level: str, text: str) -> None:
+        """Adds one line for people."""
+        self._event(log={"level": level, "text": text})
+
+    def finish(self, result: pydantic.BaseModel) -> None:
+        """Writes the result; the run has succeeded once the process ends with 0."""
+        files.write_json(self.path / RESULT, result)
+
+    def _event(self, **event: object) -> None:
+        append_event(self.path, event)
+
+
+def append_event(run: Path, event: dict[str, object]) -> None:
+    """Appends one line to a run's events with the time in seconds since 1970. There is one writer at a time."""
+    line = json.dumps({"time": time.time(), **event}) + "\n"
+    with (run / EVENTS).open("a") as file:
+        file.write(line)
+
+
+def main(work: Callable[[RunFolder], None], folder: Path) -> None:
+    """Runs `work` on a run folder and ends the process with the status the service expects."""
+    run = RunFolder(folder)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    signal.signal(signal.SIGTERM, lambda number, frame: _request_stop(run, number, frame))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the service decides.
+    threading.Thread(target=_end_with_service, daemon=True).start()
+    try:
+        work(run)
+    except BakeoffError as error:
+        files.write_text(folder / ERROR, str(error))
+        _leave(EXIT_NAMED_ERROR)
+    except BaseException:
+        logging.getLogger(__name__).exception("the run broke off")
+        _leave(1)
+    _leave(0)
+
+
+def _request_stop(run: RunFolder, _number: int, _frame: FrameType | None) -> None:
+    run.cancelled.set()
+
+
+def _end_with_service() -> None:
+    """Blocks on standard input, which the service never writes to, until the service is gone."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(1)
+
+
+def _leave(status: int) -> None:
+    """Ends at once: some frameworks crash while they tear down threads, after the work is done."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

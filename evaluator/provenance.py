@@ -1,0 +1,84 @@
+"""Where the figures of a summary come from, and what a reader must know to read them right."""
+
+from collections.abc import Iterator, Sequence
+
+from core.schemas.data import DatasetSource, FolderSource
+from core.schemas.environment import Environment
+from core.schemas.results import EvaluateResult, LoadTestResult, PrepareResult, TrainResult
+from core.schemas.summary import Data, Place, Row
+from evaluator import text
+
+Result = PrepareResult | TrainResult | EvaluateResult | LoadTestResult
+ROLES = {"prepare": "preparation", "evaluate": "evaluation", "loadtest": "load test"}
+
+
+def describe_data(result: PrepareResult | None) -> Data | None:
+    """The prepared data all results share; None where preparation gave none."""
+    if result is None:
+        return None
+    spec = result.spec.data
+    return Data(
+        fingerprint=result.fingerprint,
+        source=_source(result),
+        image=spec.image,
+        policy=spec.split.policy,
+        classes=result.classes,
+        counts=result.counts,
+        skipped=result.skipped,
+    )
+
+
+def places(results: Sequence[Result]) -> tuple[Place, ...]:
+    """Distinct environments with what was measured in each; momentary load and contention do not make a new one."""
+    found: dict[str, tuple[Environment, list[str]]] = {}
+    for result in results:
+        settled = result.environment.model_copy(update={"load_average": 0.0, "contended": False})
+        roles = found.setdefault(settled.model_dump_json(), (result.environment, []))[1]
+        if (role := _role(result)) not in roles:
+            roles.append(role)
+    return tuple(Place(roles=tuple(roles), environment=environment) for environment, roles in found.values())
+
+
+def notes(results: Sequence[Result], rows: Sequence[Row], data: Data | None) -> Iterator[str]:
+    """One sentence for each thing that changes how the figures are to be read."""
+    if len({result.environment.contended for result in results if isinstance(result, TrainResult)} - {False}):
+        yield "Trainings marked contended overlapped with other timed work; their times are left out of comparisons."
+    if any(row.load and row.load.contended for row in rows):
+        yield "Load tests marked contended overlapped with other timed work; they are left out of the verdict."
+    if any(row.load and row.load.failed for row in rows):
+        yield "Some requests failed during load tests; failed requests are not part of latency and throughput."
+    for kind, what in ((TrainResult, "Trainings"), (LoadTestResult, "Load tests")):
+        machines = {_machine(result.environment) for result in results if isinstance(result, kind)}
+        if len(machines) > 1:
+            yield f"{what} ran on {len(machines)} different machines or quotas; their times do not compare."
+    yield from _data_notes(data)
+
+
+def _data_notes(data: Data | None) -> Iterator[str]:
+    if data is None:
+        return
+    empty = tuple(name for name in data.classes if not data.counts.get("test", {}).get(name))
+    if empty:
+        verb = "has" if len(empty) == 1 else "have"
+        yield f"{text.names(empty)} {verb} no test image and count as zero in macro averages."
+    if data.skipped:
+        yield f"{text.count(len(data.skipped), 'image')} could not be decoded and were left out."
+
+
+def _machine(environment: Environment) -> tuple[str, str, float]:
+    return environment.host, environment.cpu_model, environment.cpu_quota
+
+
+def _role(result: Result) -> str:
+    return (
+        f"{text.framework(result.spec.framework)} training" if isinstance(result, TrainResult) else ROLES[result.kind]
+    )
+
+
+def _source(result: PrepareResult) -> str:
+    source = result.spec.data.source
+    if isinstance(source, FolderSource):
+        return f"folder {source.path}"
+    if isinstance(source, DatasetSource):
+        return " ".join(filter(None, ("data set", source.name, source.config, source.revision)))
+    return "scikit-learn's handwritten digits"

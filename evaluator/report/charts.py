@@ -1,0 +1,285 @@
+"""Plotly figures as JSON. Colours are names of the page's CSS variables, which the page resolves for its theme."""
+
+import html
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from core.schemas.results import EpochMetrics
+from core.schemas.summary import Classification, Group, Row, Summary, Training
+from evaluator import text
+
+Figure = dict[str, Any]
+SYMBOLS = {"keras": "circle", "tensorflow": "square", "pytorch": "diamond", "fastai": "triangle-up"}
+ARM_SYMBOLS = ("circle", "diamond-open", "square-open", "triangle-up-open", "x-thin-open")
+PHASES = ("data", "build", "train", "validate", "export")
+COUNTED_CLASSES = 15
+"""With more classes the cells of a confusion matrix are too small for a number; hovering gives it."""
+
+
+def color(name: str) -> str:
+    """The CSS variable of a framework, a training phase or a part of the page."""
+    return f"var(--c-{name})"
+
+
+def curves(trainings: Sequence[Training], figure: str) -> Figure:
+    """One line for each training over epochs: `figure` is validation_accuracy or validation_loss.
+
+    The first seed of a framework is drawn full, its others faint.
+    """
+    share = figure.endswith("accuracy")
+    chart, seen = go.Figure(), set()
+    for training in trainings:
+        first = training.framework not in seen
+        seen.add(training.framework)
+        name = text.framework(training.framework)
+        chart.add_scatter(
+            x=[epoch.epoch for epoch in training.history],
+            y=[_value(epoch, figure) for epoch in training.history],
+            name=name,
+            legendgroup=training.framework,
+            showlegend=first,
+            opacity=1.0 if first else 0.35,
+            mode="lines+markers" if len(training.history) <= 30 else "lines",
+            line={"color": color(training.framework), "width": 2},
+            marker={"symbol": SYMBOLS.get(training.framework, "circle"), "size": 6},
+            hovertemplate=f"{name} seed {training.seed}: %{{y:{'.2%' if share else '.4f'}}}<extra></extra>",
+        )
+    epochs = max((len(training.history) for training in trainings), default=1)
+    chart.update_layout(
+        hovermode="x unified",
+        xaxis={"title": {"text": "Epoch"}, "range": [0.7, epochs + 0.3], "dtick": max(1, -(-epochs // 10))},
+        yaxis={"tickformat": ".0%" if share else "", "rangemode": "normal" if share else "tozero"},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )
+    return _json(chart)
+
+
+def seeds(groups: Sequence[Group]) -> Figure:
+    """Test accuracy of every seed by framework, the arms side by side, with the mean as a line."""
+    chart = go.Figure()
+    for number, arm in enumerate(dict.fromkeys(group.arm for group in groups)):
+        points = [(group, seed) for group in groups if group.arm == arm for seed in group.seeds]
+        symbol = ARM_SYMBOLS[number % len(ARM_SYMBOLS)]
+        chart.add_scatter(
+            x=[text.framework(group.framework) for group, _ in points],
+            y=[seed.accuracy for _, seed in points],
+            name=_safe(arm),
+            mode="markers",
+            offsetgroup=str(number),
+            marker={
+                "color": [color(group.framework) for group, _ in points],
+                "symbol": symbol,
+                "size": 10,
+                "line": {"width": 2},
+            },
+            error_y=_whiskers(points),
+            customdata=[[seed.seed, text.interval(seed.interval)] for _, seed in points],
+            hovertemplate=f"{_safe(arm)} %{{x}} s%{{customdata[0]}}: %{{y:.2%}} (%{{customdata[1]}})<extra></extra>",
+            showlegend=False,
+        )
+        means = [group for group in groups if group.arm == arm and group.accuracy and group.accuracy.count > 1]
+        chart.add_scatter(
+            x=[text.framework(group.framework) for group in means],
+            y=[group.accuracy.mean for group in means if group.accuracy],
+            mode="markers",
+            offsetgroup=str(number),
+            marker={"symbol": "line-ew-open", "size": 34, "line": {"width": 2}, "color": color("muted")},
+            hovertemplate=f"{_safe(arm)} %{{x}} mean: %{{y:.2%}}<extra></extra>",
+            showlegend=False,
+        )
+        chart.add_scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=_safe(arm),
+            marker={"symbol": symbol, "size": 10, "color": color("muted")},
+        )
+    chart.update_layout(
+        scattermode="group",
+        scattergap=0.4,
+        yaxis={"tickformat": ".1%"},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )
+    return _json(chart)
+
+
+def latency(summary: Summary) -> Figure:
+    """A p50 bar inside a paler p99 bar for each load-tested artefact."""
+    rows = loaded_rows(summary)
+    labels = _labels(rows)
+    p50 = [row.load.latency_ms.p50 for row in rows if row.load]
+    p99 = [row.load.latency_ms.p99 for row in rows if row.load]
+    colors = [color(row.framework) for row in rows]
+    chart = go.Figure()
+    chart.add_bar(
+        y=labels,
+        x=p99,
+        orientation="h",
+        name="p99",
+        width=0.62,
+        marker={"color": colors, "opacity": 0.32},
+        text=[f"{text.significant(a)} / {text.significant(b)}" for a, b in zip(p50, p99, strict=True)],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="p99 %{x:.3g} ms<extra></extra>",
+    )
+    chart.add_bar(
+        y=labels,
+        x=p50,
+        orientation="h",
+        name="p50",
+        width=0.3,
+        marker={"color": colors},
+        hovertemplate="p50 %{x:.3g} ms<extra></extra>",
+    )
+    return _bars(chart, max(p99, default=1.0), "ms, p50 / p99")
+
+
+def throughput(summary: Summary) -> Figure:
+    """Images per second of each load-tested artefact."""
+    rows = loaded_rows(summary)
+    values = [row.load.throughput for row in rows if row.load]
+    chart = go.Figure()
+    chart.add_bar(
+        y=_labels(rows),
+        x=values,
+        orientation="h",
+        width=0.5,
+        marker={"color": [color(row.framework) for row in rows]},
+        text=[text.significant(value) for value in values],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{x:,.4g} images/s<extra></extra>",
+    )
+    return _bars(chart, max(values, default=1.0), "images per second")
+
+
+def phases(trainings: Sequence[Training]) -> Figure:
+    """Where the wall time of each training went."""
+    first: dict[tuple[str, str], Training] = {}
+    for training in trainings:
+        first.setdefault((training.arm, training.framework), training)
+    chosen = list(first.values())
+    several = len({training.arm for training in chosen}) > 1
+    labels = [_label(text.framework(t.framework), t.arm if several else "") for t in chosen]
+    known = list(dict.fromkeys([*PHASES, *(name for t in chosen for name in t.seconds)]))
+    chart = go.Figure()
+    for phase in known:
+        values = [t.seconds.get(phase, 0.0) for t in chosen]
+        if any(values):
+            chart.add_bar(
+                y=labels,
+                x=values,
+                orientation="h",
+                width=0.5,
+                name=_safe(phase),
+                marker={"color": color(f"phase-{phase}" if phase in PHASES else "muted")},
+                hovertemplate=f"{_safe(phase)} %{{x:.3g}} s<extra></extra>",
+            )
+    chart.update_layout(
+        barmode="stack", legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"}
+    )
+    return _bars(chart, max((sum(t.seconds.values()) for t in chosen), default=1.0), "seconds")
+
+
+def confusion(result: Classification) -> Figure:
+    """Correct predictions in one colour, mistakes in another, each on its own scale: few mistakes still show."""
+    names = [_safe(row.name) for row in result.classes]
+    hits = [[n if i == j else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
+    misses = [[n if i != j and n else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
+    chart = go.Figure()
+    for cells, scale in ((hits, "hit"), (misses, "miss")):
+        chart.add_heatmap(
+            z=cells,
+            x=names,
+            y=names,
+            colorscale=[[0, color(f"{scale}-low")], [1, color(f"{scale}-high")]],
+            zmin=0,
+            zmax=max((n for row in cells for n in row if n), default=1),
+            showscale=False,
+            xgap=2,
+            ygap=2,
+            hoverongaps=False,
+            texttemplate="%{z}" if len(names) <= COUNTED_CLASSES else "",
+            hovertemplate="true %{y}, predicted %{x}: %{z}<extra></extra>",
+        )
+    axis = {"type": "category", "showgrid": False, "tickangle": 0 if len(names) <= 12 else -90}
+    chart.update_layout(
+        xaxis={**axis, "title": {"text": "Predicted"}, "constrain": "domain"},
+        yaxis={**axis, "title": {"text": "True"}, "tickangle": 0, "autorange": "reversed"},
+    )
+    chart.update_yaxes(scaleanchor="x", constrain="domain")
+    return _json(chart)
+
+
+def loaded_rows(summary: Summary) -> list[Row]:
+    """Rows with a load test, in the order of the table."""
+    return [row for row in summary.rows if row.load]
+
+
+def bar_height(bars: int) -> int:
+    """Pixels a chart of horizontal bars needs."""
+    return 110 + 44 * max(1, bars)
+
+
+def _labels(rows: Sequence[Row]) -> list[str]:
+    """Two lines for each row; the second says what the rows do not share."""
+    shared = {name: len({getattr(row, name) for row in rows}) < 2 for name in ("arm", "seed")}
+    twice = len({(row.model, row.version) for row in rows}) < len(rows)
+    labels = []
+    for row in rows:
+        parts = ["" if shared["arm"] else row.arm, "" if shared["seed"] else f"seed {row.seed}"]
+        parts.append(text.runtime(row.runtime) if twice else "")
+        parts.append("contended" if row.load and row.load.contended else "")
+        head = f"{text.framework(row.framework)} {text.format_name(row.format)}"
+        labels.append(_label(head, ", ".join(filter(None, parts))))
+    return labels
+
+
+def _label(head: str, small: str) -> str:
+    return f"{_safe(head)}<br><sup>{_safe(small)}</sup>" if small else _safe(head)
+
+
+def _bars(chart: go.Figure, largest: float, title: str) -> Figure:
+    chart.update_layout(
+        barmode=chart.layout.barmode or "overlay",
+        xaxis={"title": {"text": title}, "range": [0, 1.18 * largest], "rangemode": "tozero"},
+        yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
+        hovermode="y unified",
+    )
+    chart.update_layout(showlegend=chart.layout.barmode == "stack")
+    return _json(chart)
+
+
+def _whiskers(points: Sequence[tuple[Group, Any]]) -> dict[str, Any]:
+    """Wilson intervals where each framework has one seed; with several seeds the points themselves show the spread."""
+    if len({group.framework for group, _ in points}) < len(points):
+        return {"visible": False}
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [seed.interval[1] - seed.accuracy for _, seed in points],
+        "arrayminus": [seed.accuracy - seed.interval[0] for _, seed in points],
+        "color": color("muted"),
+        "thickness": 1.5,
+        "width": 5,
+    }
+
+
+def _value(epoch: EpochMetrics, figure: str) -> float:
+    return float(getattr(epoch, figure))
+
+
+def _safe(name: str) -> str:
+    """A name as Plotly shows it literally: its labels understand a little HTML."""
+    return html.escape(name)
+
+
+def _json(chart: go.Figure) -> Figure:
+    chart.update_layout(template="none")
+    figure: Figure = json.loads(chart.to_json())
+    figure["layout"].pop("template", None)
+    return figure

@@ -1,0 +1,160 @@
+"""The verdict table's columns: one definition for HTML and Markdown."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from core.schemas.results import Parity
+from core.schemas.summary import Load, Row
+from evaluator import text
+from evaluator.verdict import comparable
+
+Value = float | str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: the value sorts, `show` is read, `note` stands small beside it."""
+
+    title: str
+    value: Callable[[Row], Value]
+    show: Callable[[Row], str]
+    note: Callable[[Row], str] = lambda row: ""
+    better: Literal["high", "low"] | None = None
+    """Which end is the good one; None where there is none."""
+    counts: Callable[[Row], bool] = lambda row: True
+    """False for a row whose value must not win, for example because its run was contended."""
+    hint: str = ""
+    """What the figure is, shown on the header."""
+
+    @property
+    def numeric(self) -> bool:
+        return bool(self.better) or self.title in ("Seed",)
+
+    def best(self, rows: Sequence[Row]) -> Value:
+        """The best value there is; None where the column has no good end or nothing to choose from."""
+        values = [v for row in rows if self.counts(row) and isinstance(v := self.value(row), int | float)]
+        if not self.better or len(set(values)) < 2:
+            return None
+        return max(values) if self.better == "high" else min(values)
+
+
+def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """The columns worth showing: those in which at least one row has something."""
+    return tuple(
+        column for column in COLUMNS if column.title in ALWAYS or any(column.value(row) is not None for row in rows)
+    )
+
+
+def parity_text(parity: Parity | None) -> str:
+    """Largest difference, or a dash."""
+    return text.scientific(parity.largest_difference) if parity else text.MISSING
+
+
+def disagreements(parity: Parity | None) -> str:
+    """How many predictions differ, in words."""
+    return f"{parity.disagreements} of {parity.images:,} differ" if parity else ""
+
+
+def load_note(row: Row) -> str:
+    """Why a load test's figures are to be read with care."""
+    if row.load is None:
+        return ""
+    flags = ["contended"] if row.load.contended else []
+    flags += [f"{text.percent(row.load.error_share, 1)} failed"] if row.load.failed else []
+    return ", ".join(flags)
+
+
+def _of_load(figure: Callable[[Load], float]) -> Callable[[Row], Value]:
+    return lambda row: figure(row.load) if row.load else None
+
+
+def _shown(value: Callable[[Row], Value], show: Callable[[float], str]) -> Callable[[Row], str]:
+    def text_of(row: Row) -> str:
+        found = value(row)
+        return show(found) if isinstance(found, int | float) else text.MISSING
+
+    return text_of
+
+
+def _figure(
+    title: str,
+    value: Callable[[Row], Value],
+    show: Callable[[float], str],
+    better: Literal["high", "low"],
+    hint: str,
+    note: Callable[[Row], str] = lambda row: "",
+    counts: Callable[[Row], bool] = lambda row: True,
+) -> Column:
+    return Column(title, value, _shown(value, show), note, better, counts, hint)
+
+
+def _name(title: str, show: Callable[[Row], str]) -> Column:
+    return Column(title, show, show)
+
+
+def _timed(row: Row) -> bool:
+    return bool(row.load and comparable(row.load))
+
+
+COLUMNS = (
+    _name("Framework", lambda row: text.framework(row.framework)),
+    _name("Format", lambda row: text.format_name(row.format)),
+    _name("Runtime", lambda row: text.runtime(row.runtime)),
+    _name("Arm", lambda row: row.arm),
+    Column("Seed", lambda row: row.seed, lambda row: str(row.seed)),
+    _figure(
+        "Accuracy",
+        lambda row: row.accuracy,
+        text.percent,
+        "high",
+        "Share of test images classified correctly, with the 95% Wilson interval",
+        lambda row: text.interval(row.accuracy_interval) if row.accuracy_interval else "",
+    ),
+    _figure("Macro F1", lambda row: row.macro_f1, "{:.4f}".format, "high", "Mean of the classes' F1 scores"),
+    _figure("Log loss", lambda row: row.log_loss, "{:.4f}".format, "low", "Mean of −ln p(true class), in nats"),
+    Column(
+        "Parity",
+        lambda row: row.parity.largest_difference if row.parity else None,
+        lambda row: parity_text(row.parity),
+        lambda row: disagreements(row.parity),
+        hint="Largest difference of served probabilities from the framework's native format",
+    ),
+    _figure("Size", lambda row: row.size_bytes, lambda v: text.size(int(v)), "low", "Bytes of the model files"),
+    _figure(
+        "Training",
+        lambda row: row.training_seconds,
+        text.seconds,
+        "low",
+        "Time in training steps, validation and export excluded",
+        lambda row: "contended" if row.training_contended else "",
+        lambda row: not row.training_contended,
+    ),
+    _figure(
+        "Throughput",
+        _of_load(lambda load: load.throughput),
+        lambda value: f"{text.significant(value)}/s",
+        "high",
+        "Images per second under the load test",
+        load_note,
+        _timed,
+    ),
+    _figure(
+        "p50",
+        _of_load(lambda load: load.latency_ms.p50),
+        text.milliseconds,
+        "low",
+        "Half of the requests were answered within this time",
+        counts=_timed,
+    ),
+    _figure(
+        "p99",
+        _of_load(lambda load: load.latency_ms.p99),
+        text.milliseconds,
+        "low",
+        "99% of the requests were answered within this time",
+        load_note,
+        _timed,
+    ),
+)
+ALWAYS = ("Framework", "Format", "Runtime", "Arm", "Seed", "Accuracy")

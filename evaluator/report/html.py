@@ -1,0 +1,182 @@
+"""One self-contained HTML page: style, script, charts and pictures inside, nothing fetched."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from core.schemas.summary import Arm, Classification, Environment, Row, Summary, Training
+from evaluator import text
+from evaluator.report import charts, tables
+from evaluator.report.columns import columns
+from evaluator.report.samples import Sample
+
+TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("base.css", "parts.css")
+SCRIPTS = ("theme.js", "charts.js", "tables.js")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of several alternatives the reader chooses from."""
+
+    key: str
+    label: str
+    content: Any
+    framework: str = ""
+
+
+def render(summary: Summary, samples: Sequence[Sample]) -> str:
+    """The page as a string."""
+    curves = _curve_panels(summary)
+    matrices = _matrix_panels(summary.classifications)
+    return _environment().get_template("report.html.jinja").render(
+        summary=summary,
+        text=text,
+        tables=tables,
+        facts=_facts(summary),
+        columns=columns(summary.rows),
+        domain=_domain(summary.rows),
+        loaded=charts.loaded_rows(summary),
+        curves=curves,
+        matrices=matrices,
+        recipes=[(arm, describe_recipe(arm)) for arm in summary.arms],
+        machines=[(place.roles, describe_machine(place.environment)) for place in summary.places],
+        settings=describe_load(summary),
+        samples=samples,
+        frameworks={text.framework(name): name for name in text.FRAMEWORK_NAMES},
+        bar_height=charts.bar_height,
+        commands=commands(summary),
+        experiment_json=_pretty(summary.spec_json),
+        figures=_figures(summary, curves, matrices),
+        style=Markup("\n".join((TEMPLATES / name).read_text() for name in STYLES)),
+        script=Markup("\n".join((TEMPLATES / name).read_text() for name in SCRIPTS)),
+        plotly=Markup(get_plotlyjs()),
+    )
+
+
+def commands(summary: Summary) -> list[tuple[str, str]]:
+    """What repeats the experiment and uses its winner: a comment and a command each."""
+    found = [("Run the frozen experiment below, saved under this name", f"bakeoff run {summary.experiment}.json")]
+    if summary.verdict.row is not None:
+        model = summary.rows[summary.verdict.row].model
+        found.append(("Ask the recommended artefact", f"bakeoff predict --model {model} image.png"))
+    return found
+
+
+def describe_recipe(arm: Arm) -> str:
+    """One line: network, parameters and the main points of the recipe."""
+    recipe = arm.recipe
+    rate = recipe.optimizer.learning_rate
+    optimizer = f"{recipe.optimizer.name}, learning rate {'of the framework' if rate is None else f'{rate:g}'}"
+    return (
+        f"{arm.architecture}, {text.count(arm.parameters, 'parameter')}; {text.count(recipe.epochs, 'epoch')} of batches "
+        f"of {recipe.batch_size}; {optimizer}"
+    )
+
+
+def describe_machine(environment: Environment) -> str:
+    """One line: processor, quota, threads, memory and system."""
+    return (
+        f"{environment.cpu_model}, {environment.cpu_quota:g} cores, {text.count(environment.threads, 'thread')}, "
+        f"{text.size(environment.memory_bytes)} memory, {environment.platform}, host {environment.host}"
+    )
+
+
+def describe_load(summary: Summary) -> str:
+    """One line: how the load tests of the table were driven."""
+    load = next((row.load for row in summary.rows if row.load), None)
+    if load is None:
+        return ""
+    return (
+        f"{load.loop.capitalize()} loop, {text.count(load.users, 'user')}, {text.count(load.batch_size, 'image')} per "
+        f"request, {text.seconds(load.seconds)} measured after warm-up, one run each"
+    )
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _facts(summary: Summary) -> list[tuple[str, str, str]]:
+    """Title, figure and explanation of the page's head."""
+    facts = []
+    if data := summary.data:
+        total = sum(data.images(split) for split in data.counts)
+        height, width, channels = data.image.shape
+        facts.append(("Images", f"{total:,}", f"{len(data.classes)} classes, {height}×{width}×{channels}"))
+    frameworks = {training.framework for training in summary.trainings}
+    seeds = {training.seed for training in summary.trainings}
+    shape = f"{text.count(len(summary.arms), 'arm')}, {text.count(len(frameworks), 'framework')}, {text.count(len(seeds), 'seed')}"
+    facts.append(("Trainings", str(len(summary.trainings)), shape))
+    scored = sum(row.accuracy is not None for row in summary.rows)
+    facts.append(("Artefacts scored", str(scored), f"of {len(summary.exports)} exported"))
+    requests = sum(load.requests for load in summary.loads)
+    facts.append(("Load tests", str(len(summary.loads)), text.count(requests, "request")))
+    return facts
+
+
+def _domain(rows: Sequence[Row]) -> tuple[float, float]:
+    """The range the small interval pictures of the table span."""
+    bounds = [bound for row in rows if row.accuracy_interval for bound in row.accuracy_interval]
+    if not bounds:
+        return (0.0, 1.0)
+    low, high = min(bounds), max(bounds)
+    margin = 0.04 * (high - low) or 0.01
+    return (low - margin, high + margin)
+
+
+def _curve_panels(summary: Summary) -> list[Panel]:
+    return [
+        Panel(f"curves-{number}", arm.name, [t for t in summary.trainings if t.arm == arm.name])
+        for number, arm in enumerate(summary.arms)
+    ]
+
+
+def _matrix_panels(results: Sequence[Classification]) -> list[Panel]:
+    several = len({result.arm for result in results}) > 1
+    return [
+        Panel(
+            f"matrix-{number}",
+            text.framework(result.framework) + (f" {result.arm}" if several else ""),
+            result,
+            result.framework,
+        )
+        for number, result in enumerate(results)
+    ]
+
+
+def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel]) -> Markup:
+    """All charts by element id, safe inside a script element."""
+    figures: dict[str, charts.Figure] = {}
+    for panel in curves:
+        trainings: list[Training] = panel.content
+        figures[f"{panel.key}-accuracy"] = charts.curves(trainings, "validation_accuracy")
+        figures[f"{panel.key}-loss"] = charts.curves(trainings, "validation_loss")
+    if summary.trainings:
+        figures["phases"] = charts.phases(summary.trainings)
+    if any(group.seeds for group in summary.groups):
+        figures["seeds"] = charts.seeds(summary.groups)
+    if charts.loaded_rows(summary):
+        figures |= {"latency": charts.latency(summary), "throughput": charts.throughput(summary)}
+    figures |= {panel.key: charts.confusion(panel.content) for panel in matrices}
+    return jinja2.utils.htmlsafe_json_dumps(figures)
+
+
+def _pretty(document: str) -> str:
+    """Indented JSON; text that is none stays as it is."""
+    try:
+        return json.dumps(json.loads(document), indent=2, ensure_ascii=False)
+    except ValueError:
+        return document

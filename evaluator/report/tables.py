@@ -1,0 +1,158 @@
+"""The report's smaller tables as text: one definition for HTML and Markdown."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from core.schemas.summary import Classification, Data, Group, Place, Spread, Summary
+from evaluator import text
+from evaluator.report.columns import disagreements, parity_text
+
+CONFUSED_PAIRS = 8
+"""Most frequent mistakes listed beside a confusion matrix."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A caption, headers and cells; the first `names` columns are words, the rest figures."""
+
+    caption: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    names: int = 1
+
+
+def trainings(summary: Summary) -> Table:
+    """The last epoch of every training, and what it cost."""
+    headers = ("Framework", "Arm", "Seed", "Epochs", "Train loss", "Val. loss", "Val. accuracy", "Images/s", "Memory")
+    rows = []
+    for training in summary.trainings:
+        last = training.history[-1] if training.history else None
+        figures = (
+            f"{last.train_loss:.4f}" if last else text.MISSING,
+            f"{last.validation_loss:.4f}" if last else text.MISSING,
+            text.percent(last.validation_accuracy) if last else text.MISSING,
+        )
+        speed = text.significant(training.images_per_second) + (" (contended)" if training.contended else "")
+        names = (text.framework(training.framework), training.arm, str(training.seed), str(len(training.history)))
+        rows.append((*names, *figures, speed, text.size(training.peak_memory_bytes)))
+    return Table("Last epoch and cost of every training", headers, tuple(rows), names=2)
+
+
+def seeds(groups: Sequence[Group]) -> Table:
+    """ONNX test accuracy and training time over seeds."""
+    headers = ("Framework", "Arm", "Mode", "Seeds", "Mean accuracy", "Std", "Lowest", "Highest", "Mean training time")
+    rows = []
+    for group in groups:
+        spread = group.accuracy
+        figures = _spread(spread) if spread else (text.MISSING,) * 4
+        time = text.seconds(group.training_seconds.mean) if group.training_seconds else text.MISSING
+        names = (text.framework(group.framework), group.arm, group.mode, str(spread.count if spread else 0))
+        rows.append((*names, *figures, time))
+    return Table("Test accuracy of the ONNX artefacts over seeds", headers, tuple(rows), names=3)
+
+
+def loads(summary: Summary) -> Table:
+    """Every load test with its settings and the server's own account."""
+    phases = list(dict.fromkeys(phase for load in summary.loads for phase in load.server_ms))
+    headers = (
+        *("Model", "Runtime", "Users", "Batch", "Requests", "img/s", "p50", "p90", "p95", "p99", "p99.9", "Max"),
+        *(f"Server {phase}" for phase in phases),
+        *("Mean batch", "Errors"),
+    )
+    rows = []
+    for load in summary.loads:
+        times = load.latency_ms
+        figures = (times.p50, times.p90, times.p95, times.p99, times.p999, times.max)
+        server = (text.significant(load.server_ms[p]) if p in load.server_ms else text.MISSING for p in phases)
+        errors = ", ".join(f"{code} {n:,}" for code, n in load.errors.items()) or "0"
+        rows.append(
+            (
+                load.model + (" (contended)" if load.contended else ""),
+                text.runtime(load.runtime),
+                str(load.users),
+                str(load.batch_size),
+                f"{load.requests:,}",
+                text.significant(load.throughput),
+                *map(text.significant, figures),
+                *server,
+                text.significant(load.mean_batch) if load.mean_batch else text.MISSING,
+                errors,
+            )
+        )
+    return Table("Load tests; times in milliseconds", headers, tuple(rows), names=2)
+
+
+def exports(summary: Summary) -> Table:
+    """Every artefact against the model in memory, and as served against the native format."""
+    served = {(row.model, row.version): row.parity for row in summary.rows if row.parity}
+    headers = (
+        *("Framework", "Format", "Arm", "Seed", "From memory", "Predictions", "Served, from native", "Predictions"),
+        *("Size", "Export"),
+    )
+    rows = tuple(
+        (
+            text.framework(export.framework),
+            text.format_name(export.format),
+            export.arm,
+            str(export.seed),
+            parity_text(export.parity),
+            disagreements(export.parity),
+            parity_text(served.get((export.model, export.version))),
+            disagreements(served.get((export.model, export.version))) or text.MISSING,
+            text.size(export.size_bytes),
+            text.seconds(export.export_seconds),
+        )
+        for export in summary.exports
+    )
+    return Table("Largest difference of probabilities", headers, rows, names=3)
+
+
+def counts(data: Data) -> Table:
+    """Images by class and split."""
+    splits = tuple(data.counts)
+    rows = [(name, *(f"{data.counts[split].get(name, 0):,}" for split in splits)) for name in data.classes]
+    rows.append(("All", *(f"{data.images(split):,}" for split in splits)))
+    return Table("Images by class and split", ("Class", *(split.capitalize() for split in splits)), tuple(rows))
+
+
+def per_class(result: Classification) -> Table:
+    """The classification report."""
+    rows = tuple(
+        (row.name, f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}", f"{row.support:,}")
+        for row in (*result.classes, result.macro, result.weighted)
+    )
+    return Table("Classification report", ("Class", "Precision", "Recall", "F1", "Support"), rows)
+
+
+def confused(result: Classification) -> Table:
+    """The most frequent mistakes."""
+    names = [row.name for row in result.classes]
+    mistakes = [
+        (number, i, j) for i, row in enumerate(result.confusion) for j, number in enumerate(row) if number and i != j
+    ]
+    top = sorted(mistakes, key=lambda item: (-item[0], item[1], item[2]))[:CONFUSED_PAIRS]
+    rows = tuple((names[i], names[j], f"{number:,} of {sum(result.confusion[i]):,}") for number, i, j in top)
+    return Table("Most frequent mistakes", ("True class", "Predicted as", "Images"), rows, names=2)
+
+
+def artefacts(summary: Summary) -> Table:
+    """Names and digests of everything published."""
+    rows = tuple((export.model, str(export.version), export.artifact) for export in summary.exports)
+    return Table("Artefacts", ("Model", "Version", "sha256"), rows, names=3)
+
+
+def versions(places: Iterable[Place]) -> Table:
+    """Library versions by environment."""
+    found = list(places)
+    libraries = sorted({name for place in found for name in place.environment.versions})
+    rows = tuple(
+        (name, *(place.environment.versions.get(name, text.MISSING) for place in found)) for name in ("python", *libraries)
+    )
+    pythons = ("python", *(place.environment.python for place in found))
+    headers = ("Library", *(", ".join(place.roles) for place in found))
+    return Table("Library versions", headers, (pythons, *rows[1:]), names=len(headers))
+
+
+def _spread(spread: Spread) -> tuple[str, str, str, str]:
+    std = text.points(spread.std) if spread.std is not None else text.MISSING
+    return text.percent(spread.mean), std, text.percent(spread.minimum), text.percent(spread.maximum)

@@ -1,0 +1,178 @@
+"""Turns the results of an experiment into its Summary."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.schemas.results import EvaluateResult, LoadTestResult, PrepareResult, PublishedModel, TrainResult
+from core.schemas.specs import FRAMEWORKS, ReportSpec
+from core.schemas.summary import Arm, Classification, Export, Group, Row, SeedAccuracy, Summary, Training
+from evaluator import provenance, statistics
+from evaluator.provenance import Result
+from evaluator.rows import NATIVE, Probabilities, build_rows, published_models, sound_predictions, to_load, traceable
+from evaluator.verdict import decide
+
+
+def summarise(
+    spec: ReportSpec, results: Sequence[Result], probabilities: Probabilities, labels: NDArray[np.int64]
+) -> Summary:
+    """Joins trainings, evaluations and load tests into one document.
+
+    A result that cannot be used (no training behind it, predictions that do not fit) becomes a line of `missing`; the
+    rest is reported. Equal inputs give equal summaries: there is no clock in it.
+
+    Args:
+        results: parsed `result.json` documents, in the order of the experiment.
+        probabilities: float32 [n, classes] by run id of the evaluation.
+        labels: int64 [n], true classes of the test split; empty where there is none.
+    """
+    trainings = [result for result in results if isinstance(result, TrainResult)]
+    missing = list(spec.missing)
+    published = published_models(trainings)
+    evaluations = traceable((r for r in results if isinstance(r, EvaluateResult)), published, missing)
+    loads = traceable((r for r in results if isinstance(r, LoadTestResult)), published, missing)
+    predictions = sound_predictions(evaluations, probabilities, labels, missing)
+    rows = build_rows(published, evaluations, loads, predictions)
+    groups = _groups(trainings, rows)
+    data = provenance.describe_data(next((r for r in results if isinstance(r, PrepareResult)), None))
+    return Summary(
+        experiment=spec.experiment,
+        title=spec.title,
+        description=spec.description,
+        verdict=decide(rows),
+        rows=rows,
+        arms=_arms(trainings, groups),
+        groups=groups,
+        trainings=tuple(_training(training) for training in _ordered(trainings)),
+        exports=tuple(_export(training, model) for training in _ordered(trainings) for model in training.models),
+        classifications=_classifications(rows, evaluations),
+        loads=tuple(to_load(result) for result in loads),
+        data=data,
+        places=provenance.places(results),
+        notes=tuple(provenance.notes(results, rows, data)),
+        missing=tuple(missing),
+        spec_json=spec.spec_json,
+    )
+
+
+def _arm_names(trainings: Sequence[TrainResult]) -> list[str]:
+    return list(dict.fromkeys(training.spec.arm for training in trainings))
+
+
+def _ordered(trainings: Sequence[TrainResult]) -> list[TrainResult]:
+    arms = _arm_names(trainings)
+    return sorted(trainings, key=lambda t: (arms.index(t.spec.arm), FRAMEWORKS.index(t.spec.framework), t.spec.seed))
+
+
+def _groups(trainings: Sequence[TrainResult], rows: Sequence[Row]) -> tuple[Group, ...]:
+    """One group for each arm and framework that was trained, in the order of the experiment."""
+    keys = dict.fromkeys((t.spec.arm, t.spec.framework) for t in _ordered(trainings))
+    groups = []
+    for arm, framework in keys:
+        members = [t for t in trainings if (t.spec.arm, t.spec.framework) == (arm, framework)]
+        seeds = _seed_accuracies(row for row in rows if (row.arm, row.framework) == (arm, framework))
+        alone = [sum(e.train_seconds for e in t.history) for t in members if not t.environment.contended]
+        groups.append(
+            Group(
+                arm=arm,
+                mode=members[0].spec.recipe.mode,
+                framework=framework,
+                seeds=seeds,
+                accuracy=statistics.spread([seed.accuracy for seed in seeds]),
+                training_seconds=statistics.spread(alone),
+            )
+        )
+    return tuple(groups)
+
+
+def _seed_accuracies(rows: Iterable[Row]) -> tuple[SeedAccuracy, ...]:
+    found = {
+        row.seed: SeedAccuracy(seed=row.seed, accuracy=row.accuracy, interval=row.accuracy_interval)
+        for row in rows
+        if row.format == "onnx" and row.accuracy is not None and row.accuracy_interval is not None
+    }
+    return tuple(found[seed] for seed in sorted(found))
+
+
+def _arms(trainings: Sequence[TrainResult], groups: Sequence[Group]) -> tuple[Arm, ...]:
+    arms = []
+    for name in _arm_names(trainings):
+        members = [training for training in trainings if training.spec.arm == name]
+        own = [group for group in groups if group.arm == name]
+        apart, repeat = statistics.between_frameworks(own), statistics.between_seeds(own)
+        first = members[0]
+        arms.append(
+            Arm(
+                name=name,
+                mode=first.spec.recipe.mode,
+                architecture=first.spec.architecture,
+                parameters=first.parameters,
+                trainable_parameters=first.trainable_parameters,
+                recipe=first.spec.recipe,
+                frameworks=tuple(group.framework for group in own),
+                seeds=tuple(sorted({member.spec.seed for member in members})),
+                between_frameworks=apart,
+                between_seeds=repeat,
+                finding=statistics.finding(apart, repeat),
+            )
+        )
+    return tuple(arms)
+
+
+def _training(result: TrainResult) -> Training:
+    return Training(
+        run_id=result.run_id,
+        arm=result.spec.arm,
+        framework=result.spec.framework,
+        seed=result.spec.seed,
+        history=result.history,
+        seconds=result.seconds,
+        images_per_second=result.images_per_second,
+        peak_memory_bytes=result.peak_memory_bytes,
+        attempts=result.attempts,
+        contended=result.environment.contended,
+    )
+
+
+def _export(training: TrainResult, model: PublishedModel) -> Export:
+    return Export(
+        arm=training.spec.arm,
+        framework=training.spec.framework,
+        seed=training.spec.seed,
+        format=model.format,
+        model=model.name,
+        version=model.version,
+        artifact=model.artifact,
+        size_bytes=model.size_bytes,
+        export_seconds=model.export_seconds,
+        parity=model.parity,
+    )
+
+
+def _classifications(rows: Sequence[Row], evaluations: Sequence[EvaluateResult]) -> tuple[Classification, ...]:
+    """One for each arm and framework: ONNX of the first seed, or what was scored where there is no ONNX."""
+    chosen: dict[tuple[str, str], Row] = {}
+    scored = [row for row in rows if row.accuracy is not None]
+    for row in sorted(scored, key=lambda row: (row.format != "onnx", row.seed, row.format != NATIVE[row.framework])):
+        chosen.setdefault((row.arm, row.framework), row)
+    results = {(e.spec.model, e.spec.version, e.spec.runtime): e for e in reversed(evaluations)}
+    order = dict.fromkeys((row.arm, row.framework) for row in scored)
+    return tuple(
+        _classification(row, results[row.model, row.version, row.runtime]) for row in (chosen[key] for key in order)
+    )
+
+
+def _classification(row: Row, result: EvaluateResult) -> Classification:
+    return Classification(
+        arm=row.arm,
+        framework=row.framework,
+        seed=row.seed,
+        format=row.format,
+        runtime=row.runtime,
+        images=result.images,
+        classes=result.classes,
+        macro=result.macro,
+        weighted=result.weighted,
+        confusion=result.confusion,
+    )

@@ -1,0 +1,92 @@
+"""Figures and names as people read them; the same everywhere in a report."""
+
+import math
+
+FRAMEWORK_NAMES = {"keras": "Keras", "tensorflow": "TensorFlow", "pytorch": "PyTorch", "fastai": "fastai"}
+FORMAT_NAMES = {"onnx": "ONNX", "savedmodel": "SavedModel", "keras": ".keras", "pt2": ".pt2"}
+RUNTIME_NAMES = {"onnxruntime": "ONNX Runtime", "tensorflow": "TensorFlow", "pytorch": "PyTorch"}
+MISSING = "–"
+BYTES = 1024
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """0.98333 → `98.33%`."""
+    return f"{100 * share:.{digits}f}%"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares in percentage points: 0.021 → `2.10 points`."""
+    return f"{100 * difference:.2f} points"
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    """(0.964, 0.992) → `96.40–99.20%`."""
+    return f"{100 * bounds[0]:.2f}–{100 * bounds[1]:.2f}%"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """At least `digits` significant digits, no exponent, thousands separated: 3.14159 → `3.14`, 12345.6 → `12,346`."""
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    return f"{value:,.{max(0, digits - 1 - magnitude)}f}"
+
+
+def milliseconds(value: float) -> str:
+    """Three significant digits with unit: `3.14 ms`."""
+    return f"{significant(value)} ms"
+
+
+def seconds(value: float) -> str:
+    """`0.42 s`, `12.3 s`, `4 min 05 s`, `1 h 02 min`."""
+    if value < 60:
+        return f"{significant(value)} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: int) -> str:
+    """Bytes in binary units: 151552 → `148 KiB`."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < BYTES:
+            return f"{significant(value) if unit != 'B' else count} {unit}"
+        value /= BYTES
+    return f"{significant(value)} GiB"
+
+
+def scientific(value: float) -> str:
+    """Small differences: `1.2e-07`; an exact zero is `0`."""
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`1 image`, `1,797 images`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def names(items: tuple[str, ...] | list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
+
+
+def framework(name: str) -> str:
+    """How the framework's makers write it."""
+    return FRAMEWORK_NAMES.get(name, name)
+
+
+def format_name(name: str) -> str:
+    """How the format is usually written."""
+    return FORMAT_NAMES.get(name, name)
+
+
+def runtime(name: str) -> str:
+    """How the runtime's makers write it."""
+    return RUNTIME_NAMES.get(name, name)
+
+
+def short_hash(digest: str) -> str:
+    """The first twelve digits."""
+    return digest[:12]

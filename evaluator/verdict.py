@@ -1,0 +1,148 @@
+"""What to ship: the best artefact by each measure, what it costs elsewhere, and how sure that is."""
+
+from collections.abc import Callable, Sequence
+
+from core.schemas.summary import Load, Pick, PickKind, Row, Verdict
+from evaluator import text
+from evaluator.statistics import overlap
+
+ERRORS_ALLOWED = 0.001
+"""Share of failed requests above which a latency or throughput is not compared: failing fast is not being fast."""
+
+Indexed = tuple[int, Row]
+
+
+def decide(rows: Sequence[Row]) -> Verdict:
+    """Chooses among the rows that were scored; rows without accuracy cannot be recommended."""
+    scored = [(index, row) for index, row in enumerate(rows) if row.accuracy is not None]
+    if not scored:
+        return Verdict(headline="No verdict", reason="No artefact was scored, so there is nothing to recommend.")
+    best = max(scored, key=lambda item: (item[1].accuracy or 0.0, -(item[1].log_loss or 0.0)))
+    timed = [(index, row) for index, row in scored if row.load and comparable(row.load)]
+    picks = [_accuracy(scored, best)]
+    if timed:
+        picks += [_p99(timed, best), _throughput(timed, best)]
+    picks.append(_size(scored, best))
+    return _recommend(scored, timed, best, tuple(picks))
+
+
+def comparable(load: Load) -> bool:
+    """False for a load test that overlapped with other timed work or in which too many requests failed."""
+    return not load.contended and load.error_share <= ERRORS_ALLOWED
+
+
+def describe(row: Row) -> str:
+    """`PyTorch, ONNX on ONNX Runtime (matched, seed 0)`."""
+    served = f"{text.format_name(row.format)} on {text.runtime(row.runtime)}"
+    return f"{text.framework(row.framework)}, {served} ({row.arm}, seed {row.seed})"
+
+
+def same_accuracy(first: Row, second: Row) -> bool:
+    """True when no difference between two scored rows is shown."""
+    return bool(
+        first.accuracy_interval
+        and second.accuracy_interval
+        and overlap(first.accuracy_interval, second.accuracy_interval)
+    )
+
+
+def _recommend(scored: list[Indexed], timed: list[Indexed], best: Indexed, picks: tuple[Pick, ...]) -> Verdict:
+    if len(scored) == 1:
+        index, row = best
+        reason = (
+            f"It is the only artefact scored: {text.percent(row.accuracy or 0)} of {row.images:,} test images correct."
+        )
+        return Verdict(headline=f"Only candidate: {describe(row)}", reason=reason, row=index, picks=picks)
+    equal = [item for item in scored if same_accuracy(item[1], best[1])]
+    fast = [item for item in timed if item in equal]
+    index, row = min(fast, key=_p99_of) if fast else min(equal, key=_size_of)
+    known = f"{len(equal)} of {len(scored)} artefacts cannot be told apart by accuracy"
+    if len(equal) == 1:
+        known = "Its accuracy is above all others, intervals apart"
+    if fast and row.load:
+        p99 = text.milliseconds(row.load.latency_ms.p99)
+        why = f"; its p99 of {p99} is the lowest of {len(fast)} measured among them."
+    else:
+        why = f"; it is the smallest of them, {text.size(row.size_bytes)}. No load test to compare."
+    return Verdict(
+        headline=f"Ship {describe(row)}", reason=known + (why if len(equal) > 1 else "."), row=index, picks=picks
+    )
+
+
+def _accuracy(scored: list[Indexed], best: Indexed) -> Pick:
+    index, row = best
+    others = [other for i, other in scored if i != index]
+    tied = sum(same_accuracy(row, other) for other in others)
+    known = f"95% interval {text.interval(row.accuracy_interval or (0, 1))} on {row.images:,} images. "
+    if not others:
+        known += "Nothing to compare it with."
+    elif tied == len(others):
+        known += f"No difference shown from {_others(tied)}."
+    elif tied:
+        known += f"No difference shown from {tied} of {len(others)} others."
+    else:
+        known += f"Above {_others(len(others))}, intervals apart."
+    return Pick(kind="accuracy", title="Best accuracy", row=index, value=text.percent(row.accuracy or 0), detail=known)
+
+
+def _p99(timed: list[Indexed], best: Indexed) -> Pick:
+    return _pick("p99", "Lowest p99 latency", timed, _p99_of, text.milliseconds, best)
+
+
+def _throughput(timed: list[Indexed], best: Indexed) -> Pick:
+    def value(figure: float) -> str:
+        return f"{text.significant(-figure)} img/s"
+
+    return _pick("throughput", "Highest throughput", timed, _slowness_of, value, best)
+
+
+def _size(scored: list[Indexed], best: Indexed) -> Pick:
+    return _pick("size", "Smallest artefact", scored, _size_of, lambda figure: text.size(int(figure)), best)
+
+
+def _pick(
+    kind: PickKind,
+    title: str,
+    rows: list[Indexed],
+    cost: Callable[[Indexed], float],
+    show: Callable[[float], str],
+    best: Indexed,
+) -> Pick:
+    """The row with the lowest cost, with the runner-up and the price in accuracy."""
+    ranked = sorted(rows, key=cost)
+    index, row = ranked[0]
+    detail = _price(row, best[1])
+    if len(ranked) > 1:
+        detail += f" Next: {_brief(ranked[1][1])}, {show(cost(ranked[1]))}."
+    return Pick(kind=kind, title=title, row=index, value=show(cost(ranked[0])), detail=detail)
+
+
+def _price(row: Row, best: Row) -> str:
+    if row is best:
+        return "Also the best accuracy."
+    accuracy = text.percent(row.accuracy or 0)
+    if same_accuracy(row, best):
+        return f"Accuracy {accuracy}: no difference shown from the best."
+    return f"Trade-off: accuracy {accuracy}, {text.points((best.accuracy or 0) - (row.accuracy or 0))} below the best."
+
+
+def _brief(row: Row) -> str:
+    return f"{text.framework(row.framework)} {text.format_name(row.format)} ({row.arm})"
+
+
+def _others(number: int) -> str:
+    return "the other" if number == 1 else f"any of the {number} others"
+
+
+def _p99_of(item: Indexed) -> float:
+    load = item[1].load
+    return load.latency_ms.p99 if load else float("inf")
+
+
+def _slowness_of(item: Indexed) -> float:
+    load = item[1].load
+    return -load.throughput if load else float("inf")
+
+
+def _size_of(item: Indexed) -> float:
+    return item[1].size_bytes

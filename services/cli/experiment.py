@@ -1,0 +1,131 @@
+"""`bakeoff run` and `bakeoff report`."""
+
+import os
+import sys
+import webbrowser
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from core.errors import NotFoundError
+from core.schemas.base import parse_json
+from core.schemas.summary import Row, Summary
+from services.cli.context import Home, ends_well, err, out
+from services.cli.progress import reporter
+from services.cli.services import say
+from services.cli.stack import Stack
+from services.orchestrator.experiment_file import read_experiment
+from services.orchestrator.reconciler import Reconciler, freeze
+from services.orchestrator.steps import services_needed
+
+
+class ReportFormat(StrEnum):
+    """How a report is given."""
+
+    HTML = "html"
+    MARKDOWN = "md"
+    JSON = "json"
+    CSV = "csv"
+
+
+@ends_well
+def run(
+    file: Annotated[Path, typer.Argument(help="Experiment file, for example experiments/digits.yaml.")],
+    data: Annotated[str | None, typer.Option(help="Folder or hub name that replaces the file's data source.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value that wins over the file; may be repeated.")
+    ] = None,
+    parallel: Annotated[int, typer.Option(help="Trainings at a time; above 1 their times do not compare.", min=1)] = 1,
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser, where there is one.")] = False,
+) -> None:
+    """Run an experiment to its end; started again, it repeats nothing that is finished."""
+    experiment = read_experiment(file, overrides or (), data)
+    home = Home()
+    store = home.open_store()
+    with Stack(home, say).with_services(services_needed(experiment)), reporter(err) as progress:
+        freeze(experiment, store, home.home / "work")
+        finished = Reconciler(experiment, home.directory, store, progress, parallel).run()
+    summary = read_summary(finished.report)
+    print_verdict(summary)
+    html = finished.report / "report.html"
+    out.print(f"\nreport: {html}", soft_wrap=True, highlight=False)
+    if show:
+        open_in_browser(html)
+    for line in finished.failed:
+        err.print(f"failed: {line}", style="red", markup=False, soft_wrap=True)
+    if finished.failed:
+        raise typer.Exit(1)
+
+
+@ends_well
+def report(
+    name: Annotated[str, typer.Argument(help="Name of an experiment that was run.")],
+    style: Annotated[ReportFormat, typer.Option("--format", help="html prints the path, the others the text.")] = (
+        ReportFormat.HTML
+    ),
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Give the report of an experiment."""
+    folder = Home().home / "reports" / name
+    file = folder / ("summary.json" if style is ReportFormat.JSON else f"report.{style.value}")
+    if not file.is_file():
+        known = sorted(p.name for p in folder.parent.iterdir() if p.name[0] != ".") if folder.parent.is_dir() else []
+        raise NotFoundError(f"no report of {name!r}; there are: {', '.join(known) or 'none, use bakeoff run'}")
+    if style is ReportFormat.HTML:
+        print(file)
+        if show:
+            open_in_browser(file)
+        return
+    sys.stdout.write(file.read_text())
+
+
+def read_summary(folder: Path) -> Summary:
+    """The summary beside a report."""
+    path = folder / "summary.json"
+    return parse_json(Summary, path.read_bytes(), str(path))
+
+
+def print_verdict(summary: Summary) -> None:
+    """The verdict table on the terminal."""
+    table = Table(title=summary.title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for name in ("arm", "framework", "format", "runtime", "seed"):
+        table.add_column(name)
+    for name in ("accuracy", "F1", "parity", "size kB", "train s", "images/s", "p50 ms", "p99 ms"):
+        table.add_column(name, justify="right")
+    for row in summary.rows:
+        table.add_row(*_cells(row))
+    out.print(table)
+    out.print(f"\n[bold]{summary.verdict.headline}[/bold]\n{summary.verdict.reason}", highlight=False)
+    for pick in summary.verdict.picks:
+        out.print(f"  {pick.title}: {summary.rows[pick.row].label}, {pick.value}. {pick.detail}", highlight=False)
+    for arm in summary.arms:
+        out.print(f"  {arm.name}: {arm.finding}", highlight=False)
+    for note in summary.notes:
+        out.print(f"  note: {note}", style="dim", highlight=False)
+
+
+def _cells(row: Row) -> list[str]:
+    load = row.load
+    measured = [row.accuracy, row.macro_f1]
+    parity = row.parity or row.export_parity
+    return [
+        *(row.arm, row.framework, row.format, row.runtime, str(row.seed)),
+        *("–" if value is None else f"{value:.4f}" for value in measured),
+        f"{parity.largest_difference:.1e}",
+        f"{row.size_bytes / 1000:,.0f}",
+        f"{row.training_seconds:.1f}" + "*" * row.training_contended,
+        f"{load.throughput:,.0f}" if load else "–",
+        f"{load.latency_ms.p50:.2f}" if load else "–",
+        f"{load.latency_ms.p99:.2f}" if load else "–",
+    ]
+
+
+def open_in_browser(path: Path) -> None:
+    """Opens a file where a person sits in front of the machine; elsewhere its path has been printed."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        say("no display here: open the report on a machine that has one")
+        return
+    webbrowser.open(path.absolute().as_uri())

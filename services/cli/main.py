@@ -1,0 +1,53 @@
+"""`bakeoff`: the command line."""
+
+from typing import Annotated
+
+import typer
+
+from services.cli import architectures, doctor, experiment, models, services
+from services.cli.context import EXIT_HELP
+
+app = typer.Typer(
+    name="bakeoff",
+    help="Which framework, which export and which runtime should I ship for this image classifier?",
+    epilog=EXIT_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(services.up)
+app.command("down")(services.down)
+app.command("status")(services.status)
+app.command("run")(experiment.run)
+app.command("report")(experiment.report)
+app.command("models")(models.models)
+app.command("predict")(models.predict)
+app.command("architectures")(architectures.architectures)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib import metadata
+
+        print(metadata.version("bakeoff"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Answers with evidence."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="bakeoff")
+
+
+if __name__ == "__main__":
+    main()

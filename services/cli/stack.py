@@ -1,0 +1,182 @@
+"""Starts and stops the services of this machine as processes on one address."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from core.errors import BakeoffError
+from services.cli.context import Home
+from services.client.control import is_serving
+from services.client.directory import METRICS_OFFSET, SERVICES, Started, variable
+
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 12.0
+POLL_S = 0.1
+Say = Callable[[str], None]
+
+
+class Stack:
+    """The services below one home folder."""
+
+    def __init__(self, home: Home, say: Say) -> None:
+        self._home, self._say = home, say
+        self._directory = home.directory
+
+    def running(self) -> list[Started]:
+        """What was started from this home folder and is still alive."""
+        return [service for service in self._directory.started() if is_alive(service)]
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Services that do not answer at the address where they are expected."""
+        return [name for name in names if not is_serving(self._directory.target(name))]
+
+    def start(self, names: Sequence[str], base_port: int | None) -> list[Started]:
+        """Starts services and waits until each is SERVING.
+
+        Args:
+            base_port: None for the default ports, 0 for free ones, otherwise the port of the first service.
+
+        Raises:
+            BakeoffError: one ended or did not answer in time; those already started stay and can be stopped.
+        """
+        alive = self.running()
+        started = []
+        # The evaluator needs the addresses of the servers, so it comes last.
+        for name in sorted(names, key=lambda name: name == "evaluator"):
+            service = self._launch(name, base_port)
+            started.append(service)
+            self._directory.write((*alive, *started))
+        ready = [self._wait(service) for service in started]
+        self._directory.write((*alive, *ready))
+        return ready
+
+    def stop(self, services: Sequence[Started] | None = None) -> list[Started]:
+        """Stops services, by default all; SIGTERM lets them drain, SIGKILL ends what does not."""
+        chosen = self.running() if services is None else [service for service in services if is_alive(service)]
+        for service in chosen:
+            os.kill(service.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for service in chosen:
+            while is_alive(service) and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+            if is_alive(service):
+                os.kill(service.pid, signal.SIGKILL)
+        gone = {service.pid for service in chosen}
+        self._directory.write(tuple(s for s in self._directory.started() if s.pid not in gone and is_alive(s)))
+        return chosen
+
+    @contextmanager
+    def with_services(self, names: Sequence[str]) -> Iterator[None]:
+        """Has services running during a block; those it had to start end with it, at free ports."""
+        missing = self.missing(names)
+        try:
+            if missing:
+                self._say(f"starting {', '.join(missing)}")
+                self.start(missing, base_port=0)
+            yield
+        finally:
+            if missing:
+                self.stop([service for service in self._directory.started() if service.name in missing])
+
+    def _launch(self, name: str, base_port: int | None) -> Started:
+        if fixed := os.environ.get(variable(name)):
+            raise BakeoffError(
+                f"{name} does not answer at {fixed} ({variable(name)}); start it there or unset the variable"
+            )
+        home = self._home.home
+        address, log = home / "run" / f"{name}.address", home / "logs" / f"{name}.log"
+        for folder in (address.parent, log.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        address.unlink(missing_ok=True)
+        port = self._port(name, base_port)
+        metrics = port + METRICS_OFFSET if port else 0
+        command = [sys.executable, "-m", *self._command(name), "--host", self._home.host, "--port", str(port)]
+        command += ["--metrics-port", str(metrics), "--address-file", str(address)]
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        # Kept without waiting on it: the service outlives this command.
+        created = psutil.Process(process.pid).create_time()
+        return Started(
+            name=name, pid=process.pid, create_time=created, target=f"{self._home.host}:{port}", log=str(log)
+        )
+
+    def _port(self, name: str, base_port: int | None) -> int:
+        if base_port == 0:
+            return 0
+        offset = 0 if base_port is None else base_port - min(SERVICES.values())
+        return SERVICES[name] + offset
+
+    def _wait(self, service: Started) -> Started:
+        address = self._home.home / "run" / f"{service.name}.address"
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if not is_alive(service):
+                raise BakeoffError(f"{service.name} did not start: {last_line(Path(service.log))} (see {service.log})")
+            if address.is_file() and is_serving(target := address.read_text().strip()):
+                return service.model_copy(update={"target": target, "metrics": self._metrics(service)})
+            time.sleep(POLL_S)
+        raise BakeoffError(f"{service.name} did not answer within {START_TIMEOUT_S:.0f} s (see {service.log})")
+
+    def _metrics(self, service: Started) -> str | None:
+        """The address of the metrics page, as the service logged it."""
+        lines = Path(service.log).read_text(errors="replace").splitlines()
+        found = [line.rsplit(" ", 1)[-1] for line in lines if "metrics on http" in line]
+        return found[-1] if found else None
+
+    def _command(self, name: str) -> list[str]:
+        home, (role, _, kind) = self._home, name.partition("-")
+        shared = ["--store", home.store_url, "--cache", str(home.cache)]
+        if role == "trainer":
+            own = ["--framework", kind, "--runs", str(home.home / "runs" / name), "--repository", str(home.models)]
+            return ["services.trainer", *own, *shared]
+        if role == "serving":
+            # Explicit control: an experiment decides which model is in memory. This stack's own repository is trusted.
+            own = [
+                "--runtime",
+                kind,
+                "--repository",
+                str(home.models),
+                "--model-control",
+                "explicit",
+                "--trust-repository",
+            ]
+            return ["services.serving", *own]
+        targets = []
+        for service in (service for service in SERVICES if service.startswith("serving-")):
+            targets += [f"--{service}", self._serving_target(service)]
+        return ["services.evaluator", "--runs", str(home.home / "runs" / name), *shared, *targets]
+
+    def _serving_target(self, name: str) -> str:
+        address = self._home.home / "run" / f"{name}.address"
+        deadline = time.monotonic() + START_TIMEOUT_S
+        launched = any(service.name == name and is_alive(service) for service in self._directory.started())
+        while launched and not address.is_file() and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return address.read_text().strip() if launched and address.is_file() else self._directory.target(name)
+
+
+def is_alive(service: Started) -> bool:
+    """True while the very process lives that was started, and not a later one with its number."""
+    try:
+        process = psutil.Process(service.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            process.wait(0)
+            return False
+        return bool(abs(process.create_time() - service.create_time) < 1.0)
+    except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+        return False
+
+
+def last_line(log: Path) -> str:
+    """The last thing a process printed."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "no output"

@@ -1,0 +1,141 @@
+"""The inference client for asyncio: the same names, awaited, with many calls in flight on one connection."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import numpy as np
+from inference import grpc_service_pb2 as pb
+from inference import grpc_service_pb2_grpc as stubs
+from numpy.typing import NDArray
+
+from core.errors import NotFoundError
+from services.client import tensors
+from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options
+from services.client.images import batches, decode_files
+from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, Prediction
+from services.rpc.errors import from_rpc
+
+
+class AsyncInferenceClient:
+    """Speaks to one server over one channel, from one event loop. Use as an async context manager, or `close` it.
+
+    Arguments and errors are those of `services.client.inference.InferenceClient`.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout_s: float = 30.0,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        attempts: int = 4,
+        options: Options = (),
+    ) -> None:
+        self.target = target
+        self.timeout_s = timeout_s
+        self.max_message_bytes = max_message_bytes
+        self._channel = grpc.aio.insecure_channel(target, options=channel_options(max_message_bytes, attempts, options))
+        self._stub = stubs.GRPCInferenceServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the connection; calls in flight are cancelled."""
+        await self._channel.close()
+
+    async def is_live(self) -> bool:
+        """Whether the server answers; False also when nobody does within the timeout."""
+        return await self._probe(self._stub.ServerLive, pb.ServerLiveRequest(), "live")
+
+    async def is_ready(self) -> bool:
+        """Whether the server is ready for inference; False also when nobody answers."""
+        return await self._probe(self._stub.ServerReady, pb.ServerReadyRequest(), "ready")
+
+    async def model_ready(self, name: str, version: int | None = None) -> bool:
+        """Whether a model can predict; False also for a model the server does not know."""
+        request = pb.ModelReadyRequest(name=name, version=tensors.version_text(version))
+        try:
+            return await self._probe(self._stub.ModelReady, request, "ready")
+        except NotFoundError:
+            return False
+
+    async def model_metadata(self, name: str, version: int | None = None) -> ModelMetadata:
+        """Versions, inputs and outputs of a model."""
+        request = pb.ModelMetadataRequest(name=name, version=tensors.version_text(version))
+        return tensors.model_metadata(await self._call(self._stub.ModelMetadata, request))
+
+    async def preprocess_spec(self, name: str, version: int | None = None) -> ImageContract:
+        """How image files become the model's input, and its class names. NotFoundError where it is not told."""
+        request = pb.ModelConfigRequest(name=name, version=tensors.version_text(version))
+        return tensors.image_contract(await self._call(self._stub.ModelConfig, request))
+
+    async def predict(self, model: str, images: NDArray[np.uint8], version: int | None = None) -> Prediction:
+        """Probabilities for a batch.
+
+        Args:
+            images: uint8 [n, height, width, channels], raw pixels 0 to 255.
+            version: None lets the server choose.
+
+        Returns:
+            float32 [n, classes] with the server's timings, where it reports them.
+        """
+        request = tensors.infer_request(model, images, version, self.max_message_bytes)
+        return tensors.prediction(await self.infer(request), len(images))
+
+    async def infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
+        """Sends a ready-made ModelInfer request: for callers that time the call alone."""
+        return await self._call(self._stub.ModelInfer, request)
+
+    async def predict_files(
+        self, model: str, paths: Sequence[Path], version: int | None = None, batch_size: int = 32
+    ) -> Prediction:
+        """Probabilities for image files, decoded and resized as the model's training data was.
+
+        Rows follow `paths`; `server_ns` sums over the calls of `batch_size` files each. InvalidInputError names a file
+        that is no image.
+        """
+        pieces = list(batches(paths, batch_size))
+        spec = (await self.preprocess_spec(model, version)).spec
+        predictions = []
+        for piece in pieces:
+            images = await asyncio.to_thread(decode_files, piece, spec)
+            predictions.append(await self.predict(model, images, version))
+        return tensors.join(predictions)
+
+    async def load_model(self, name: str) -> None:
+        """Asks the server to load, or load again, a model of its repository."""
+        await self._call(self._stub.RepositoryModelLoad, pb.RepositoryModelLoadRequest(model_name=name))
+
+    async def unload_model(self, name: str) -> None:
+        """Asks the server to unload a model."""
+        await self._call(self._stub.RepositoryModelUnload, pb.RepositoryModelUnloadRequest(model_name=name))
+
+    async def repository_index(self, ready: bool = False) -> list[IndexEntry]:
+        """Models in the server's repository; with `ready`, only those that can predict."""
+        return tensors.index_entries(
+            await self._call(self._stub.RepositoryIndex, pb.RepositoryIndexRequest(ready=ready))
+        )
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        try:
+            return await method(request, timeout=self.timeout_s)
+        except grpc.RpcError as error:
+            raise from_rpc(error, self.target) from error
+
+    async def _probe(self, method: Any, request: Any, answer: str) -> bool:
+        try:
+            return bool(getattr(await method(request, timeout=self.timeout_s), answer))
+        except grpc.RpcError as error:
+            if error.code() in SILENT:
+                return False
+            raise from_rpc(error, self.target) from error

@@ -1,0 +1,45 @@
+"""Channel options the two inference clients share, and which calls may be repeated."""
+
+import json
+from collections.abc import Sequence
+
+import grpc
+
+SERVICE = "inference.GRPCInferenceService"
+MAX_MESSAGE_BYTES = 64 << 20
+"""gRPC's own limit is 4 MiB, less than a batch of photographs."""
+MAX_ATTEMPTS = 5
+"""gRPC never tries more often."""
+IDEMPOTENT = ("ModelInfer", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex", "ServerMetadata")
+"""Repeating these changes nothing. The readiness probes are left out: their answer is for now."""
+
+SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+"""Codes that answer a probe with no: nobody there, or nobody who speaks."""
+
+Options = Sequence[tuple[str, int | str]]
+
+
+def channel_options(max_message_bytes: int, attempts: int, extra: Options) -> list[tuple[str, int | str]]:
+    """Message limits, retries (backoff of 0.1 s doubling to 1 s, with jitter) and the caller's own options."""
+    options: list[tuple[str, int | str]] = [
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.service_config", service_config(attempts)),
+        ("grpc.enable_retries", int(attempts > 1)),
+    ]
+    return [*options, *extra]
+
+
+def service_config(attempts: int) -> str:
+    """gRPC's service config: which calls are tried again on which codes."""
+    if attempts < 2:
+        return "{}"
+    policy = {
+        "maxAttempts": min(attempts, MAX_ATTEMPTS),
+        "initialBackoff": "0.1s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+    }
+    names = [{"service": SERVICE, "method": method} for method in IDEMPOTENT]
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})

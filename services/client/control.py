@@ -1,0 +1,159 @@
+"""Client of the services that have runs. Synchronous; one instance may be used from several threads."""
+
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import pydantic
+from bakeoff.evaluator.v1 import evaluator_service_pb2, evaluator_service_pb2_grpc
+from bakeoff.run.v1 import run_pb2
+from bakeoff.trainer.v1 import trainer_service_pb2, trainer_service_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from core.errors import BakeoffError, NotReadyError
+from core.schemas.data import Source
+from services.rpc.errors import from_rpc
+from services.rpc.server import channel_options
+
+T = TypeVar("T")
+TERMINAL = (run_pb2.RUN_STATE_SUCCEEDED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED)
+MAX_MESSAGE_BYTES = 64 << 20
+CALL_TIMEOUT_S = 30.0
+RECONNECT_S = 0.5
+
+
+class RunClient:
+    """Creates, watches and cancels runs of one service.
+
+    Args:
+        target: `host:port`.
+        stub: the generated stub class.
+        messages: the generated module of its messages.
+        patience_s: how long a service may be away in the middle of a run before that is an error.
+    """
+
+    def __init__(
+        self, target: str, stub: Callable[[grpc.Channel], Any], messages: Any, patience_s: float = 60.0
+    ) -> None:
+        self.target = target
+        self._channel = grpc.insecure_channel(target, options=channel_options(MAX_MESSAGE_BYTES))
+        self._stub, self._messages, self._patience_s = stub(self._channel), messages, patience_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._channel.close()
+
+    def create(self, run_id: str, spec: pydantic.BaseModel) -> run_pb2.Run:
+        """Accepts a run; the same id and spec again is the same run."""
+        request = self._messages.CreateRunRequest(id=run_id, spec_json=spec.model_dump_json())
+        return self._call(self._stub.CreateRun, request).run
+
+    def get(self, run_id: str) -> run_pb2.Run:
+        """Raises NotFoundError for an unknown id."""
+        return self._call(self._stub.GetRun, self._messages.GetRunRequest(id=run_id)).run
+
+    def list(self) -> list[run_pb2.Run]:
+        """The service's runs, newest first."""
+        return list(self._call(self._stub.ListRuns, self._messages.ListRunsRequest()).runs)
+
+    def cancel(self, run_id: str) -> run_pb2.Run:
+        """Stops a run; returns when its worker is gone."""
+        return self._call(self._stub.CancelRun, self._messages.CancelRunRequest(id=run_id)).run
+
+    def watch(self, run_id: str, after: int = 0) -> Iterator[run_pb2.RunEvent]:
+        """Events after a number until the run is over, going on where it was after a lost connection."""
+        away_since: float | None = None
+        while True:
+            try:
+                for response in self._stub.WatchRun(self._messages.WatchRunRequest(id=run_id, after_event=after)):
+                    away_since = None
+                    after = response.event.number
+                    yield response.event
+                return
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise from_rpc(error, self.target) from error
+                now = time.monotonic()
+                away_since = away_since or now
+                if now - away_since > self._patience_s:
+                    raise from_rpc(error, self.target) from error
+                time.sleep(RECONNECT_S)
+
+    def finish(self, run_id: str, on_event: Callable[[run_pb2.RunEvent], None]) -> run_pb2.Run:
+        """Watches a run to its end and returns it."""
+        for event in self.watch(run_id):
+            on_event(event)
+        return self.get(run_id)
+
+    def _call(self, method: Callable[..., T], request: Any) -> T:
+        try:
+            return method(request, timeout=CALL_TIMEOUT_S, wait_for_ready=False)
+        except grpc.RpcError as error:
+            raise from_rpc(error, self.target) from error
+
+
+class TrainerClient(RunClient):
+    """Client of one trainer service."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target, trainer_service_pb2_grpc.TrainerServiceStub, trainer_service_pb2)
+
+    def capabilities(self) -> trainer_service_pb2.GetCapabilitiesResponse:
+        """Framework, formats, versions and threads of the service."""
+        return self._call(self._stub.GetCapabilities, trainer_service_pb2.GetCapabilitiesRequest())
+
+    def architectures(self) -> list[trainer_service_pb2.ArchitectureSummary]:
+        """Every network by name."""
+        response = self._call(self._stub.ListArchitectures, trainer_service_pb2.ListArchitecturesRequest())
+        return list(response.architectures)
+
+    def describe(
+        self, name: str, input_shape: tuple[int, ...] = (), classes: int = 0
+    ) -> trainer_service_pb2.DescribeArchitectureResponse:
+        """Layer table of a network, by default for the input it was designed for."""
+        request = trainer_service_pb2.DescribeArchitectureRequest(name=name, input_shape=input_shape, classes=classes)
+        return self._call(self._stub.DescribeArchitecture, request)
+
+    def inspect(self, source: Source) -> trainer_service_pb2.InspectSourceResponse:
+        """Digest of a data source, and its classes where they are known. Raises NotFoundError when it is not there."""
+        request = trainer_service_pb2.InspectSourceRequest(source_json=source.model_dump_json())
+        return self._call(self._stub.InspectSource, request)
+
+
+class EvaluatorClient(RunClient):
+    """Client of the evaluator service."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target, evaluator_service_pb2_grpc.EvaluatorServiceStub, evaluator_service_pb2)
+
+    def capabilities(self) -> evaluator_service_pb2.GetCapabilitiesResponse:
+        """Kinds of runs and versions of the service."""
+        return self._call(self._stub.GetCapabilities, evaluator_service_pb2.GetCapabilitiesRequest())
+
+
+def is_serving(target: str, timeout_s: float = 1.0) -> bool:
+    """True when the service at `target` says SERVING through grpc.health.v1."""
+    with grpc.insecure_channel(target) as channel:
+        try:
+            response = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+        except grpc.RpcError:
+            return False
+    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def raise_unless_succeeded(run: run_pb2.Run) -> None:
+    """Raises BakeoffError with the run's own reason when it failed or was cancelled, NotReadyError while it works."""
+    if run.state not in TERMINAL:
+        raise NotReadyError(f"run {run.id} is not finished")
+    if run.state != run_pb2.RUN_STATE_SUCCEEDED:
+        raise BakeoffError(run.error or "cancelled")

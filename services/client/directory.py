@@ -1,0 +1,75 @@
+"""Where the services are: environment first, then what `bakeoff up` wrote, then the default ports."""
+
+import os
+from pathlib import Path
+
+import pydantic
+
+from core import files
+from core.errors import NotFoundError
+from core.schemas.base import parse_json
+
+SERVICES = {
+    "trainer-keras": 7101,
+    "trainer-tensorflow": 7102,
+    "trainer-pytorch": 7103,
+    "trainer-fastai": 7104,
+    "evaluator": 7105,
+    "serving-onnxruntime": 7111,
+    "serving-tensorflow": 7112,
+    "serving-pytorch": 7113,
+}
+"""Service name to its default port."""
+
+METRICS_OFFSET = 1000
+"""Prometheus port = gRPC port + this, where ports are fixed."""
+
+
+class Started(pydantic.BaseModel):
+    """A service that `bakeoff up` or `bakeoff run` started on this machine."""
+
+    name: str
+    pid: int
+    create_time: float
+    """Start of the process in seconds since 1970: tells a recycled pid from ours."""
+    target: str
+    metrics: str | None = None
+    log: str
+
+
+class StartedServices(pydantic.BaseModel):
+    """`services.json` in the home folder."""
+
+    services: tuple[Started, ...] = ()
+
+
+class Directory:
+    """Addresses of services as seen from one home folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._path = home / "services.json"
+
+    def started(self) -> tuple[Started, ...]:
+        """What was started from this home folder; some of it may be gone by now."""
+        if not self._path.is_file():
+            return ()
+        return parse_json(StartedServices, self._path.read_bytes(), str(self._path)).services
+
+    def write(self, services: tuple[Started, ...]) -> None:
+        """Remembers what was started."""
+        files.write_json(self._path, StartedServices(services=services))
+
+    def target(self, name: str) -> str:
+        """`host:port` of a service. Raises NotFoundError for a name that is not one."""
+        if name not in SERVICES:
+            raise NotFoundError(f"unknown service {name!r}; known: {', '.join(SERVICES)}")
+        if from_environment := os.environ.get(variable(name)):
+            return from_environment
+        found = next((service.target for service in self.started() if service.name == name), None)
+        return found or f"127.0.0.1:{SERVICES[name]}"
+
+
+def variable(name: str) -> str:
+    """The environment variable that sets a service's address."""
+    return f"BAKEOFF_ENDPOINT_{name.upper().replace('-', '_')}"

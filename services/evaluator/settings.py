@@ -1,0 +1,36 @@
+"""Settings of the evaluator service."""
+
+from pathlib import Path
+
+import pydantic
+from pydantic_settings import SettingsConfigDict
+
+from core import cpu
+from services.rpc.settings import ServiceSettings
+
+
+class EvaluatorSettings(ServiceSettings):
+    """Scores served models on prepared test data and writes reports."""
+
+    model_config = SettingsConfigDict(env_prefix="BAKEOFF_EVALUATOR_")
+
+    runs: Path
+    """Folder of this service's runs. Survives restarts."""
+    store: str
+    """Folder or fsspec URL that all services share."""
+    cache: Path
+    """Folder for local copies of remote objects."""
+    serving_onnxruntime: str = "127.0.0.1:7111"
+    """Address of the inference server that runs ONNX models."""
+    serving_tensorflow: str = "127.0.0.1:7112"
+    """Address of the inference server that runs SavedModels and .keras files."""
+    serving_pytorch: str = "127.0.0.1:7113"
+    """Address of the inference server that runs exported PyTorch programs."""
+    slots: int = pydantic.Field(1, ge=1)
+    """Runs executed at a time; more are queued."""
+    threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
+    """Recorded in results; the evaluator computes on one thread."""
+
+    def serving(self, runtime: str) -> str:
+        """Address of the server of a runtime."""
+        return str(getattr(self, f"serving_{runtime}"))

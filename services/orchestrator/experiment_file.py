@@ -1,0 +1,135 @@
+"""Reads an experiment file; an error names line, key and what is allowed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from core.errors import InvalidInputError, NotFoundError
+from core.schemas.base import explain_one
+from core.schemas.experiment import Experiment
+
+
+def read_experiment(path: Path, overrides: Sequence[str] = (), data: str | None = None) -> Experiment:
+    """Reads and validates an experiment.
+
+    Args:
+        path: a YAML file.
+        overrides: `key.path=value` pairs, the value as YAML; they win over the file.
+        data: path or hub name that replaces the one of `data.source`.
+
+    Raises:
+        NotFoundError: no such file.
+        InvalidInputError: one line per problem, each with file, line, key, value and what is allowed.
+    """
+    document = _parse(path)
+    for override in overrides:
+        _override(document, override)
+    if data is not None:
+        _replace_source(document, data)
+    try:
+        return Experiment.model_validate(_plain(document))
+    except pydantic.ValidationError as error:
+        lines = [f"{_place(path, document, problem['loc'])}: {_say(problem)}" for problem in error.errors()]
+        raise InvalidInputError("\n".join(lines)) from error
+
+
+def _parse(path: Path) -> CommentedMap:
+    if not path.is_file():
+        raise NotFoundError(f"no experiment file {path}; the ones that come with Bakeoff are in experiments/")
+    try:
+        document = YAML(typ="rt").load(path)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InvalidInputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    if not isinstance(document, CommentedMap):
+        raise InvalidInputError(f"{path}:1: expected a mapping with the keys {', '.join(Experiment.model_fields)}")
+    return document
+
+
+def _override(document: CommentedMap, override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise InvalidInputError(f"--set {override!r} is not valid: expected key.path=value, for example seeds=[0,1]")
+    *parents, last = key.split(".")
+    place: Any = document
+    for part in parents:
+        if not isinstance(place.get(part), dict):
+            place[part] = CommentedMap()
+        place = place[part]
+    place[last] = YAML(typ="safe").load(text)
+
+
+def _replace_source(document: CommentedMap, data: str) -> None:
+    source = (document.get("data") or {}).get("source") or {}
+    key = {"folder": "path", "dataset": "name"}.get(source.get("kind", ""))
+    if key is None:
+        raise InvalidInputError(f"--data goes with data.source.kind folder or dataset, not {source.get('kind')!r}")
+    source[key] = data
+
+
+def _plain(value: Any) -> Any:
+    """ruamel's containers as dicts and lists; keys of arms and formats as strings."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _place(path: Path, document: CommentedMap, location: tuple[int | str, ...]) -> str:
+    """`file:line` of the deepest part of a location that the file really has."""
+    line, node = document.lc.line, document
+    for part in location:
+        if isinstance(node, CommentedMap) and part in node:
+            line = node.lc.key(part)[0] if part in (node.lc.data or {}) else line
+            node = node[part]
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line = node.lc.item(part)[0] if part in (node.lc.data or {}) else line
+            node = node[part]
+    return f"{path}:{line + 1}"
+
+
+def _say(problem: Any) -> str:
+    """The problem in words; an unknown key comes with the keys there are."""
+    text = explain_one({**problem, "msg": str(problem["msg"]).removeprefix("Value error, ")})
+    if problem["type"] != "extra_forbidden":
+        return text
+    siblings = _known_keys(problem["loc"])
+    return f"{'.'.join(map(str, problem['loc']))}: unknown key" + (
+        f"; known: {', '.join(siblings)}" if siblings else ""
+    )
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Keys allowed beside the last part of a location, from the schema itself."""
+    schema = Experiment.model_json_schema()
+    node: Any = schema
+    for part in location[:-1]:
+        node = _child(_resolve(node, schema), part, schema)
+        if node is None:
+            return []
+    return sorted(_resolve(node, schema).get("properties", {}))
+
+
+def _child(node: dict[str, Any], part: int | str, schema: dict[str, Any]) -> Any:
+    if part in node.get("properties", {}):
+        return node["properties"][part]
+    for option in (*node.get("oneOf", ()), *node.get("anyOf", ())):
+        resolved = _resolve(option, schema)
+        kinds = [p.get("const") for p in resolved.get("properties", {}).values()]
+        if part in kinds:
+            return option
+        if part in resolved.get("properties", {}):
+            return resolved["properties"][part]
+    patterns = list(node.get("patternProperties", {}).values())
+    return node.get("additionalProperties") or node.get("items") or (patterns[0] if patterns else None)
+
+
+def _resolve(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    reference = node.get("$ref")
+    return schema["$defs"][reference.rsplit("/", 1)[-1]] if reference else node

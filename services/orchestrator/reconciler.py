@@ -1,0 +1,293 @@
+"""Drives an experiment to its end: does what has no result in the store yet, and nothing else.
+
+It keeps no state of its own. Killed anywhere and started again, it derives the same steps with the same ids, finds the
+finished ones in the store, and finds the running ones at their services.
+"""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bakeoff.run.v1 import run_pb2
+
+from core import files
+from core.errors import BakeoffError, CancelledError, NotFoundError, WrongStateError
+from core.schemas.base import content_id
+from core.schemas.experiment import Experiment
+from core.schemas.results import RESULT, LoadTestResult, PrepareResult, PublishedModel, TrainResult
+from core.schemas.specs import LoadTestSpec
+from core.store import Store
+from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
+from services.client.directory import Directory
+from services.client.inference import InferenceClient
+from services.orchestrator import loadtest, steps
+from services.orchestrator.reporter import Reporter
+from services.orchestrator.steps import Step
+
+ResultT = TypeVar("ResultT")
+LOAD_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What an experiment came to."""
+
+    report: Path
+    """Folder with report.html, report.md, report.csv and summary.json."""
+    failed: tuple[str, ...]
+    """One line per step that failed."""
+
+
+@dataclass
+class Reconciler:
+    """One experiment, once.
+
+    Args:
+        parallel: trainings at a time; above one, results are marked contended and left out of time comparisons.
+    """
+
+    experiment: Experiment
+    directory: Directory
+    store: Store
+    reporter: Reporter
+    parallel: int = 1
+    _failed: dict[str, str] = field(default_factory=dict)
+    _active: dict[str, RunClient] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _results: list[str] = field(default_factory=list)
+
+    def run(self) -> Finished:
+        """Does every missing step, in order. A failed training or scoring is reported and the rest goes on.
+
+        Raises:
+            BakeoffError: nothing can go on, for example without data or without services.
+        """
+        try:
+            return self._run()
+        except BaseException:
+            self._cancel_active()
+            raise
+
+    def _run(self) -> Finished:
+        experiment = self.experiment
+        prepared = self._prepare()
+        self._check_architectures(prepared)
+        trainings = steps.train_steps(experiment, prepared.fingerprint)
+        each = len(trainings) // len(experiment.frameworks)
+        totals: dict[str, int] = {framework: each for framework in experiment.frameworks}
+        self.reporter.plan({"prepare": 1, **totals})
+        with ThreadPoolExecutor(self.parallel) as pool:
+            trained = [result for result in pool.map(self._train, trainings) if result is not None]
+        self._results += [result.run_id for result in trained]
+        self._measure(trained, prepared.fingerprint)
+        return self._report()
+
+    def _prepare(self) -> PrepareResult:
+        first = self.experiment.frameworks[0]
+        with self._trainer(first) as trainer:
+            digest = trainer.inspect(self.experiment.data.source).digest
+            step = steps.prepare_step(self.experiment.data, digest, first)
+            result = self._result(step, PrepareResult) or self._remote(step, trainer, PrepareResult)
+        self._results.append(result.run_id)
+        return result
+
+    def _check_architectures(self, prepared: PrepareResult) -> None:
+        """Fails early, before the first training, for a network that does not fit the data."""
+        with self._trainer(self.experiment.frameworks[0]) as trainer:
+            for arm in self.experiment.arms.values():
+                trainer.describe(arm.architecture, self.experiment.data.image.shape, len(prepared.classes))
+
+    def _train(self, step: Step) -> TrainResult | None:
+        if self._stop.is_set():
+            return None
+        with self._tolerated(step):
+            if result := self._result(step, TrainResult):
+                return result
+            with TrainerClient(self.directory.target(step.service)) as trainer:
+                return self._remote(step, trainer, TrainResult)
+        return None
+
+    def _measure(self, trained: list[TrainResult], fingerprint: str) -> None:
+        """Scores and load-tests every model, one at a time: only one is loaded while it is measured."""
+        models = [(result, model) for result in trained for model in result.models]
+        loads = {m.name: steps.loadtest_step(self.experiment, t, m, fingerprint) for t, m in models}
+        self.reporter.plan({"evaluate": len(models), "loadtest": sum(step is not None for step in loads.values())})
+        with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
+            for _, model in models:
+                evaluate = steps.evaluate_step(self.experiment, model, fingerprint)
+                with self._tolerated(evaluate), self._served(model, [evaluate, loads[model.name]]):
+                    self._evaluate(evaluate, evaluator)
+                    if (load := loads[model.name]) is not None:
+                        self._loadtest(load)
+
+    def _evaluate(self, step: Step, evaluator: EvaluatorClient) -> None:
+        if not self._done(step):
+            self._remote(step, evaluator, None)
+        self._results.append(step.run_id)
+
+    def _loadtest(self, step: Step) -> None:
+        with self._tolerated(step):
+            if not self._done(step):
+                self._run_loadtest(step)
+            self._results.append(step.run_id)
+
+    def _run_loadtest(self, step: Step) -> None:
+        assert isinstance(step.spec, LoadTestSpec)
+        folder = self.directory.home / "loadtests" / step.run_id
+        flags = {
+            "target": self.directory.target(step.service),
+            "store": self.store.url,
+            "cache": str(self.store.cache),
+            "run-id": step.run_id,
+        }
+        result = loadtest.run(folder, step.spec, flags, lambda event: self._show(step, event))
+        with _object_folder(folder) as content:
+            shutil.copyfile(result, content / "result.json")
+            self.store.put("results", step.run_id, content)
+        measured = self._result(step, LoadTestResult, silent=True)
+        p99 = f"{measured.throughput:,.0f} images/s, p99 {measured.latency_ms.p99:.2f} ms" if measured else ""
+        self.reporter.finished(step, "done", p99)
+
+    def _report(self) -> Finished:
+        missing = tuple(f"{label}: {text}" for label, text in self._failed.items())
+        step = steps.report_step(self.experiment, tuple(self._results), missing)
+        self.reporter.plan({"report": 1})
+        if not self._done(step):
+            with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
+                self._remote(step, evaluator, None)
+        target = self.directory.home / "reports" / self.experiment.name
+        _replace_folder(self.store.path("results", step.run_id), target)
+        return Finished(target, missing)
+
+    def _trainer(self, framework: str) -> TrainerClient:
+        return TrainerClient(self.directory.target(f"trainer-{framework}"))
+
+    def _done(self, step: Step) -> bool:
+        if not self.store.has("results", step.run_id):
+            return False
+        self.reporter.finished(step, "already done", "")
+        return True
+
+    def _result(self, step: Step, schema: type[ResultT], silent: bool = False) -> ResultT | None:
+        """The step's result, if it is in the store."""
+        if not self.store.has("results", step.run_id):
+            return None
+        if not silent:
+            self.reporter.finished(step, "already done", "")
+        result = RESULT.validate_python(self.store.read_json("results", step.run_id, "result.json"))
+        if not isinstance(result, schema):
+            raise WrongStateError(f"results/{step.run_id} holds a {result.kind} result, expected {schema.__name__}")
+        return result
+
+    def _remote(self, step: Step, client: RunClient, schema: type[ResultT] | None) -> Any:
+        """Has a service do a step and returns its result from the store."""
+        run_id = step.run_id
+        client.create(run_id, step.spec)
+        self._active[run_id] = client
+        try:
+            run = client.finish(run_id, lambda event: self._show_event(step, event))
+        except NotFoundError:  # The service came back without its volume: the work starts again.
+            client.create(run_id, step.spec)
+            run = client.finish(run_id, lambda event: self._show_event(step, event))
+        finally:
+            if not self._stop.is_set():
+                self._active.pop(run_id, None)
+        raise_unless_succeeded(run)
+        if not self.store.has("results", run_id):
+            raise WrongStateError(
+                f"run {run_id} succeeded, but its result is not in {self.store.url}: is it the services' store?"
+            )
+        self.reporter.finished(step, "done", "")
+        return self._result(step, schema, silent=True) if schema else None
+
+    @contextmanager
+    def _tolerated(self, step: Step) -> Iterator[None]:
+        """A failure inside is reported and remembered; the experiment goes on without the step."""
+        try:
+            yield
+        except CancelledError:
+            raise
+        except BakeoffError as error:
+            if self._stop.is_set():
+                raise
+            self._failed[f"{step.spec.kind} {step.label}"] = str(error)
+            self.reporter.finished(step, "failed", str(error))
+
+    @contextmanager
+    def _served(self, model: PublishedModel, wanted: list[Step | None]) -> Iterator[None]:
+        """Has the model loaded while the block runs, unless nothing is left to do with it."""
+        todo = [step for step in wanted if step is not None and not self.store.has("results", step.run_id)]
+        if not todo:
+            yield
+            return
+        runtime = getattr(todo[0].spec, "runtime", "")
+        with InferenceClient(self.directory.target(f"serving-{runtime}"), timeout_s=LOAD_TIMEOUT_S) as serving:
+            serving.load_model(model.name)
+            try:
+                yield
+            finally:
+                serving.unload_model(model.name)
+
+    def _show_event(self, step: Step, event: run_pb2.RunEvent) -> None:
+        if event.HasField("progress"):
+            progress = event.progress
+            self.reporter.progress(step, progress.phase, progress.done, progress.total, dict(progress.values))
+        elif event.HasField("log"):
+            self.reporter.log(step, event.log.level, event.log.text)
+        elif event.state_change.message:
+            self.reporter.log(step, "info", event.state_change.message)
+
+    def _show(self, step: Step, event: dict[str, Any]) -> None:
+        progress = event.get("progress", event)
+        if "phase" in progress:
+            values = progress.get("values", {})
+            self.reporter.progress(step, progress["phase"], progress["done"], progress["total"], values)
+
+    def _cancel_active(self) -> None:
+        """Leaves no worker behind. Cancelled runs go on from their checkpoints the next time."""
+        self._stop.set()
+        for run_id, client in list(self._active.items()):
+            try:
+                client.cancel(run_id)
+            except (BakeoffError, ValueError):  # The service, or the channel, is already gone.
+                continue
+
+
+@contextmanager
+def _object_folder(folder: Path) -> Iterator[Path]:
+    content = folder / "object"
+    shutil.rmtree(content, ignore_errors=True)
+    content.mkdir()
+    try:
+        yield content
+    finally:
+        shutil.rmtree(content, ignore_errors=True)
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Copies a result object for people; what was there before stays until the copy is complete."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    with files.staged_directory(target.with_name(f".{target.name}.new")) as staging:
+        shutil.copytree(source, staging, dirs_exist_ok=True)
+    if target.exists():
+        target.rename(old)
+    target.with_name(f".{target.name}.new").rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def freeze(experiment: Experiment, store: Store, work: Path) -> str:
+    """Puts the experiment with every default explicit into the store; returns its id."""
+    object_id = content_id(experiment.name, experiment)
+    if not store.has("experiments", object_id):
+        folder = work / object_id
+        files.write_json(folder / "experiment.json", experiment)
+        store.put("experiments", object_id, folder)
+        shutil.rmtree(folder)
+    return object_id

@@ -1,0 +1,119 @@
+"""The steps of an experiment, each with the id its result object has in the store."""
+
+from dataclasses import dataclass
+
+from core.formats import get_format
+from core.schemas.base import content_id
+from core.schemas.data import DataSpec
+from core.schemas.experiment import Experiment
+from core.schemas.results import PublishedModel, TrainResult
+from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, ReportSpec, TrainSpec
+
+Spec = PrepareSpec | TrainSpec | EvaluateSpec | LoadTestSpec | ReportSpec
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of work and the service that does it."""
+
+    spec: Spec
+    service: str
+    label: str
+    """For people, for example "matched keras s0"."""
+
+    @property
+    def run_id(self) -> str:
+        """Depends on the spec alone, which names its inputs by fingerprint."""
+        return content_id(self.spec.kind, self.spec)
+
+    @property
+    def group(self) -> str:
+        """Which progress line the step belongs to: its framework, or its kind."""
+        return self.spec.framework if isinstance(self.spec, TrainSpec) else self.spec.kind
+
+
+def prepare_step(data: DataSpec, digest: str, framework: str) -> Step:
+    """Any trainer can prepare; the first framework of the experiment does."""
+    return Step(PrepareSpec(data=data, source_digest=digest), f"trainer-{framework}", "data")
+
+
+def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
+    """Every arm × seed × framework; the frameworks of one arm and seed follow each other."""
+    return [
+        Step(
+            TrainSpec(
+                experiment=experiment.name,
+                arm=name,
+                framework=framework,
+                seed=seed,
+                architecture=arm.architecture,
+                data=fingerprint,
+                recipe=arm.recipe,
+                formats=experiment.formats_of(framework, seed),
+            ),
+            f"trainer-{framework}",
+            f"{name} {framework} s{seed}",
+        )
+        for name, arm in experiment.arms.items()
+        for seed in experiment.seeds
+        for framework in experiment.frameworks
+    ]
+
+
+def evaluate_step(experiment: Experiment, model: PublishedModel, fingerprint: str) -> Step:
+    """Scores one published model through the runtime of its format."""
+    spec = EvaluateSpec(
+        model=model.name,
+        version=model.version,
+        artifact=model.artifact,
+        runtime=get_format(model.format).runtime,
+        data=fingerprint,
+        batch_size=experiment.evaluate.batch_size,
+    )
+    return Step(spec, "evaluator", model.name)
+
+
+def loadtest_step(experiment: Experiment, trained: TrainResult, model: PublishedModel, fingerprint: str) -> Step | None:
+    """Loads one published model of the first seed; None where the experiment does not ask for it."""
+    plan = experiment.loadtest
+    if plan is None or trained.spec.seed != experiment.seeds[0]:
+        return None
+    if plan.arms is not None and trained.spec.arm not in plan.arms:
+        return None
+    spec = LoadTestSpec(
+        model=model.name,
+        version=model.version,
+        artifact=model.artifact,
+        runtime=get_format(model.format).runtime,
+        data=fingerprint,
+        users=plan.users,
+        warmup_s=plan.warmup_s,
+        duration_s=plan.duration_s,
+        batch_size=plan.batch_size,
+    )
+    return Step(spec, f"serving-{spec.runtime}", model.name)
+
+
+def report_step(experiment: Experiment, results: tuple[str, ...], missing: tuple[str, ...]) -> Step:
+    """The report over what there is."""
+    spec = ReportSpec(
+        experiment=experiment.name,
+        title=experiment.title,
+        description=experiment.description,
+        spec_json=experiment.model_dump_json(),
+        results=results,
+        missing=missing,
+    )
+    return Step(spec, "evaluator", "report")
+
+
+def services_needed(experiment: Experiment) -> list[str]:
+    """Every service the experiment talks to."""
+    runtimes = {
+        get_format(fmt).runtime
+        for framework in experiment.frameworks
+        for seed in experiment.seeds
+        for fmt in experiment.formats_of(framework, seed)
+    }
+    trainers = [f"trainer-{framework}" for framework in experiment.frameworks]
+    return [*trainers, "evaluator", *(f"serving-{runtime}" for runtime in sorted(runtimes))]

@@ -1,0 +1,136 @@
+"""Life of a gRPC server: start, health, reflection, metrics, signal, drain, stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+import grpc
+import prometheus_client
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from core import files
+from core.errors import BakeoffError
+from services.rpc.errors import ErrorInterceptor
+from services.rpc.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Application(Protocol):
+    """What a service gives the server."""
+
+    def register(self, server: grpc.aio.Server) -> Sequence[str]:
+        """Adds its servicers and returns their full names."""
+
+    async def start(self) -> None:
+        """Begins background work; called before the port opens."""
+
+    async def drain(self) -> None:
+        """Called after health says NOT_SERVING, before calls in flight get their grace."""
+
+    async def stop(self) -> None:
+        """Releases everything; called last."""
+
+
+@runtime_checkable
+class WarmingApplication(Application, Protocol):
+    """A service that answers before it is ready: health stays NOT_SERVING until `ready` returns."""
+
+    async def ready(self) -> None:
+        """Returns once the service may say SERVING; an error ends the process."""
+
+
+def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Options both sides need: gRPC's own limit is 4 MiB, and a port must not be shared by mistake."""
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def run(settings: ServiceSettings, application: Application, name: str) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. Ends the process with 1 when the port cannot be had."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(serve(settings, application, name))
+    except BakeoffError as error:
+        log.error("%s cannot start: %s", name, error)
+        raise SystemExit(1) from error
+
+
+async def serve(settings: ServiceSettings, application: Application, name: str) -> None:
+    """Starts, waits for a signal, drains and stops."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=channel_options(settings.max_message_bytes))
+    healthy = health.aio.HealthServicer()
+    names = list(application.register(server))
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    port = _bind(server, settings)
+    with metrics(settings):
+        await application.start()
+        for service in ("", *names):
+            await healthy.set(service, NOT_SERVING)
+        await server.start()
+        log.info("%s serves on %s:%d", name, settings.host, port)
+        if settings.address_file:
+            files.write_text(settings.address_file, f"{settings.host}:{port}\n")
+        try:
+            if await _ready(application, stopping):
+                for service in ("", *names):
+                    await healthy.set(service, SERVING)
+            await stopping.wait()
+            log.info("%s drains", name)
+            await healthy.enter_graceful_shutdown()
+            await application.drain()
+        finally:
+            await server.stop(settings.drain_s)
+            await application.stop()
+
+
+async def _ready(application: Application, stopping: asyncio.Event) -> bool:
+    """Waits until a warming application is ready; False when the signal to stop came first."""
+    if not isinstance(application, WarmingApplication):
+        return True
+    ready, stop = asyncio.ensure_future(application.ready()), asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({ready, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not ready.done():
+        ready.cancel()
+        return False
+    ready.result()
+    return True
+
+
+def _bind(server: grpc.aio.Server, settings: ServiceSettings) -> int:
+    try:
+        return int(server.add_insecure_port(f"{settings.host}:{settings.port}"))
+    except RuntimeError as error:
+        raise BakeoffError(
+            f"{settings.host}:{settings.port} cannot be used ({error}); choose another --port"
+        ) from error
+
+
+@contextlib.contextmanager
+def metrics(settings: ServiceSettings) -> Iterator[None]:
+    """Serves Prometheus metrics while the block runs, where a port is set."""
+    if settings.metrics_port is None:
+        yield
+        return
+    server, thread = prometheus_client.start_http_server(settings.metrics_port, settings.host)
+    log.info("metrics on http://%s:%d/metrics", settings.host, server.server_port)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,112 @@
+"""Settings of a service: one frozen class each, from the command line, the environment, or its defaults."""
+
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import pydantic
+from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
+
+SettingsT = TypeVar("SettingsT", bound="ServiceSettings")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service can be told."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = pydantic.Field(0, ge=0, le=65535)
+    """gRPC port; 0 takes any free one."""
+    address_file: Path | None = None
+    """File that receives `host:port` once the service answers."""
+    metrics_port: int | None = pydantic.Field(None, ge=0, le=65535)
+    """Port of the Prometheus endpoint, 0 for any free one; unset switches it off."""
+    log_level: str = pydantic.Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """Least severe level that is logged: DEBUG, INFO, WARNING or ERROR."""
+    max_message_bytes: int = pydantic.Field(64 << 20, ge=1 << 16)
+    """Largest gRPC message, in and out, in bytes."""
+    drain_s: float = pydantic.Field(10.0, ge=0)
+    """Seconds that calls in flight get after SIGTERM."""
+    insecure: bool = False
+    """Allow listening beyond loopback, where anybody who reaches the port may call."""
+
+    @pydantic.model_validator(mode="after")
+    def _loopback_unless_insecure(self) -> "ServiceSettings":
+        if not self.insecure and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} is not loopback and the connection is not protected; add --insecure to allow it"
+            )
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost and addresses of the loopback range."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def load(settings: type[SettingsT], program: str, arguments: list[str] | None = None) -> SettingsT:
+    """Reads settings, or ends the process: 0 after `--help`, 2 with one line per problem."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--help" in arguments or "-h" in arguments:
+        print(help_text(settings, program))
+        raise SystemExit(0)
+    unknown = unknown_variables(settings, dict(os.environ))
+    if unknown:
+        known = ", ".join(variable(settings, name) for name in settings.model_fields)
+        _fail(program, [f"{name}: unknown environment variable; known: {known}" for name in unknown])
+    try:
+        return CliApp.run(settings, cli_args=arguments)
+    except pydantic.ValidationError as error:
+        _fail(program, [_problem(settings, problem) for problem in error.errors()])
+    except SettingsError as error:
+        _fail(program, [str(error)])
+
+
+def variable(settings: type[ServiceSettings], name: str) -> str:
+    """The environment variable of a field."""
+    return f"{settings.model_config['env_prefix']}{name}".upper()
+
+
+def unknown_variables(settings: type[ServiceSettings], environment: dict[str, str]) -> list[str]:
+    """Variables with the service's prefix that set nothing: a typing error must not pass in silence."""
+    prefix = str(settings.model_config["env_prefix"]).upper()
+    known = {variable(settings, name) for name in settings.model_fields}
+    return sorted(name for name in environment if name.startswith(prefix) and name not in known)
+
+
+def help_text(settings: type[ServiceSettings], program: str) -> str:
+    """Every flag with its environment variable, default and meaning."""
+    rows = [f"usage: {program} [--flag value …]", "", (settings.__doc__ or "").strip(), ""]
+    for name, field in settings.model_fields.items():
+        default = "required" if field.is_required() else f"default {field.default}"
+        rows.append(f"  --{name.replace('_', '-'):22} {variable(settings, name)} ({default})")
+        rows.append(f"      {field.description}")
+    return "\n".join(rows)
+
+
+def _problem(settings: type[ServiceSettings], problem: object) -> str:
+    assert isinstance(problem, dict)
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    where = f"--{name.replace('_', '-')} ({variable(settings, name)}): " if name else ""
+    return f"{where}{problem['msg'].removeprefix('Value error, ')}"
+
+
+def _fail(program: str, problems: list[str]) -> NoReturn:
+    for problem in problems:
+        print(f"{program}: {problem}", file=sys.stderr)
+    raise SystemExit(2)

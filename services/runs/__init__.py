@@ -1,0 +1,1 @@
+"""Long work as a resource: what the trainer and the evaluator service share."""

@@ -1,0 +1,184 @@
+"""Accepts runs, starts their workers one per slot, watches them, resumes them after a restart."""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from core.worker import EXIT_NAMED_ERROR
+from services.runs.executor import Executor, Handle
+from services.runs.record import LOG, EventReader, RunRecord
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.05
+STOP_GRACE_S = 1.0
+"""SIGTERM to SIGKILL; CancelRun promises two seconds in all."""
+IDLE_ATTEMPTS = 3
+RUN_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a service knows about its runs."""
+
+    accept: Callable[[str], tuple[str, str]]
+    """Validates spec JSON; returns kind and canonical JSON. Raises a domain error where the run cannot start."""
+    command: Callable[[Path, str], Sequence[str]]
+    """The worker's command line for a run folder and kind."""
+
+
+class RunManager:
+    """All runs of one service, in folders below `root`. Used from one event loop."""
+
+    def __init__(self, root: Path, work: Work, executor: Executor, slots: int) -> None:
+        self._root, self._work, self._executor, self._slots = root, work, executor, slots
+        self._runs: dict[str, RunRecord] = {}
+        self._queue: deque[str] = deque()
+        self._active: dict[str, Handle] = {}
+        self._stopping: set[str] = set()
+        self._changed = asyncio.Condition()
+        self._loop: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Reads the run folders, queues what was not finished, oldest first, and begins to work."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        found = [RunRecord.read(p) for p in self._root.iterdir() if not p.name.startswith(".") and p.is_dir()]
+        for run in sorted(found, key=lambda run: run.record.create_time):
+            self._runs[run.record.id] = run
+            if not run.finished:
+                log.info("run %s resumes", run.record.id)
+                run.enter("queued", "the service restarted")
+                self._queue.append(run.record.id)
+        self._loop = asyncio.create_task(self._work_loop())
+
+    async def stop(self) -> None:
+        """Stops working. Workers end with this process; their runs stay unfinished on disk and resume later."""
+        if self._loop:
+            self._loop.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._loop
+        await asyncio.gather(*(self._end(handle) for handle in self._active.values()))
+        self._active.clear()
+
+    async def create(self, run_id: str, spec_json: str) -> RunRecord:
+        """Accepts a run. The same id and spec again returns the same run; a failed or cancelled one is queued again."""
+        if not RUN_ID.fullmatch(run_id):
+            raise InvalidInputError(f"run id {run_id!r} is not valid: expected 1 to 63 of [a-z0-9-]")
+        known = self._runs.get(run_id)
+        kind, canonical = self._work.accept(spec_json)
+        if known is None:
+            self._runs[run_id] = RunRecord.create(self._root / run_id, kind, canonical)
+        elif known.spec_json() != canonical:
+            raise AlreadyExistsError(f"run {run_id!r} exists with another spec; choose another id")
+        elif known.record.state in ("failed", "cancelled") and run_id not in self._active:
+            known.record.idle_attempts = 0
+            known.forget_outcome()
+            known.enter("queued", "asked again")
+        else:
+            return known
+        self._queue.append(run_id)
+        await self._notify()
+        return self._runs[run_id]
+
+    def get(self, run_id: str) -> RunRecord:
+        """Raises NotFoundError for an unknown id."""
+        if run_id not in self._runs:
+            raise NotFoundError(f"no run {run_id!r} here")
+        return self._runs[run_id]
+
+    def list(self) -> list[RunRecord]:
+        """All runs, newest first."""
+        return sorted(self._runs.values(), key=lambda run: run.record.create_time, reverse=True)
+
+    async def cancel(self, run_id: str) -> RunRecord:
+        """Stops a run; a finished one stays as it is. Returns once its worker is gone."""
+        run = self.get(run_id)
+        if run.finished:
+            return run
+        if run_id in self._queue:
+            self._queue.remove(run_id)
+        if handle := self._active.get(run_id):
+            self._stopping.add(run_id)
+            await self._end(handle)
+            self._active.pop(run_id, None)
+            self._stopping.discard(run_id)
+        if not run.finished:
+            run.enter("cancelled", "cancelled on request")
+        await self._notify()
+        return run
+
+    async def watch(self, run_id: str, after: int) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+        """Events with a number above `after`, then new ones, until the run is over."""
+        run, reader = self.get(run_id), EventReader(self.get(run_id).folder, after)
+        while True:
+            over = run.finished  # Before reading: what was written until then is in the file.
+            for event in reader.new():
+                yield event
+            if over and run.finished:
+                return
+            async with self._changed:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), 2 * POLL_S)
+
+    async def _work_loop(self) -> None:
+        while True:
+            for run_id, handle in list(self._active.items()):
+                status = self._executor.poll(handle)
+                if status is not None and run_id not in self._stopping:
+                    del self._active[run_id]
+                    self._conclude(self._runs[run_id], status)
+                    await self._notify()
+            while self._queue and len(self._active) < self._slots:
+                self._launch(self._runs[self._queue.popleft()])
+            await asyncio.sleep(POLL_S)
+
+    def _launch(self, run: RunRecord) -> None:
+        run.forget_outcome()
+        run.record.mark = run.checkpoint_mark()
+        run.enter("running")
+        try:
+            command = self._work.command(run.folder, run.record.kind)
+            self._active[run.record.id] = self._executor.start(command, run.folder / LOG, {})
+        except OSError as error:
+            run.enter("failed", f"the worker cannot be started: {error}")
+
+    def _conclude(self, run: RunRecord, status: int) -> None:
+        if status == 0 and run.has_result():
+            run.enter("succeeded")
+        elif status == EXIT_NAMED_ERROR:
+            run.enter("failed", run.named_error())
+        elif status >= 0:
+            run.enter(
+                "failed", f"the worker ended with status {status}: {run.last_log_line()} (see {run.folder / LOG})"
+            )
+        else:
+            self._retry(run, status)
+
+    def _retry(self, run: RunRecord, status: int) -> None:
+        """A worker killed by a signal is tried again from its last checkpoint, three times without a new one at most."""
+        run.record.idle_attempts = 1 + run.record.idle_attempts * (run.checkpoint_mark() == run.record.mark)
+        reason = "lost (memory, eviction, node)" if status == -9 else f"killed by signal {-status}"
+        if run.record.idle_attempts >= IDLE_ATTEMPTS:
+            run.enter("failed", f"{reason}; {IDLE_ATTEMPTS} attempts without progress")
+            return
+        run.enter("queued", f"{reason}; resuming")
+        self._queue.append(run.record.id)
+
+    async def _end(self, handle: Handle) -> None:
+        self._executor.signal(handle, force=False)
+        deadline = asyncio.get_running_loop().time() + STOP_GRACE_S
+        while self._executor.poll(handle) is None:
+            if asyncio.get_running_loop().time() > deadline:
+                self._executor.signal(handle, force=True)
+            await asyncio.sleep(POLL_S / 5)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()

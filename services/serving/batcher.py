@@ -1,0 +1,234 @@
+"""Dynamic batching: requests that wait at the same time are computed together.
+
+The queue belongs to the event loop: anything is put in, taken out or answered there, so nothing locks; threads
+only compute. A request whose caller left or whose time is up is dropped before it costs compute, and a failing batch is
+computed again request by request, so that a broken request fails alone.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import DeadlineError, ExhaustedError, NotReadyError
+from services.serving.compute import Execution, Part, Predict, compute
+
+ObserveBatch = Callable[[Execution, int], None]
+"""An execution, and the nanoseconds from its end until its results were handed out."""
+
+
+@dataclass(frozen=True)
+class BatchPolicy:
+    """How requests become batches."""
+
+    max_batch: int
+    """Most images computed at once."""
+    max_delay_ns: int
+    """How long the oldest request may wait for company while an instance is idle."""
+    max_queue: int
+    """Most images that may wait."""
+    instances: int
+    """Batches computed at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the batcher gives for one request."""
+
+    probabilities: NDArray[np.float32]
+    """[n, classes]"""
+    queue_ns: int
+    input_ns: int
+    infer_ns: int
+    computed_ns: int
+    """time.monotonic_ns at the end of the computation."""
+    batch_size: int
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """One request in the queue; a large one is taken out in several parts."""
+
+    images: NDArray[np.uint8]
+    deadline_ns: int | None
+    answered: "asyncio.Future[Answer]"
+    queued_ns: int
+    taken: int = 0
+    started_ns: int = 0
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        return len(self.images) - self.taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Which rows of which requests are computed together."""
+
+    waiting: list[_Waiting]
+    rows: list[NDArray[np.uint8]]
+
+
+class Batcher:
+    """The queue of one model and the threads that compute its batches. Create it inside a running event loop.
+
+    Args:
+        name: of the model, for messages and thread names.
+        predict: images uint8 [n, ...] to probabilities float32 [n, classes]; called from `policy.instances` threads.
+        observe: told about every batch computed, in the event loop.
+    """
+
+    def __init__(self, name: str, predict: Predict, policy: BatchPolicy, observe: ObserveBatch) -> None:
+        self.policy = policy
+        self._name, self._predict, self._observe = name, predict, observe
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(policy.instances, f"infer-{name}")
+        self._idle = policy.instances
+        self._queue: deque[_Waiting] = deque()
+        self._queued = 0
+        self._soon: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def queued(self) -> int:
+        """Images that wait."""
+        return self._queued
+
+    async def infer(self, images: NDArray[np.uint8], deadline_ns: int | None = None) -> Answer:
+        """Computes the probabilities of one request, together with whoever waits too.
+
+        Args:
+            images: uint8 [n, height, width, channels], n at least 1; n may exceed the largest batch.
+            deadline_ns: time.monotonic_ns after which the request is not worth computing.
+
+        Raises:
+            ExhaustedError: the queue is full.
+            DeadlineError: the deadline passed before the computation began.
+            NotReadyError: the model is being unloaded.
+            Exception: whatever the runtime raised for this request alone.
+        """
+        if self._closed:
+            raise NotReadyError(f"model {self._name!r} is being unloaded; try again later")
+        if self._queued + len(images) > self.policy.max_queue:
+            raise ExhaustedError(
+                f"the queue of model {self._name!r} is full: {self._queued} images wait and {len(images)} more exceed "
+                f"{self.policy.max_queue}; send fewer at a time or try again later"
+            )
+        waiting = _Waiting(images, deadline_ns, self._loop.create_future(), time.monotonic_ns())
+        self._queue.append(waiting)
+        self._queued += len(images)
+        # Not at once: requests that arrived in the same turn of the event loop share a batch.
+        if self._idle and self._soon is None:
+            self._soon = self._loop.call_soon(self._dispatch)
+        try:
+            return await waiting.answered
+        except asyncio.CancelledError:
+            self._withdraw(waiting)
+            raise
+
+    def close(self) -> None:
+        """Ends the threads once they are done; what still waits fails with NotReadyError."""
+        self._closed = True
+        for waiting in list(self._queue):
+            self._fail(waiting, NotReadyError(f"model {self._name!r} was unloaded; try again later"))
+        self._threads.shutdown(wait=False)
+
+    def _dispatch(self) -> None:
+        """Starts batches while there is an idle instance and something due."""
+        self._soon = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._idle and self._queue:
+            delay_ns = self._delay_ns()
+            if delay_ns > 0:
+                self._timer = self._loop.call_later(delay_ns * 1e-9, self._dispatch)
+                return
+            batch = self._take()
+            if not batch.rows:
+                return
+            self._idle -= 1
+            self._threads.submit(self._work, batch)
+
+    def _delay_ns(self) -> int:
+        """How much longer the oldest request should wait for company."""
+        if not self.policy.max_delay_ns or self._queued >= self.policy.max_batch:
+            return 0
+        return self._queue[0].queued_ns + self.policy.max_delay_ns - time.monotonic_ns()
+
+    def _take(self) -> _Batch:
+        """Takes the oldest requests, counted in images. Only one larger than a whole batch is divided."""
+        batch, room, now = _Batch([], []), self.policy.max_batch, time.monotonic_ns()
+        while self._queue and room:
+            waiting = self._queue[0]
+            if waiting.deadline_ns is not None and waiting.deadline_ns <= now:
+                self._fail(waiting, DeadlineError("the deadline passed while the request waited; allow more time"))
+                continue
+            if waiting.left > room and batch.rows:
+                break
+            count = min(waiting.left, room)
+            if not waiting.taken:
+                waiting.started_ns = now
+            batch.waiting.append(waiting)
+            batch.rows.append(waiting.images[waiting.taken : waiting.taken + count])
+            waiting.taken += count
+            room -= count
+            self._queued -= count
+            if not waiting.left:
+                self._queue.popleft()
+        return batch
+
+    def _work(self, batch: _Batch) -> None:
+        """Computes a batch; runs in a thread."""
+        outcomes = compute(self._predict, batch.rows)
+        self._loop.call_soon_threadsafe(self._finish, batch, outcomes)
+
+    def _finish(self, batch: _Batch, outcomes: list[Part | Exception]) -> None:
+        """Hands out the results, after the idle instance has its next batch."""
+        self._idle += 1
+        self._dispatch()
+        for waiting, outcome in zip(batch.waiting, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                self._fail(waiting, outcome)
+            else:
+                waiting.parts.append(outcome)
+                _answer_if_complete(waiting)
+        for execution in dict.fromkeys(outcome.execution for outcome in outcomes if isinstance(outcome, Part)):
+            self._observe(execution, time.monotonic_ns() - execution.ended_ns)
+
+    def _fail(self, waiting: _Waiting, error: Exception) -> None:
+        self._withdraw(waiting)
+        if not waiting.answered.done():
+            waiting.answered.set_exception(error)
+
+    def _withdraw(self, waiting: _Waiting) -> None:
+        """Takes what is left of a request out of the queue."""
+        if waiting.left and waiting in self._queue:
+            self._queue.remove(waiting)
+            self._queued -= waiting.left
+
+
+def _answer_if_complete(waiting: _Waiting) -> None:
+    parts = waiting.parts
+    if waiting.answered.done() or sum(len(part.probabilities) for part in parts) < len(waiting.images):
+        return
+    executions = [part.execution for part in parts]
+    waiting.answered.set_result(
+        Answer(
+            probabilities=parts[0].probabilities
+            if len(parts) == 1
+            else np.concatenate([p.probabilities for p in parts]),
+            queue_ns=waiting.started_ns - waiting.queued_ns,
+            input_ns=sum(execution.input_ns for execution in executions),
+            infer_ns=sum(execution.infer_ns for execution in executions),
+            computed_ns=max(execution.ended_ns for execution in executions),
+            batch_size=max(execution.images for execution in executions),
+        )
+    )

@@ -1,0 +1,95 @@
+"""The configuration a model is served with: artifact.json decides what it takes and gives, config.pbtxt may tune."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from inference import model_config_pb2 as pb
+
+from core.errors import InvalidInputError
+from core.repository import config_pbtxt
+from core.schemas.artifact import Artifact
+from services.serving.batcher import BatchPolicy
+from services.serving.settings import ServingSettings
+
+INPUT, INPUT_TYPE = "image", "UINT8"
+OUTPUT, OUTPUT_TYPE = "probabilities", "FP32"
+
+
+@dataclass(frozen=True)
+class ServedConfig:
+    """What the handler checks requests against, and how they are batched."""
+
+    shape: tuple[int, int, int]
+    """Height, width, channels of the input."""
+    classes: tuple[str, ...]
+    max_request: int
+    """Most images in one request."""
+    policy: BatchPolicy
+    message: pb.ModelConfig
+    """What ModelConfig returns: the file with the effective batching written in."""
+
+
+def read_config(artifact: Artifact, path: Path, settings: ServingSettings) -> ServedConfig:
+    """The effective configuration of a model; `path` is its config.pbtxt and may be missing.
+
+    Raises:
+        InvalidInputError: the file is not a model configuration, or contradicts artifact.json.
+    """
+    generated = text_format.Parse(config_pbtxt(artifact), pb.ModelConfig())
+    config = _parse(path) if path.is_file() else generated
+    for field in ("name", "input", "output"):
+        if getattr(config, field) != getattr(generated, field):
+            raise InvalidInputError(
+                f"{path}: {field} is {_show(config, field)}, expected {_show(generated, field)} as in artifact.json; "
+                "put it right or publish the model again"
+            )
+    if config.max_batch_size < 1:
+        raise InvalidInputError(f"{path}: max_batch_size is {config.max_batch_size}, expected 1 or more")
+    policy = _policy(config, settings)
+    return ServedConfig(
+        shape=artifact.preprocess.shape,
+        classes=artifact.classes,
+        max_request=config.max_batch_size,
+        policy=policy,
+        message=_effective(config, policy),
+    )
+
+
+def _parse(path: Path) -> pb.ModelConfig:
+    try:
+        return text_format.Parse(path.read_text(), pb.ModelConfig())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} is not a model configuration: {error}") from error
+
+
+def _show(config: pb.ModelConfig, field: str) -> str:
+    only: dict[str, Any] = {field: getattr(config, field)}
+    return text_format.MessageToString(pb.ModelConfig(**only), as_one_line=True) or "missing"
+
+
+def _policy(config: pb.ModelConfig, settings: ServingSettings) -> BatchPolicy:
+    """The model's own wishes where it has any, the server's settings otherwise."""
+    batching = config.dynamic_batching
+    largest = max(batching.preferred_batch_size, default=settings.max_batch)
+    max_queue = batching.default_queue_policy.max_queue_size or settings.max_queue
+    return BatchPolicy(
+        max_batch=max(1, min(largest, config.max_batch_size)),
+        max_delay_ns=1000 * (batching.max_queue_delay_microseconds or settings.max_delay_us),
+        max_queue=max(max_queue, config.max_batch_size),
+        instances=sum(group.count for group in config.instance_group) or settings.instances,
+    )
+
+
+def _effective(config: pb.ModelConfig, policy: BatchPolicy) -> pb.ModelConfig:
+    message = pb.ModelConfig()
+    message.CopyFrom(config)
+    message.version_policy.latest.num_versions = 1
+    batching = message.dynamic_batching
+    batching.preferred_batch_size[:] = [policy.max_batch]
+    batching.max_queue_delay_microseconds = policy.max_delay_ns // 1000
+    batching.default_queue_policy.max_queue_size = policy.max_queue
+    del message.instance_group[:]
+    message.instance_group.add(name=f"{config.name}_0", count=policy.instances, kind=pb.ModelInstanceGroup.KIND_CPU)
+    return message

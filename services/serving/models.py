@@ -1,0 +1,190 @@
+"""Which versions of which models answer: loading in the background, atomic swap, unloading after the last request."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.errors import BakeoffError, InvalidInputError, NotFoundError, NotReadyError
+from services.serving.batcher import Batcher
+from services.serving.loading import LoadedModel
+from services.serving.statistics import Statistics
+
+log = logging.getLogger(__name__)
+LOADING, READY, UNLOADING, UNAVAILABLE = "LOADING", "READY", "UNLOADING", "UNAVAILABLE"
+
+
+class LoadsModels(Protocol):
+    """Loads one version; called in a thread."""
+
+    def load(self, name: str, version: int) -> LoadedModel: ...
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a version is in its life, and why."""
+
+    name: str
+    reason: str = ""
+
+
+class ServedModel:
+    """One loaded version. Create it inside a running event loop."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.name, self.version = loaded.artifact.name, loaded.artifact.version
+        self.artifact, self.config = loaded.artifact, loaded.config
+        self.statistics = Statistics()
+        self.batcher = Batcher(self.name, loaded.predict, self.config.policy, self.statistics.executed)
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
+
+    @contextlib.contextmanager
+    def used(self) -> Iterator[None]:
+        """Holds the version: it is not unloaded while the block runs."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
+
+    async def retire(self) -> None:
+        """Waits for the last request, then releases threads and memory."""
+        await self._unused.wait()
+        self.batcher.close()
+
+
+class Models:
+    """The models of one server. Create it inside a running event loop.
+
+    Args:
+        loader: brings one version into memory; called in one thread, so that loading takes turns.
+    """
+
+    def __init__(self, loader: LoadsModels) -> None:
+        self._loader = loader
+        self._thread = ThreadPoolExecutor(1, "load")
+        self._serving: dict[str, dict[int, ServedModel]] = {}
+        self._states: dict[str, dict[int, State]] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def get(self, name: str, version: str = "") -> ServedModel:
+        """The version that answers: the one named, or the newest.
+
+        Raises:
+            InvalidInputError: `version` is not a number.
+            NotFoundError: nothing of that name or version is loaded; lists what is.
+            NotReadyError: it is being loaded, or could not be.
+        """
+        loaded = self._serving.get(name)
+        if not loaded:
+            raise self._absent(name)
+        if not version:
+            return loaded[max(loaded)]
+        if not version.isdecimal():
+            raise InvalidInputError(
+                f"version {version!r} of model {name!r} is not a number; leave it empty for the newest"
+            )
+        if int(version) not in loaded:
+            versions = ", ".join(map(str, sorted(loaded)))
+            raise NotFoundError(f"version {version} of model {name!r} is not loaded; loaded: {versions}")
+        return loaded[int(version)]
+
+    def serving(self) -> list[ServedModel]:
+        """All loaded versions, by name and version."""
+        return [loaded[version] for _, loaded in sorted(self._serving.items()) for version in sorted(loaded)]
+
+    def states(self) -> dict[str, dict[int, State]]:
+        """What is known of every version that was ever asked for."""
+        return {name: dict(versions) for name, versions in self._states.items()}
+
+    def refuse(self, name: str, version: int, reason: str) -> None:
+        """Notes that a version cannot be served."""
+        self._states.setdefault(name, {})[version] = State(UNAVAILABLE, reason)
+
+    async def load(self, name: str, version: int, again: bool = False) -> None:
+        """Loads a version and puts it in the place of the one that answered before; that one is unloaded once its last
+        request is answered. Returns when the new one is ready, at once when it already was (unless `again`).
+
+        Raises:
+            BakeoffError: why it cannot be served; whatever answered before still does.
+        """
+        # The work goes on when the caller leaves: half a load helps nobody.
+        await asyncio.shield(asyncio.ensure_future(self._load(name, version, again)))
+
+    async def unload(self, name: str) -> None:
+        """Takes a model out of service; returns when its last request is answered. Raises NotFoundError."""
+        async with self._turns[name]:
+            loaded = self._serving.pop(name, None)
+            if not loaded:
+                raise NotFoundError(f"model {name!r} is not loaded; loaded: {self._names()}")
+            retiring = [self._retire(model, "unloaded") for model in loaded.values()]
+        await asyncio.wait(retiring)
+
+    async def close(self) -> None:
+        """Unloads everything."""
+        for name in list(self._serving):
+            await self.unload(name)
+        await asyncio.gather(*self._retiring)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _load(self, name: str, version: int, again: bool) -> None:
+        async with self._turns[name]:
+            previous = self._serving.get(name, {})
+            if version in previous and not again:
+                return
+            states = self._states.setdefault(name, {})
+            states[version] = State(LOADING)
+            started = time.monotonic()
+            try:
+                loop = asyncio.get_running_loop()
+                loaded = await loop.run_in_executor(self._thread, self._loader.load, name, version)
+            except Exception as error:
+                if not isinstance(error, BakeoffError):
+                    log.exception("model %s version %d failed to load", name, version)
+                states[version] = State(UNAVAILABLE, str(error))
+                log.warning("model %s version %d is not served: %s", name, version, error)
+                raise
+            self._serving[name] = {version: ServedModel(loaded)}
+            states[version] = State(READY)
+            log.info("model %s version %d loaded in %.2f s", name, version, time.monotonic() - started)
+            for model in previous.values():
+                self._retire(model, f"replaced by version {version}")
+
+    def _retire(self, model: ServedModel, reason: str) -> asyncio.Task[None]:
+        """Unloads a version in the background; nobody can get it any more."""
+        task = asyncio.ensure_future(self._retired(model, reason))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        return task
+
+    async def _retired(self, model: ServedModel, reason: str) -> None:
+        self._note(model, State(UNLOADING, reason))
+        await model.retire()
+        self._note(model, State(UNAVAILABLE, reason))
+        log.info("model %s version %d unloaded: %s", model.name, model.version, reason)
+
+    def _note(self, model: ServedModel, state: State) -> None:
+        """Sets a version's state, unless the same version is served again from new files."""
+        if model.version not in self._serving.get(model.name, {}):
+            self._states[model.name][model.version] = state
+
+    def _absent(self, name: str) -> BakeoffError:
+        states = self._states.get(name, {})
+        if not states:
+            return NotFoundError(f"no model {name!r} is loaded; loaded: {self._names()}")
+        state = states[max(states)]
+        return NotReadyError(f"model {name!r} is {state.name}" + (f": {state.reason}" if state.reason else ""))
+
+    def _names(self) -> str:
+        return ", ".join(sorted(self._serving)) or "none"

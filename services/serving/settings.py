@@ -1,0 +1,51 @@
+"""Settings of the serving service."""
+
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+from pydantic_settings import SettingsConfigDict
+
+from core import cpu
+from core.repository import MAX_BATCH
+from services.rpc.settings import ServiceSettings
+
+Runtime = Literal["onnxruntime", "tensorflow", "pytorch"]
+ModelControl = Literal["poll", "explicit", "none"]
+
+
+class ServingSettings(ServiceSettings):
+    """Serves the models of a repository over the Open Inference Protocol, with one runtime."""
+
+    model_config = SettingsConfigDict(env_prefix="BAKEOFF_SERVING_")
+
+    runtime: Runtime
+    """onnxruntime (ONNX), tensorflow (SavedModel and .keras) or pytorch (.pt2)."""
+    repository: Path
+    """Folder of models in Triton's layout; only read."""
+    trust_repository: bool = False
+    """Whoever writes the repository may run code here. Without it only plain ONNX is loaded."""
+    model_control: ModelControl = "poll"
+    """poll: load all and follow the repository; explicit: load what is asked for; none: load all, once."""
+    load_model: tuple[str, ...] = ()
+    """With explicit control: models to load at start (repeat the flag); the process ends when one cannot be."""
+    poll_s: float = pydantic.Field(2.0, gt=0)
+    """With poll control: seconds between looks at the repository."""
+    threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
+    """CPU threads for all instances of a model together; by default what the CPU quota gives."""
+    instances: int = pydantic.Field(default_factory=cpu.threads, ge=1)
+    """Batches of a model computed at the same time; by default one for each thread."""
+    max_batch: int = pydantic.Field(8, ge=1, le=1024)
+    """Largest number of images computed at once."""
+    max_delay_us: int = pydantic.Field(0, ge=0)
+    """Microseconds an image may wait for company while an instance is idle."""
+    max_queue: int = pydantic.Field(1024, ge=MAX_BATCH)
+    """Images of a model that may wait; more are refused with RESOURCE_EXHAUSTED."""
+    quiet_s: float = pydantic.Field(0.5, ge=0)
+    """After SIGTERM calls are accepted until none has come for this long, at most for `drain_s`."""
+
+    @pydantic.model_validator(mode="after")
+    def _load_model_needs_explicit(self) -> "ServingSettings":
+        if self.load_model and self.model_control != "explicit":
+            raise ValueError(f"--load-model goes with --model-control explicit, not {self.model_control}")
+        return self

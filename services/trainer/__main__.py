@@ -1,0 +1,9 @@
+"""`python -m services.trainer --framework keras …`"""
+
+from services.rpc import server, settings
+from services.trainer.servicer import TrainerApplication
+from services.trainer.settings import TrainerSettings
+
+if __name__ == "__main__":
+    loaded = settings.load(TrainerSettings, "python -m services.trainer")
+    server.run(loaded, TrainerApplication(loaded), f"trainer-{loaded.framework}")

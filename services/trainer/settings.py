@@ -1,0 +1,31 @@
+"""Settings of the trainer service."""
+
+from pathlib import Path
+
+import pydantic
+from pydantic_settings import SettingsConfigDict
+
+from core import cpu
+from core.schemas.specs import Framework
+from services.rpc.settings import ServiceSettings
+
+
+class TrainerSettings(ServiceSettings):
+    """Prepares data and trains networks with one framework."""
+
+    model_config = SettingsConfigDict(env_prefix="BAKEOFF_TRAINER_")
+
+    framework: Framework
+    """keras, tensorflow, pytorch or fastai."""
+    runs: Path
+    """Folder of this service's runs: specs, events, checkpoints. Survives restarts."""
+    store: str
+    """Folder or fsspec URL that all services share."""
+    cache: Path
+    """Folder for local copies of remote objects."""
+    repository: Path
+    """Model repository that exported models are published to."""
+    slots: int = pydantic.Field(1, ge=1)
+    """Runs executed at a time; more are queued."""
+    threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
+    """CPU threads of a run; by default what the CPU quota gives."""

@@ -1,0 +1,50 @@
+"""What the trainer service accepts, and how its workers are started."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import InvalidInputError
+from core.formats import EXPORTS
+from core.prepared import open_prepared
+from core.schemas.specs import TrainSpec, parse_trainer_spec
+from core.store import Store
+from services.trainer.settings import TrainerSettings
+from trainer.architectures import get_architecture
+
+
+class TrainerWork:
+    """The rules of one trainer service."""
+
+    def __init__(self, settings: TrainerSettings) -> None:
+        self._settings = settings
+        self._store = Store(settings.store, settings.cache)
+
+    def accept(self, spec_json: str) -> tuple[str, str]:
+        """Kind and canonical JSON of a spec this service can run; a domain error naming what is wrong otherwise."""
+        spec = parse_trainer_spec(spec_json)
+        if isinstance(spec, TrainSpec):
+            self._check_training(spec)
+        return spec.kind, spec.model_dump_json()
+
+    def command(self, folder: Path, kind: str) -> Sequence[str]:
+        """The worker process of a run."""
+        settings = self._settings
+        return (
+            *(sys.executable, "-m", "trainer.worker", str(folder.absolute())),
+            *("--store", settings.store, "--cache", str(settings.cache)),
+            *("--repository", str(settings.repository), "--threads", str(settings.threads)),
+        )
+
+    def _check_training(self, spec: TrainSpec) -> None:
+        mine = self._settings.framework
+        if spec.framework != mine:
+            raise InvalidInputError(
+                f"this service trains with {mine}, not {spec.framework}; send the run to its service"
+            )
+        if foreign := sorted(set(spec.formats) - set(EXPORTS[mine])):
+            raise InvalidInputError(
+                f"{mine} does not export {', '.join(foreign)}; it exports {', '.join(EXPORTS[mine])}"
+            )
+        data = open_prepared(self._store, spec.data).manifest
+        get_architecture(spec.architecture, data.spec.image.shape, len(data.classes))

@@ -1,0 +1,256 @@
+"""Synthetic results for tests: TEST DATA, drawn from a random generator. No figure here was measured."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.schemas.data import DataSpec, DigitsSource, ImageSpec
+from core.schemas.environment import Environment
+from core.schemas.recipe import Recipe, complete
+from core.schemas.results import (
+    EpochMetrics,
+    EvaluateResult,
+    LatencySummary,
+    LoadTestResult,
+    Parity,
+    PrepareResult,
+    PublishedModel,
+    TrainResult,
+)
+from core.schemas.specs import (
+    EvaluateSpec,
+    FormatName,
+    Framework,
+    LoadTestSpec,
+    PrepareSpec,
+    ReportSpec,
+    RuntimeName,
+    TrainSpec,
+)
+from evaluator import metrics
+from evaluator.provenance import Result
+from evaluator.report.samples import Sample, thumbnail
+
+FORMATS: dict[Framework, tuple[FormatName, ...]] = {
+    "keras": ("keras", "savedmodel", "onnx"),
+    "tensorflow": ("savedmodel", "onnx"),
+    "pytorch": ("pt2", "onnx"),
+    "fastai": ("pt2", "onnx"),
+}
+RUNTIMES: dict[FormatName, RuntimeName] = {
+    "keras": "tensorflow",
+    "savedmodel": "tensorflow",
+    "pt2": "pytorch",
+    "onnx": "onnxruntime",
+}
+FINGERPRINT = sha256(b"test data").hexdigest()
+
+
+def digest(text: str) -> str:
+    """A made-up sha256."""
+    return sha256(text.encode()).hexdigest()
+
+
+def environment(contended: bool = False, **changes: object) -> Environment:
+    """A machine that does not exist."""
+    values = {
+        "host": "test-host",
+        "platform": "Test-Linux-6.1",
+        "cpu_model": "Test CPU @ 2.00 GHz",
+        "cpu_quota": 2.0,
+        "memory_bytes": 8 << 30,
+        "python": "3.11.2",
+        "versions": {"bakeoff": "0.1.0", "numpy": "2.4.6", "onnxruntime": "1.31.1"},
+        "threads": 2,
+        "load_average": 0.4,
+        "contended": contended,
+    }
+    return Environment.model_validate(values | changes)
+
+
+@dataclass
+class Experiment:
+    """Synthetic results of one experiment, as a report receives them."""
+
+    classes: tuple[str, ...] = tuple("0123456789")
+    images: int = 360
+    arms: tuple[str, ...] = ("matched", "idiomatic")
+    frameworks: tuple[Framework, ...] = get_args(Framework)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    epochs: int = 8
+    load_tests: bool = True
+    missing: tuple[str, ...] = ()
+    skill: float = 0.97
+    title: str = "Digits (synthetic test data)"
+    seed: int = 7
+    results: list[Result] = field(default_factory=list)
+    probabilities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.labels: NDArray[np.int64] = (np.arange(self.images) % len(self.classes)).astype(np.int64)
+        self.results.append(self._prepare())
+        for arm in self.arms:
+            for seed in self.seeds:
+                for framework in self.frameworks:
+                    self.results.extend(self._training(arm, framework, seed))
+
+    @property
+    def spec(self) -> ReportSpec:
+        """The spec of the report over these results."""
+        return ReportSpec(
+            experiment="test-digits",
+            title=self.title,
+            description="Synthetic figures made by a test; nothing here was measured.",
+            spec_json='{"experiment": "test-digits", "seeds": [0, 1, 2]}',
+            results=tuple(result.run_id for result in self.results),
+            missing=self.missing,
+        )
+
+    def samples(self) -> tuple[Sample, ...]:
+        """One noise picture for each class."""
+        pixels = self.rng.integers(0, 256, (len(self.classes), 8, 8, 1), dtype=np.uint8)
+        return tuple(
+            Sample(label=name, png=thumbnail(image)) for name, image in zip(self.classes, pixels, strict=True)
+        )
+
+    def _prepare(self) -> PrepareResult:
+        per_class = {name: int((self.labels == index).sum()) for index, name in enumerate(self.classes)}
+        return PrepareResult(
+            run_id="prepare-1",
+            spec=PrepareSpec(
+                data=DataSpec(source=DigitsSource(), image=ImageSpec(height=8, width=8, color="grey")),
+                source_digest=digest("source"),
+            ),
+            fingerprint=FINGERPRINT,
+            classes=self.classes,
+            counts={
+                "train": {name: 4 * n for name, n in per_class.items()},
+                "validation": {name: max(1, n // 2) for name, n in per_class.items()},
+                "test": per_class,
+            },
+            skipped=(),
+            seconds=1.2,
+            environment=environment(),
+        )
+
+    def _training(self, arm: str, framework: Framework, seed: int) -> Iterator[Result]:
+        mode = "matched" if arm.startswith("matched") else "idiomatic"
+        spec = TrainSpec(
+            experiment="test-digits",
+            arm=arm,
+            framework=framework,
+            seed=seed,
+            architecture="digits-cnn",
+            data=FINGERPRINT,
+            recipe=Recipe.model_validate(complete(mode, {"epochs": self.epochs})),
+            formats=FORMATS[framework],
+        )
+        history = tuple(self._epochs(0.0 if mode == "matched" else 0.004 * self.frameworks.index(framework)))
+        models = tuple(self._model(spec, name) for name in spec.formats)
+        yield TrainResult(
+            run_id=f"train-{spec.model_prefix}",
+            spec=spec,
+            parameters=13_706,
+            trainable_parameters=13_610,
+            history=history,
+            seconds={
+                "data": 0.3,
+                "build": 1.1,
+                "train": sum(e.train_seconds for e in history),
+                "validate": sum(e.validation_seconds for e in history),
+                "export": 2.5,
+            },
+            images_per_second=1400 / history[0].train_seconds,
+            peak_memory_bytes=600 << 20,
+            models=models,
+            environment=environment(versions={"bakeoff": "0.1.0", "numpy": "2.4.6", framework: "2.13.0"}),
+        )
+        truth = self._predict(self.skill - (0.0 if mode == "matched" else 0.01))
+        for model in models:
+            if model.format != "onnx" and seed != self.seeds[0]:
+                continue
+            yield self._evaluate(model, truth)
+            if self.load_tests and seed == self.seeds[0]:
+                yield self._load(model)
+
+    def _epochs(self, handicap: float) -> Iterator[EpochMetrics]:
+        pace = 0.5 + 0.2 * self.rng.random()
+        for epoch in range(1, self.epochs + 1):
+            left = float(np.exp(-pace * epoch))
+            yield EpochMetrics(
+                epoch=epoch,
+                train_loss=2.3 * left + 0.03,
+                train_accuracy=1 - 0.9 * left,
+                validation_loss=2.2 * left + 0.08 + 0.02 * self.rng.random() + handicap,
+                validation_accuracy=0.985 - 0.8 * left - 0.01 * self.rng.random() - handicap,
+                train_seconds=0.8 + 0.4 * self.rng.random(),
+                validation_seconds=0.05,
+            )
+
+    def _predict(self, skill: float) -> NDArray[np.float32]:
+        logits = self.rng.normal(size=(self.images, len(self.classes)))
+        right = self.rng.random(self.images) < skill
+        offset = self.rng.integers(1, len(self.classes), self.images)
+        target = np.where(right, self.labels, (self.labels + offset) % len(self.classes))
+        logits[np.arange(self.images), target] += 7
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
+
+    def _model(self, spec: TrainSpec, name: FormatName) -> PublishedModel:
+        return PublishedModel(
+            name=spec.model_name(name),
+            version=1,
+            format=name,
+            artifact=digest(spec.model_name(name)),
+            size_bytes={"onnx": 57_000, "savedmodel": 131_000, "keras": 88_000, "pt2": 74_000}[name],
+            export_seconds=0.8,
+            parity=Parity(largest_difference=2.4e-7, mean_difference=1e-8, disagreements=0, images=self.images),
+        )
+
+    def _evaluate(self, model: PublishedModel, truth: NDArray[np.float32]) -> EvaluateResult:
+        run_id = f"evaluate-{model.name}"
+        noise = self.rng.normal(scale=1e-7, size=truth.shape).astype(np.float32)
+        self.probabilities[run_id] = np.clip(truth + noise, 0, 1)
+        return EvaluateResult(
+            run_id=run_id,
+            spec=EvaluateSpec(
+                model=model.name,
+                version=1,
+                artifact=model.artifact,
+                runtime=RUNTIMES[model.format],
+                data=FINGERPRINT,
+            ),
+            seconds=0.4,
+            environment=environment(),
+            **metrics.compute(self.labels, self.probabilities[run_id], self.classes),
+        )
+
+    def _load(self, model: PublishedModel) -> LoadTestResult:
+        base = {"onnx": 1.3, "savedmodel": 3.6, "keras": 5.2, "pt2": 2.4}[model.format] * (0.9 + 0.2 * self.rng.random())
+        latency = LatencySummary(
+            mean=base, p50=base, p90=1.4 * base, p95=1.7 * base, p99=2.6 * base, p999=5 * base, max=9 * base
+        )
+        return LoadTestResult(
+            run_id=f"load-{model.name}",
+            spec=LoadTestSpec(
+                model=model.name, version=1, artifact=model.artifact, runtime=RUNTIMES[model.format], data=FINGERPRINT
+            ),
+            requests=int(5 * 8000 / base),
+            seconds=5.0,
+            throughput=8000 / base,
+            latency_ms=latency,
+            server_ms={"queue": 0.3 * base, "infer": 0.5 * base},
+            mean_batch=3.2,
+            errors={},
+            environment=environment(),
+        )
+
+
+def changed(results: Sequence[Result], run_id: str, **changes: object) -> list[Result]:
+    """The results, one of them with other values."""
+    return [r.model_copy(update=changes) if r.run_id == run_id else r for r in results]

@@ -1,0 +1,61 @@
+"""The canonical arithmetic as Keras classes, for trainings only: an export has stock layers."""
+
+from typing import Any
+
+from keras import layers, ops, optimizers
+
+
+class CanonicalBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation whose running variance is the unbiased one, n / (n − 1) of Keras's."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if not training:
+            return super().call(inputs, training=False)
+        mean, variance = ops.moments(inputs, axes=list(range(len(inputs.shape) - 1)))
+        count = ops.cast(ops.size(inputs) // inputs.shape[-1], variance.dtype)
+        unbiased = variance * (count / ops.maximum(count - 1.0, 1.0))
+        self._follow(self.moving_mean, mean)
+        self._follow(self.moving_variance, unbiased)
+        return ops.batch_normalization(inputs, mean, variance, -1, self.beta, self.gamma, self.epsilon)
+
+    def _follow(self, running: Any, batch: Any) -> None:
+        running.assign(self.momentum * running + (1.0 - self.momentum) * batch)
+
+
+class GivenDropout(layers.Layer):
+    """Dropout with masks that come with the batch: called with [values, uint8 masks], 1 keeps a value."""
+
+    def __init__(self, rate: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.rate = rate
+
+    def call(self, inputs: list[Any]) -> Any:
+        values, mask = inputs
+        return values * (ops.cast(mask, values.dtype) * (1.0 / (1.0 - self.rate)))
+
+
+class CanonicalAdam(optimizers.Adam):
+    """Adam (Kingma and Ba 2015, algorithm 1): ε is added after bias correction; Keras adds it before."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        mean, square = self._momentums[index], self._velocities[index]
+        steps = ops.cast(self.iterations + 1, variable.dtype)
+        self.assign(mean, self.beta_1 * mean + (1.0 - self.beta_1) * gradient)
+        self.assign(square, self.beta_2 * square + (1.0 - self.beta_2) * ops.square(gradient))
+        # Casting the python numbers first would round them to float32.
+        direction = mean / (1.0 - ops.power(self.beta_1, steps))
+        deviation = ops.sqrt(square / (1.0 - ops.power(self.beta_2, steps)))
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * direction / (deviation + self.epsilon))
+
+
+class CanonicalSgd(optimizers.SGD):
+    """Heavy-ball momentum: v ← m·v + g; w ← w − rate·v. Keras keeps rate·v instead of v."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        step = gradient
+        if self.momentum:
+            velocity = self.momentums[self._get_variable_index(variable)]
+            self.assign(velocity, self.momentum * velocity + gradient)
+            step = velocity
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * step)

@@ -1,0 +1,179 @@
+"""A network in TensorFlow Core: its variables, its computation, its loss, and the guides' initial weights."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.framework import BuildSettings
+from trainer.frameworks._tf import tf
+from trainer.layers import (
+    Activation,
+    Architecture,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Head,
+    Node,
+    Pool,
+    Residual,
+)
+from trainer.weights import ONES, Weights
+
+NORM_MOMENTUM, NORM_EPSILON = 0.99, 1e-3
+ACTIVATIONS = {"relu": tf.nn.relu, "tanh": tf.nn.tanh, "sigmoid": tf.nn.sigmoid}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a network is computed this time."""
+
+    training: bool = False
+    masks: dict[str, Any] | None = None
+    """By dropout path; None draws them here."""
+    update: bool = True
+    """Whether training mode updates the running statistics."""
+
+
+INFERENCE = Run()
+
+
+class Network(tf.Module):
+    """A network's variables, by canonical key, and its computation."""
+
+    def __init__(self, architecture: Architecture, weights: Weights, settings: BuildSettings) -> None:
+        super().__init__(name="network")
+        self.architecture = architecture
+        self.dtype = tf.as_dtype(settings.dtype)
+        self.norm = settings.recipe.batch_norm
+        self.scale = [1.0 / (255.0 * std) for std in settings.std]
+        self.offset = [-mean / std for mean, std in zip(settings.mean, settings.std, strict=True)]
+        self.parameters = {
+            key: tf.Variable(weights[key], trainable=parameter.trainable, dtype=self.dtype, name=key.replace(".", "_"))
+            for key, parameter in architecture.parameters.items()
+        }
+
+    def __call__(self, images: Any, run: Run) -> Any:
+        """uint8 images [n, height, width, channels] → logits [n, outputs]."""
+        pixels = tf.cast(images, self.dtype)
+        x = pixels * tf.constant(self.scale, self.dtype) + tf.constant(self.offset, self.dtype)
+        return self._chain(self.architecture.nodes, x, run)
+
+    def _chain(self, nodes: tuple[Node, ...], x: Any, run: Run) -> Any:
+        for node in nodes:
+            x = self._apply(node, x, run)
+        return x
+
+    def _apply(self, node: Node, x: Any, run: Run) -> Any:
+        match node.layer:
+            case Conv(_, _, stride, padding, _):
+                y = tf.nn.conv2d(x, self._of(node, "kernel"), stride, _explicit(padding))
+                return tf.nn.bias_add(y, self._of(node, "bias")) if node.layer.bias else y
+            case BatchNorm():
+                return self._batch_norm(node, x, run)
+            case Activation(kind):
+                return ACTIVATIONS[kind](x)
+            case Pool(kind, size, stride, padding):
+                return _pool(x, kind, size, stride, padding)
+            case Dropout(rate):
+                return _dropout(x, rate, node.path, run)
+            case Flatten():
+                return tf.reshape(x, [-1, prod(node.input_shape)])
+            case Dense(_, bias):
+                y = tf.matmul(x, self._of(node, "kernel"))
+                return tf.nn.bias_add(y, self._of(node, "bias")) if bias else y
+            case GlobalPool():
+                return tf.reduce_mean(x, [1, 2])
+            case Residual():
+                return self._chain(node.body, x, run) + self._chain(node.shortcut, x, run)
+
+    def _of(self, node: Node, name: str) -> Any:
+        return self.parameters[f"{node.path}/{name}"]
+
+    def _batch_norm(self, node: Node, x: Any, run: Run) -> Any:
+        gamma, beta = self._of(node, "gamma"), self._of(node, "beta")
+        mean, variance = self._of(node, "moving_mean"), self._of(node, "moving_variance")
+        epsilon = _default(self.norm.epsilon, NORM_EPSILON)
+        if not run.training:
+            return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
+        y, batch_mean, unbiased = _normalize(x, gamma, beta, epsilon)
+        if run.update:
+            momentum = _default(self.norm.momentum, NORM_MOMENTUM)
+            mean.assign(momentum * mean + (1.0 - momentum) * batch_mean)
+            variance.assign(momentum * variance + (1.0 - momentum) * unbiased)
+        return y
+
+
+def scores(head: Head, logits: Any) -> Any:
+    """Values whose softmax is the head's distribution [n, classes]: the loss is stable for every head.
+
+    σ(z) is the second entry of softmax([0, z]); σᵢ / Σσ is the softmax of log σ.
+    """
+    if head == "sigmoid":
+        return tf.concat([tf.zeros_like(logits), logits], axis=1)
+    return tf.math.log_sigmoid(logits) if head == "normalized_sigmoid" else logits
+
+
+def losses(head: Head, logits: Any, labels: Any) -> Any:
+    """−log p(label) of every image, in nats [n]."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=scores(head, logits))
+
+
+def initial(architecture: Architecture, seed: int) -> Weights:
+    """The guides' initial weights, float64: Glorot uniform kernels, ones for scales and variances, zeros elsewhere."""
+    return {
+        key: _xavier(parameter.shape, (seed, index))
+        if key.endswith("/kernel")
+        else np.full(parameter.shape, float(key.rsplit("/", 1)[-1] in ONES))
+        for index, (key, parameter) in enumerate(architecture.parameters.items())
+    }
+
+
+def _normalize(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """x in units of the batch's own (biased) deviation, scaled and shifted; the batch's mean and unbiased variance."""
+    if x.dtype == tf.float32:
+        image = x if len(x.shape) == 4 else x[:, tf.newaxis, tf.newaxis, :]
+        y, mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=image, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
+        )
+        return tf.reshape(y, tf.shape(x)), mean, unbiased
+    # The fused operator, a third faster on a CPU, has no float64 form.
+    mean, variance = tf.nn.moments(x, list(range(len(x.shape) - 1)))
+    count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
+    unbiased = variance * (count / tf.maximum(count - 1.0, 1.0))
+    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon), mean, unbiased
+
+
+def _dropout(x: Any, rate: float, path: str, run: Run) -> Any:
+    if not run.training:
+        return x
+    if run.masks is None:
+        return tf.nn.dropout(x, rate)
+    return x * (tf.cast(run.masks[path], x.dtype) * (1.0 / (1.0 - rate)))
+
+
+def _pool(x: Any, kind: str, size: int, stride: int, padding: int) -> Any:
+    if kind == "max":
+        return tf.nn.max_pool2d(x, size, stride, _explicit(padding))
+    # The average counts the zeros around the image, so that all windows weigh their pixels alike.
+    return tf.nn.avg_pool2d(tf.pad(x, _explicit(padding)), size, stride, "VALID")
+
+
+def _explicit(padding: int) -> list[list[int]]:
+    return [[0, 0], [padding, padding], [padding, padding], [0, 0]]
+
+
+def _xavier(shape: tuple[int, ...], seed: tuple[int, int]) -> NDArray[np.floating]:
+    window = prod(shape[:-2])
+    limit = (6.0 / (window * (shape[-2] + shape[-1]))) ** 0.5
+    values: NDArray[np.floating] = tf.random.stateless_uniform(shape, seed, -limit, limit, tf.float64).numpy()
+    return values
+
+
+def _default(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,71 @@
+"""Prepared arrays as torch reads them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from core.prepared import Split
+from trainer.batches import matched_batches, steps_per_epoch
+from trainer.layers import Architecture
+
+Masks = dict[str, Tensor]
+
+
+class ArrayDataset(Dataset[tuple[Tensor, int]]):
+    """A split as a map-style data set: (uint8 [height, width, channels], label), read from the memory map when asked for."""
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.from_numpy(np.array(self.split.images[index])), int(self.split.labels[index])
+
+    def new_empty(self) -> "ArrayDataset":
+        """The same without images: what fastai keeps in an exported learner."""
+        return ArrayDataset(Split(np.array(self.split.images[:0]), self.split.labels[:0]))
+
+
+class MatchedLoader:
+    """The matched batches of one epoch after the other: (images, masks, labels)."""
+
+    def __init__(self, split: Split, architecture: Architecture, seed: int, batch_size: int) -> None:
+        self.split = split
+        self.architecture = architecture
+        self.seed = seed
+        self.batch_size = batch_size
+        self.epoch = 1
+        """The epoch the next iteration reads, from 1; set by whoever trains."""
+
+    def __len__(self) -> int:
+        return steps_per_epoch(len(self.split), self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Masks, Tensor]]:
+        for batch in matched_batches(self.split, self.architecture, self.seed, self.epoch, self.batch_size):
+            masks = {path: torch.from_numpy(mask) for path, mask in batch.masks.items()}
+            yield torch.from_numpy(batch.images), masks, torch.from_numpy(batch.labels)
+
+
+class SequentialLoader:
+    """A split in its own order: (images, labels), the last batch shorter."""
+
+    def __init__(self, split: Split, batch_size: int) -> None:
+        self.split = split
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return steps_per_epoch(len(self.split), self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(self.split), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            # np.array copies: torch refuses to share the read-only memory of a map.
+            yield (
+                torch.from_numpy(np.array(self.split.images[rows])),
+                torch.from_numpy(np.array(self.split.labels[rows])),
+            )

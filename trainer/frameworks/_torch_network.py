@@ -1,0 +1,162 @@
+"""A network for torch, shared by pytorch and fastai: canonical architecture in, `nn.Module` out."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.schemas.recipe import BatchNormSpec
+from trainer.framework import BuildSettings
+from trainer.layers import (
+    Activation,
+    Architecture,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Head,
+    Node,
+    Pool,
+    Residual,
+)
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+class MaskedDropout(nn.Dropout):
+    """Dropout that uses a given mask while there is one and draws its own otherwise."""
+
+    mask: Tensor | None = None
+    """uint8, channels last, 1 keeps a value; the scaling by 1 / (1 − rate) happens here."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or self.mask is None:
+            return super().forward(input)
+        mask = self.mask.permute(0, 3, 1, 2) if input.dim() == 4 else self.mask
+        return input * mask.to(input.dtype).mul_(1.0 / (1.0 - self.p))
+
+
+class FlattenHwc(nn.Module):
+    """Images [n, c, h, w] to vectors in height, width, channel order: no copy where memory is channels last."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.permute(0, 2, 3, 1).flatten(1) if input.dim() == 4 else input
+
+
+class GlobalAverage(nn.Module):
+    """Mean over height and width: [n, c, h, w] to [n, c]."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.mean(dim=(2, 3))
+
+
+class ResidualBlock(nn.Module):
+    """body(x) + shortcut(x)."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = shortcut
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.body(input) + self.shortcut(input)
+
+
+def head_scores(head: Head, logits: Tensor) -> Tensor:
+    """Unnormalised log-probabilities [n, classes]: their softmax is what the head means by `logits`.
+
+    softmax([0, z]) is [σ(−z), σ(z)], and softmax(log σ(z)) is σᵢ / Σσ, both without overflow.
+    """
+    if head == "sigmoid":
+        return torch.cat([torch.zeros_like(logits), logits], dim=1)
+    return F.logsigmoid(logits) if head == "normalized_sigmoid" else logits
+
+
+class Network(nn.Module):
+    """Raw pixels to logits: uint8 [n, height, width, channels] → [n, logits] in the network's dtype."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, architecture: Architecture, settings: BuildSettings) -> None:
+        super().__init__()
+        self.head: Head = architecture.head
+        self.layers = _sequence(architecture.nodes, settings.recipe.batch_norm)
+        mean, std = (torch.tensor(v, dtype=torch.float64).view(1, -1, 1, 1) for v in (settings.mean, settings.std))
+        # (pixel / 255 − mean) / std as one product and one sum.
+        self.register_buffer("scale", 1.0 / (255.0 * std))
+        self.register_buffer("shift", -mean / std)
+
+    def forward(self, image: Tensor) -> Tensor:
+        # The permuted view of NHWC memory is what torch calls channels last: its fastest convolution layout on a CPU.
+        pixels = image.permute(0, 3, 1, 2).to(self.scale.dtype)
+        return self.layers(pixels * self.scale + self.shift)
+
+    def give_masks(self, masks: dict[str, Tensor]) -> None:
+        """Sets the dropout masks of the next forward pass by dropout path; without one a dropout draws its own."""
+        for path, module in self.layers.named_modules():
+            if isinstance(module, MaskedDropout):
+                module.mask = masks.get(path)
+
+
+class Classifier(nn.Module):
+    """The contract of every artefact: `image` uint8 NHWC → `probabilities` float32 [n, classes]."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        return F.softmax(head_scores(self.network.head, self.network(image)), dim=1)
+
+
+def build_network(architecture: Architecture, settings: BuildSettings) -> Network:
+    """Compiles a network with torch's own initial weights, drawn from `settings.seed`."""
+    torch.set_num_threads(settings.threads)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.manual_seed(settings.seed)
+    network = Network(architecture, settings)
+    return network.to(dtype=getattr(torch, settings.dtype), memory_format=torch.channels_last)
+
+
+def _sequence(nodes: Sequence[Node], batch_norm: BatchNormSpec) -> nn.Sequential:
+    # A path's last part names the module, so the canonical path is also torch's.
+    return nn.Sequential(OrderedDict((node.path.rsplit(".", 1)[-1], _module(node, batch_norm)) for node in nodes))
+
+
+def _module(node: Node, batch_norm: BatchNormSpec) -> nn.Module:
+    channels = node.input_shape[-1]
+    match node.layer:
+        case Conv(filters, kernel, stride, padding, bias):
+            return nn.Conv2d(channels, filters, kernel, stride, padding, bias=bias)
+        case Dense(units, bias):
+            return nn.Linear(channels, units, bias=bias)
+        case BatchNorm():
+            kind = nn.BatchNorm2d if len(node.input_shape) == 3 else nn.BatchNorm1d
+            return kind(channels, **_batch_norm_options(batch_norm))
+        case Activation(kind):
+            return ACTIVATIONS[kind]()
+        case Pool("max", size, stride, padding):
+            return nn.MaxPool2d(size, stride, padding)
+        case Pool(_, size, stride, padding):
+            return nn.AvgPool2d(size, stride, padding)
+        case Dropout(rate):
+            return MaskedDropout(rate)
+        case Flatten():
+            return FlattenHwc()
+        case GlobalPool():
+            return GlobalAverage()
+        case Residual():
+            return ResidualBlock(_sequence(node.body, batch_norm), _sequence(node.shortcut, batch_norm))
+
+
+def _batch_norm_options(spec: BatchNormSpec) -> dict[str, float]:
+    # torch's momentum is the share of the new batch.
+    given = {"momentum": None if spec.momentum is None else 1.0 - spec.momentum, "eps": spec.epsilon}
+    return {key: value for key, value in given.items() if value is not None}

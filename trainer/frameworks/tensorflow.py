@@ -1,0 +1,223 @@
+"""TensorFlow Core as its guides write it: tf.Module, tf.Variable, tf.nn, GradientTape and tf.data. No Keras.
+
+What `framework` and None mean here (tensorflow.org/guide/core):
+- initializer: the guides' `xavier_init`, which is Glorot uniform, its fans counted over the kernel window; zero biases.
+- pipeline: `Dataset.from_tensor_slices(…).shuffle(all).batch(…).prefetch(AUTOTUNE)` and `tf.nn.dropout`.
+- optimizer: the guides' Adam (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and GradientDescent (rate 1e-3, no momentum).
+- batch norm: the guides have none. ε 1e-3 is TensorFlow's own for the fused operator, momentum 0.99 for the old layer.
+- arithmetic: no difference. The guides' Adam adds ε after bias correction, and the fused batch norm gives the unbiased
+  variance to the running statistics: both are the shared definition already.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import NotFoundError
+from core.formats import get_format
+from core.prepared import Split
+from core.runtimes._tensorflow import set_threads
+from core.schemas.recipe import Recipe
+from core.schemas.results import EpochMetrics
+from trainer.batches import Batch, steps_per_epoch
+from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
+from trainer.frameworks import _tf
+from trainer.frameworks._tf import tf
+from trainer.frameworks._tf_network import INFERENCE, Network, Run, initial, losses, scores
+from trainer.frameworks._tf_optimizers import make_optimizer
+from trainer.layers import Architecture, Head
+from trainer.weights import Weights, check
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with what it was built from, and its compiled inference."""
+
+    architecture: Architecture
+    settings: BuildSettings
+    network: Network
+    probabilities: Any
+    """uint8 images → probabilities, one trace for every batch size."""
+
+
+class Training:
+    """The compiled steps of one fit."""
+
+    def __init__(self, model: Model, recipe: Recipe) -> None:
+        self.shared = recipe.pipeline == "shared"
+        network, head = model.network, model.architecture.head
+        variables = network.trainable_variables
+        self.optimizer = make_optimizer(recipe.optimizer, variables)
+
+        @tf.function(input_signature=_tf.batch_spec(model.architecture, masks=self.shared), autograph=False)
+        def step(inputs: dict[str, Any], labels: Any) -> Any:
+            masks = inputs if self.shared else None
+            with tf.GradientTape() as tape:
+                logits = network(inputs["image"], Run(training=True, masks=masks))
+                each = losses(head, logits, labels)
+                loss = tf.reduce_mean(each)
+            self.optimizer.apply(tape.gradient(loss, variables), variables)
+            return _sums(head, logits, labels, each)
+
+        @tf.function(input_signature=_tf.batch_spec(model.architecture, masks=False), autograph=False)
+        def score(inputs: dict[str, Any], labels: Any) -> Any:
+            logits = network(inputs["image"], INFERENCE)
+            return _sums(head, logits, labels, losses(head, logits, labels))
+
+        self.step, self.score = step, score
+
+
+class TensorFlowFramework:
+    """Implements trainer.framework.Framework."""
+
+    name = "tensorflow"
+    formats = ("savedmodel", "onnx")
+
+    def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Model:
+        """See the protocol."""
+        set_threads(settings.threads)
+        values = initial(architecture, settings.seed) if weights is None else weights
+        check(values, architecture)
+        network = Network(architecture, values, settings)
+
+        @tf.function(input_signature=[_tf.input_spec(architecture)], autograph=False)
+        def probabilities(image: Any) -> Any:
+            return tf.nn.softmax(scores(architecture.head, network(image, INFERENCE)))
+
+        return Model(architecture, settings, network, probabilities)
+
+    def weights(self, model: Model) -> Weights:
+        """See the protocol."""
+        return _tf.as_arrays(model.network.parameters)
+
+    def fit(self, model: Model, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
+        """See the protocol. With the framework's pipeline a resumed training shuffles and drops differently."""
+        training = Training(model, recipe)
+        if callbacks.resume is not None:
+            restore(model, training, callbacks.resume)
+        tf.random.set_seed(model.settings.seed + callbacks.resume_epoch)
+        validation = _batches(data.validation, _tf.PREDICT_BATCH)
+        epochs = range(callbacks.resume_epoch + 1, recipe.epochs + 1)
+        for epoch, batches in _epochs(model, data.train, recipe, epochs):
+            ticker = _tf.Ticker(callbacks, epoch, steps_per_epoch(len(data.train), recipe.batch_size))
+            started = perf_counter()
+            loss, accuracy = _run(training.step, batches, ticker, ticker.total)
+            trained = perf_counter()
+            validation_loss, validation_accuracy = _run(training.score, iter(validation), ticker, len(validation))
+            metrics = EpochMetrics(
+                epoch=epoch,
+                train_loss=loss,
+                train_accuracy=accuracy,
+                validation_loss=validation_loss,
+                validation_accuracy=validation_accuracy,
+                train_seconds=trained - started,
+                validation_seconds=perf_counter() - trained,
+            )
+            callbacks.epoch(metrics, lambda: state(model, training))
+
+    def predict(self, model: Model, images: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """See the protocol."""
+        size = _tf.PREDICT_BATCH
+        parts = [model.probabilities(images[start : start + size]).numpy() for start in range(0, len(images), size)]
+        empty = np.empty((0, model.architecture.classes), model.settings.dtype)
+        return np.concatenate(parts) if parts else empty
+
+    def export(self, model: Model, format_name: str, directory: Path) -> None:
+        """See the protocol."""
+        path = directory / get_format(format_name).path
+        if format_name == "onnx":
+            _tf.export_onnx(model.probabilities.python_function, model.architecture, path)
+        elif format_name == "savedmodel":
+            self._save(model, path)
+        else:
+            raise NotFoundError(f"tensorflow does not export {format_name!r}; it exports: {', '.join(self.formats)}")
+
+    def extras(self, model: Model, directory: Path) -> None:
+        """Nothing: both formats load in a runtime."""
+
+    def inspect(self, model: Model, batch: Batch) -> Inspection:
+        """See the protocol."""
+        variables = {v.ref(): key for key, v in model.network.parameters.items() if v.trainable}
+        with tf.GradientTape() as tape:
+            logits = model.network(batch.images, Run(training=True, masks=batch.masks, update=False))
+            loss = tf.reduce_mean(losses(model.architecture.head, logits, batch.labels))
+        gradients = tape.gradient(loss, [reference.deref() for reference in variables])
+        return Inspection(
+            logits=logits.numpy(),
+            loss=float(loss),
+            gradients={key: g.numpy() for key, g in zip(variables.values(), gradients, strict=True)},
+            parameters=sum(v.shape.num_elements() for v in model.network.variables),
+            trainable_parameters=sum(v.shape.num_elements() for v in model.network.trainable_variables),
+        )
+
+    def _save(self, model: Model, path: Path) -> None:
+        module = tf.Module(name="served")
+        module.network = model.network
+
+        @tf.function(input_signature=[_tf.input_spec(model.architecture)], autograph=False)
+        def serve(image: Any) -> Any:
+            return {"probabilities": model.probabilities.python_function(image)}
+
+        tf.saved_model.save(module, str(path), signatures={"serving_default": serve})
+
+
+def state(model: Model, training: Training) -> State:
+    """Weights and optimiser as arrays."""
+    moments = {str(i): variable for i, variable in enumerate(training.optimizer.variables)}
+    weights = _tf.as_arrays(model.network.parameters)
+    return _tf.prefixed("weights", weights) | _tf.prefixed("optimizer", _tf.as_arrays(moments))
+
+
+def restore(model: Model, training: Training, saved: State) -> None:
+    """Puts a state back.
+
+    Raises:
+        InvalidInputError: it belongs to another architecture.
+    """
+    weights = _tf.below("weights", saved)
+    check(weights, model.architecture)
+    for key, variable in model.network.parameters.items():
+        variable.assign(weights[key])
+    for index, variable in enumerate(training.optimizer.variables):
+        variable.assign(saved[f"optimizer/{index}"])
+
+
+def _epochs(model: Model, split: Split, recipe: Recipe, epochs: range) -> Iterable[tuple[int, Iterator[_tf.Inputs]]]:
+    """Each epoch's number and its batches."""
+    seed = model.settings.seed
+    if recipe.pipeline == "shared":
+        matched = iter(_tf.matched_dataset(split, model.architecture, seed, recipe.batch_size, epochs))
+        return ((epoch, matched) for epoch in epochs)
+    own = _batches(split, recipe.batch_size, shuffle_seed=seed + epochs.start)
+    return ((epoch, iter(own)) for epoch in epochs)
+
+
+def _batches(split: Split, size: int, shuffle_seed: int | None = None) -> Any:
+    dataset = tf.data.Dataset.from_tensor_slices(({"image": split.images}, split.labels))
+    if shuffle_seed is not None:
+        dataset = dataset.shuffle(len(split), seed=shuffle_seed)
+    return dataset.batch(size).prefetch(tf.data.AUTOTUNE)
+
+
+def _run(step: Any, batches: Iterator[_tf.Inputs], ticker: _tf.Ticker, steps: int) -> tuple[float, float]:
+    """Mean loss and accuracy over the images of so many batches, each as it was when its step was taken."""
+    totals = np.zeros(3)
+    for _ in range(steps):
+        totals += step(*next(batches)).numpy()
+        ticker.tick(totals[0] / totals[2])
+    return float(totals[0] / totals[2]), float(totals[1] / totals[2])
+
+
+def _sums(head: Head, logits: Any, labels: Any, each: Any) -> Any:
+    """[sum of losses, number right, number of images] of a batch."""
+    right = tf.equal(tf.argmax(scores(head, logits), axis=1), labels)
+    count = tf.cast(tf.size(labels), each.dtype)
+    return tf.stack([tf.reduce_sum(each), tf.reduce_sum(tf.cast(right, each.dtype)), count])
+
+
+FRAMEWORK = TensorFlowFramework()

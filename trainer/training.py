@@ -1,0 +1,123 @@
+"""One training from prepared data to fitted model, with checkpoints and timings."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.errors import DivergedError
+from core.prepared import PreparedData
+from core.schemas.results import EpochMetrics
+from core.schemas.specs import TrainSpec
+from core.worker import RunFolder
+from trainer import checkpoint
+from trainer.architectures import get_architecture
+from trainer.framework import BuildSettings, Framework, Model, State, TrainingData
+from trainer.layers import Architecture
+from trainer.weights import initial_weights
+
+CHECKPOINT_EVERY_S = 1.0
+"""Shorter epochs are not all worth a file; the last one always is."""
+
+
+@dataclass
+class Stopwatch:
+    """Wall seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Adds the block's time to a phase."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+
+class TrainingCallbacks:
+    """Progress, checkpoints and the finite-loss check, for `Framework.fit`."""
+
+    def __init__(self, run: RunFolder, spec: TrainSpec, folder: Path) -> None:
+        found = checkpoint.load(folder)
+        self.resume: State | None = found.state if found else None
+        self.resume_epoch = found.epoch if found else 0
+        self.history: list[EpochMetrics] = list(found.history) if found else []
+        self._run, self._spec, self._folder = run, spec, folder
+        self._saved = time.monotonic()
+
+    def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
+        """Reports progress. Raises CancelledError on request and DivergedError for a loss that is not finite."""
+        if loss is not None:
+            self._check_finite(loss, f"epoch {epoch}, step {done} of {total}")
+        epochs = self._spec.recipe.epochs
+        values = {"epoch": float(epoch)} | ({"loss": loss} if loss is not None else {})
+        self._run.progress("train", (epoch - 1) * total + done, epochs * total, "steps", **values)
+
+    def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
+        """Keeps the metrics and, once in a while, a checkpoint."""
+        self._check_finite(metrics.train_loss, f"epoch {metrics.epoch}")
+        self.history.append(metrics)
+        last = metrics.epoch == self._spec.recipe.epochs
+        if last or time.monotonic() - self._saved >= CHECKPOINT_EVERY_S:
+            checkpoint.save(self._folder, self.history, state())
+            self._saved = time.monotonic()
+        values = metrics.model_dump(exclude={"train_seconds", "validation_seconds"})
+        self._run.progress("train", metrics.epoch, self._spec.recipe.epochs, "epochs", **values)
+
+    def _check_finite(self, loss: float, where: str) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"training diverged: loss {loss} at {where}; lower recipe.optimizer.learning_rate "
+                f"(now {self._spec.recipe.optimizer.learning_rate or 'the default of ' + self._spec.framework})"
+            )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted model and what it took."""
+
+    model: Model
+    architecture: Architecture
+    settings: BuildSettings
+    history: tuple[EpochMetrics, ...]
+
+
+def train(
+    framework: Framework, spec: TrainSpec, data: PreparedData, run: RunFolder, watch: Stopwatch, threads: int
+) -> Trained:
+    """Builds and fits a network, going on from the run's checkpoint where there is one."""
+    manifest = data.manifest
+    with watch.phase("data"):
+        training = TrainingData(data.split("train"), data.split("validation"), manifest.classes)
+    architecture = get_architecture(spec.architecture, manifest.spec.image.shape, len(manifest.classes))
+    settings = build_settings(spec, data, threads)
+    with watch.phase("build"):
+        shared = spec.recipe.initializer == "shared"
+        weights = initial_weights(architecture, spec.seed) if shared else None
+        model = framework.build(architecture, weights, settings)
+    callbacks = TrainingCallbacks(run, spec, run.path / "checkpoints")
+    framework.fit(model, training, spec.recipe, callbacks)
+    watch.add("train", sum(metrics.train_seconds for metrics in callbacks.history))
+    watch.add("validate", sum(metrics.validation_seconds for metrics in callbacks.history))
+    return Trained(model, architecture, settings, tuple(callbacks.history))
+
+
+def build_settings(spec: TrainSpec, data: PreparedData, threads: int) -> BuildSettings:
+    """Settings of a model for prepared data: normalisation by the recipe, per channel."""
+    channels = data.manifest.spec.image.channels
+    unit = spec.recipe.normalization == "unit"
+    return BuildSettings(
+        recipe=spec.recipe,
+        seed=spec.seed,
+        mean=(0.0,) * channels if unit else data.manifest.mean,
+        # A channel that never varies would be divided by zero; it carries nothing either way.
+        std=(1.0,) * channels if unit else tuple(value or 1.0 for value in data.manifest.std),
+        threads=threads,
+    )

@@ -1,0 +1,134 @@
+"""`python -m trainer.worker RUN_DIR …`: executes one prepare or train run and puts its result into the store."""
+
+import argparse
+import functools
+import resource
+import shutil
+import time
+from pathlib import Path
+
+from core import environment, worker
+from core.contention import TimedSection
+from core.prepared import open_prepared
+from core.repository import ModelRepository
+from core.schemas.results import PrepareResult, TrainResult
+from core.schemas.specs import PrepareSpec, TrainSpec, parse_trainer_spec
+from core.store import Store
+from core.worker import RunFolder
+from trainer import preparation
+from trainer.framework import get_framework
+from trainer.publishing import Publisher
+from trainer.training import Stopwatch, train
+
+
+def main() -> None:
+    """Reads the command line the service wrote."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.worker", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--store", required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--repository", type=Path, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    arguments = parser.parse_args()
+    worker.main(functools.partial(work, arguments=arguments), arguments.run)
+
+
+def work(run: RunFolder, arguments: argparse.Namespace) -> None:
+    """Executes the run's spec."""
+    store = Store(arguments.store, arguments.cache)
+    spec = parse_trainer_spec(run.spec())
+    if isinstance(spec, PrepareSpec):
+        prepare(run, spec, store, arguments.threads)
+    else:
+        train_and_publish(run, spec, store, ModelRepository(arguments.repository), arguments.threads)
+
+
+def prepare(run: RunFolder, spec: PrepareSpec, store: Store, threads: int) -> None:
+    """Prepares a data source."""
+    start = time.perf_counter()
+    folder = run.path / "work"
+    shutil.rmtree(folder, ignore_errors=True)
+    prepared = preparation.prepare(
+        spec, store, folder, lambda done, total: run.progress("prepare", done, total, "images")
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    manifest = prepared.manifest
+    for item in manifest.skipped:
+        run.log("warning", f"skipped {item}")
+    publish_result(
+        run,
+        store,
+        PrepareResult(
+            run_id=run.run_id,
+            spec=spec,
+            fingerprint=prepared.fingerprint,
+            classes=manifest.classes,
+            counts=manifest.counts,
+            skipped=manifest.skipped,
+            seconds=time.perf_counter() - start,
+            environment=environment.describe(threads),
+        ),
+    )
+
+
+def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository: ModelRepository, threads: int) -> None:
+    """Trains, exports every format, and publishes the artefacts."""
+    watch = Stopwatch()
+    run.progress("start", 0, 1, "framework")
+    with watch.phase("start"):
+        framework = get_framework(spec.framework)
+        data = open_prepared(store, spec.data)
+    before = environment.describe(threads)
+    with TimedSection() as timed:
+        trained = train(framework, spec, data, run, watch, threads)
+    contended = timed.contended
+    models = []
+    with watch.phase("export"):
+        publisher = Publisher(framework, spec, data, trained, threads)
+        for done, format_name in enumerate(spec.formats):
+            run.progress("export", done, len(spec.formats), "formats")
+            models.append(publisher.publish(repository, format_name, run))
+        framework.extras(trained.model, extras_folder(run))
+    run.progress("export", len(spec.formats), len(spec.formats), "formats")
+    images = len(data.split("train")) * len(trained.history)
+    publish_result(
+        run,
+        store,
+        TrainResult(
+            run_id=run.run_id,
+            spec=spec,
+            parameters=sum(trained.architecture.count(trainable) for trainable in (True, False)),
+            trainable_parameters=trained.architecture.count(trainable=True),
+            history=trained.history,
+            seconds=watch.seconds,
+            images_per_second=images / watch.seconds["train"],
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            models=tuple(models),
+            environment=before.model_copy(update={"contended": contended}),
+        ),
+    )
+
+
+def extras_folder(run: RunFolder) -> Path:
+    """Files that become part of the result object."""
+    folder = run.path / "extras"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def publish_result(run: RunFolder, store: Store, result: PrepareResult | TrainResult) -> None:
+    """Writes the result, and the result object that marks the step as done for everybody."""
+    run.finish(result)
+    folder = run.path / "object"
+    shutil.rmtree(folder, ignore_errors=True)
+    extras = run.path / "extras"
+    if extras.is_dir():
+        shutil.copytree(extras, folder)
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(run.path / worker.RESULT, folder / worker.RESULT)
+    store.put("results", run.run_id, folder)
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
