@@ -66,7 +66,13 @@ def verdict(result: LoadTestResult, target: str) -> int:
 def request_stop(stop: gevent.event.Event) -> None:
     """Asks for an orderly end, and makes sure of one."""
     stop.set()
-    gevent.spawn_later(STOP_AFTER_S, leave, 1)
+    gevent.spawn_later(STOP_AFTER_S, give_up)
+
+
+def give_up() -> None:
+    """The end when calls under way cannot be interrupted."""
+    print("load test: stopped on request, with requests under way", file=sys.stderr)
+    leave(1)
 
 
 def leave(status: int) -> None:

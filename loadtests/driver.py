@@ -1,12 +1,12 @@
 """Runs a closed-loop load with Locust as a library: no web page, its own clock and histogram."""
 
+import gc
 import time
 from collections.abc import Callable
 from typing import ClassVar
 
 import gevent
 import gevent.event
-from locust import constant
 from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import LocalRunner
@@ -23,7 +23,6 @@ Progress = Callable[[str, float, float, dict[str, float]], None]
 class MeasuredUser(InferenceUser):
     """Records into the histogram and ends when the window has closed."""
 
-    wait_time = constant(0)
     recorder: ClassVar[Recorder]
 
     def observe(self, outcome: Outcome) -> None:
@@ -54,30 +53,40 @@ def measure(
     """
     recorder = Recorder()
     user_class = type("MeasuredUser", (MeasuredUser,), {"load": load, "recorder": recorder})
-    environment = Environment(user_classes=[user_class], catch_exceptions=True)
+    environment = Environment(user_classes=[user_class], catch_exceptions=False)
     runner = environment.create_local_runner()
+    # What is loaded by now stays: a full collection walks all of Locust, a pause of 50 ms and more that would be taken
+    # for the server's.
+    gc.collect()
+    gc.freeze()
     try:
         runner.start(users, spawn_rate=users)
         runner.spawning_greenlet.join()
-        _wait("warm-up", warmup_s, stop, recorder, progress)
+        _wait("warm-up", warmup_s, stop, runner, recorder, progress)
         recorder.open(time.perf_counter_ns())
-        _wait("measure", duration_s, stop, recorder, progress)
+        _wait("measure", duration_s, stop, runner, recorder, progress)
         recorder.close(time.perf_counter_ns())
         _drain(runner, load.client.timeout_s, stop)
-        if runner.exceptions:
-            first = next(iter(runner.exceptions.values()))
-            raise BakeoffError(f"a user of the load test broke: {first['msg']}\n{first['traceback']}")
+        _raise_broken(runner)
     finally:
         runner.quit()
     return recorder
 
 
-def _wait(phase: str, seconds: float, stop: gevent.event.Event, recorder: Recorder, progress: Progress) -> None:
+def _wait(
+    phase: str,
+    seconds: float,
+    stop: gevent.event.Event,
+    runner: LocalRunner,
+    recorder: Recorder,
+    progress: Progress,
+) -> None:
     began = time.perf_counter()
     while (left := began + seconds - time.perf_counter()) > 0:
         progress(phase, seconds - left, seconds, figures(recorder))
         if stop.wait(min(TICK_S, left)):
             raise CancelledError(f"stopped on request during {phase}")
+        _raise_broken(runner)
     progress(phase, seconds, seconds, figures(recorder))
 
 
@@ -87,6 +96,13 @@ def _drain(runner: LocalRunner, timeout_s: float, stop: gevent.event.Event) -> N
     while not runner.user_greenlets.join(timeout=TICK_S) and time.perf_counter() < deadline:
         if stop.is_set():
             raise CancelledError("stopped on request while the last requests were under way")
+
+
+def _raise_broken(runner: LocalRunner) -> None:
+    """A user that ended for another reason than the window is a fault of the load test; nothing it measured counts."""
+    if runner.exceptions:
+        first = next(iter(runner.exceptions.values()))
+        raise BakeoffError(f"{first['traceback']}a user of the load test broke: {first['msg']}")
 
 
 def figures(recorder: Recorder) -> dict[str, float]:

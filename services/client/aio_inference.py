@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from core.errors import NotFoundError
 from services.client import tensors
-from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options
+from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options, domain_error
 from services.client.images import batches, decode_files
 from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, Prediction
-from services.rpc.errors import from_rpc
 
 
 class AsyncInferenceClient:
@@ -130,7 +129,7 @@ class AsyncInferenceClient:
         try:
             return await method(request, timeout=self.timeout_s)
         except grpc.RpcError as error:
-            raise from_rpc(error, self.target) from error
+            raise domain_error(error, self.target, self.timeout_s) from error
 
     async def _probe(self, method: Any, request: Any, answer: str) -> bool:
         try:
@@ -138,4 +137,4 @@ class AsyncInferenceClient:
         except grpc.RpcError as error:
             if error.code() in SILENT:
                 return False
-            raise from_rpc(error, self.target) from error
+            raise domain_error(error, self.target, self.timeout_s) from error

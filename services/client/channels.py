@@ -1,9 +1,12 @@
-"""Channel options the two inference clients share, and which calls may be repeated."""
+"""What the two inference clients share: channel options, which calls may be repeated, and what a failed call means."""
 
 import json
 from collections.abc import Sequence
 
 import grpc
+
+from core.errors import BakeoffError, DeadlineError
+from services.rpc.errors import from_rpc
 
 SERVICE = "inference.GRPCInferenceService"
 MAX_MESSAGE_BYTES = 64 << 20
@@ -43,3 +46,10 @@ def service_config(attempts: int) -> str:
     }
     names = [{"service": SERVICE, "method": method} for method in IDEMPOTENT]
     return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
+
+
+def domain_error(error: grpc.RpcError, target: str, timeout_s: float) -> BakeoffError:
+    """The domain error behind a failed call; a deadline that passed here says where and how long."""
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineError(f"{target} did not answer within {timeout_s:g} s: {error.details()}")
+    return from_rpc(error, target)

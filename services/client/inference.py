@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from core.errors import NotFoundError
 from services.client import tensors
-from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options
+from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options, domain_error
 from services.client.images import batches, decode_files
 from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, Prediction
-from services.rpc.errors import from_rpc
 
 
 class InferenceClient:
@@ -30,8 +29,8 @@ class InferenceClient:
         options: further gRPC channel arguments.
 
     Every method raises the domain error behind a failed call, with the server's message: InvalidInputError,
-    NotFoundError, NotReadyError (nobody there, or still loading), ExhaustedError (overload), WrongStateError, or
-    BakeoffError naming any other code.
+    NotFoundError, NotReadyError (nobody there, or still loading), ExhaustedError (overload), DeadlineError,
+    WrongStateError, or BakeoffError naming any other code. Its `__cause__` is the grpc.RpcError.
     """
 
     def __init__(
@@ -132,7 +131,7 @@ class InferenceClient:
         try:
             return method(request, timeout=self.timeout_s)
         except grpc.RpcError as error:
-            raise from_rpc(error, self.target) from error
+            raise domain_error(error, self.target, self.timeout_s) from error
 
     def _probe(self, method: Any, request: Any, answer: str) -> bool:
         try:
@@ -140,4 +139,4 @@ class InferenceClient:
         except grpc.RpcError as error:
             if error.code() in SILENT:
                 return False
-            raise from_rpc(error, self.target) from error
+            raise domain_error(error, self.target, self.timeout_s) from error

@@ -1,22 +1,23 @@
 """Open Inference Protocol messages to plain values and back. Pure: no channel, no waiting."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pydantic
 from inference import grpc_service_pb2 as pb
 from numpy.typing import NDArray
 
 from core.errors import BakeoffError, ExhaustedError, InvalidInputError, NotFoundError
-from core.schemas.base import parse_json
+from core.schemas.base import explain, parse_json
 from core.schemas.data import ImageSpec
 
 INPUT, OUTPUT = "image", "probabilities"
 """Tensor names of every exported artefact."""
 PREPROCESS, CLASSES = "bakeoff.preprocess", "bakeoff.classes"
 """Keys of ModelConfig parameters: an ImageSpec as JSON, and the ordered class names as a JSON list."""
+CLASS_NAMES = pydantic.TypeAdapter(tuple[str, ...])
 OVERHEAD_BYTES = 4096
 """Room for names, shape and parameters beside the pixels."""
 
@@ -190,7 +191,7 @@ def image_contract(response: pb.ModelConfigResponse) -> ImageContract:
 
     Raises:
         NotFoundError: the model was not published by Bakeoff, so nothing says how files become its input.
-        InvalidInputError: the parameter is not a valid ImageSpec.
+        InvalidInputError: a parameter is not what its name says.
     """
     config = response.config
     values = {key: parameter.string_value for key, parameter in config.parameters.items()}
@@ -199,8 +200,13 @@ def image_contract(response: pb.ModelConfigResponse) -> ImageContract:
             f"the configuration of model {config.name!r} has no parameter {PREPROCESS!r}: "
             "decode and resize the images yourself and call predict with arrays"
         )
-    what = f"parameter {PREPROCESS} of model {config.name!r}"
-    return ImageContract(parse_json(ImageSpec, values[PREPROCESS], what), tuple(json.loads(values.get(CLASSES, "[]"))))
+    spec = parse_json(ImageSpec, values[PREPROCESS], f"parameter {PREPROCESS} of model {config.name!r}")
+    try:
+        return ImageContract(spec, CLASS_NAMES.validate_json(values.get(CLASSES, "[]")))
+    except pydantic.ValidationError as error:
+        raise InvalidInputError(
+            f"parameter {CLASSES} of model {config.name!r} is not valid: {explain(error)}"
+        ) from error
 
 
 def index_entries(response: pb.RepositoryIndexResponse) -> list[IndexEntry]:
