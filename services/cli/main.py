@@ -1,5 +1,7 @@
 """`bakeoff`: the command line."""
 
+import signal
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -44,8 +46,14 @@ def _root(
     """Answers with evidence."""
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script. Being terminated ends like Ctrl-C: nothing that was started stays behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     app(prog_name="bakeoff")
 
 

@@ -157,11 +157,10 @@ class Stack:
 
     def _serving_target(self, name: str) -> str:
         address = self._home.home / "run" / f"{name}.address"
-        deadline = time.monotonic() + START_TIMEOUT_S
-        launched = any(service.name == name and is_alive(service) for service in self._directory.started())
-        while launched and not address.is_file() and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-        return address.read_text().strip() if launched and address.is_file() else self._directory.target(name)
+        mine = next((service for service in self._directory.started() if service.name == name), None)
+        if mine is None or not is_alive(mine):
+            return self._directory.target(name)
+        return self._wait(mine).target
 
 
 def is_alive(service: Started) -> bool:

@@ -79,10 +79,9 @@ class Reconciler:
         self._check_architectures(prepared)
         trainings = steps.train_steps(experiment, prepared.fingerprint)
         each = len(trainings) // len(experiment.frameworks)
-        totals: dict[str, int] = {framework: each for framework in experiment.frameworks}
+        totals: dict[str, int] = dict.fromkeys(experiment.frameworks, each)
         self.reporter.plan({"prepare": 1, **totals})
-        with ThreadPoolExecutor(self.parallel) as pool:
-            trained = [result for result in pool.map(self._train, trainings) if result is not None]
+        trained = self._train_all(trainings)
         self._results += [result.run_id for result in trained]
         self._measure(trained, prepared.fingerprint)
         return self._report()
@@ -101,6 +100,16 @@ class Reconciler:
         with self._trainer(self.experiment.frameworks[0]) as trainer:
             for arm in self.experiment.arms.values():
                 trainer.describe(arm.architecture, self.experiment.data.image.shape, len(prepared.classes))
+
+    def _train_all(self, trainings: list[Step]) -> list[TrainResult]:
+        with ThreadPoolExecutor(self.parallel) as pool:
+            try:
+                return [result for result in pool.map(self._train, trainings) if result is not None]
+            except BaseException:
+                # Before the pool waits for its threads, which wait for the runs.
+                self._cancel_active()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def _train(self, step: Step) -> TrainResult | None:
         if self._stop.is_set():

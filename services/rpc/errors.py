@@ -1,5 +1,6 @@
 """One interceptor turns domain errors into gRPC status codes."""
 
+import inspect
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -87,7 +88,12 @@ def _wrap_unary(inner: Handler) -> Handler:
 def _wrap_stream(inner: Handler) -> Handler:
     async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         try:
-            async for response in inner(request, context):
+            responses = inner(request, context)
+            if inspect.isawaitable(responses):
+                # A handler that writes to the context itself, as grpc.health.v1's Watch does.
+                await responses
+                return
+            async for response in responses:
                 yield response
         except Exception as error:
             await _abort(context, error)

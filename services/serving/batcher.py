@@ -60,7 +60,8 @@ class _Waiting:
     queued_ns: int
     taken: int = 0
     started_ns: int = 0
-    parts: list[Part] = field(default_factory=list)
+    parts: dict[int, Part] = field(default_factory=dict)
+    """By first row: instances finish the parts of a large request in any order."""
 
     @property
     def left(self) -> int:
@@ -71,7 +72,8 @@ class _Waiting:
 class _Batch:
     """Which rows of which requests are computed together."""
 
-    waiting: list[_Waiting]
+    waiting: list[tuple[_Waiting, int]]
+    """Each request with the first of its rows that is in this batch."""
     rows: list[NDArray[np.uint8]]
 
 
@@ -176,7 +178,7 @@ class Batcher:
             count = min(waiting.left, room)
             if not waiting.taken:
                 waiting.started_ns = now
-            batch.waiting.append(waiting)
+            batch.waiting.append((waiting, waiting.taken))
             batch.rows.append(waiting.images[waiting.taken : waiting.taken + count])
             waiting.taken += count
             room -= count
@@ -194,11 +196,11 @@ class Batcher:
         """Hands out the results, after the idle instance has its next batch."""
         self._idle += 1
         self._dispatch()
-        for waiting, outcome in zip(batch.waiting, outcomes, strict=True):
+        for (waiting, first), outcome in zip(batch.waiting, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 self._fail(waiting, outcome)
             else:
-                waiting.parts.append(outcome)
+                waiting.parts[first] = outcome
                 _answer_if_complete(waiting)
         for execution in dict.fromkeys(outcome.execution for outcome in outcomes if isinstance(outcome, Part)):
             self._observe(execution, time.monotonic_ns() - execution.ended_ns)
@@ -216,7 +218,7 @@ class Batcher:
 
 
 def _answer_if_complete(waiting: _Waiting) -> None:
-    parts = waiting.parts
+    parts = [part for _, part in sorted(waiting.parts.items())]
     if waiting.answered.done() or sum(len(part.probabilities) for part in parts) < len(waiting.images):
         return
     executions = [part.execution for part in parts]

@@ -1,10 +1,11 @@
 """Decides what is loaded and when: by looking at the repository, on request, or once."""
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 
-from core.errors import BakeoffError, InvalidInputError, WrongStateError
+from core.errors import BakeoffError, InvalidInputError, NotFoundError, WrongStateError
 from core.repository import MANIFEST, ModelRepository
 from services.serving.loading import foreign
 from services.serving.models import Models
@@ -77,8 +78,8 @@ class Control:
         """
         if parameters:
             raise InvalidInputError(
-                f"parameters {', '.join(parameters)} are refused: configuration and files come from the repository only; "
-                "publish the model there"
+                f"parameters {', '.join(parameters)} are refused: configuration and files come from the repository "
+                "only; publish the model there"
             )
         self._check_control("none")
         published = await asyncio.to_thread(self._newest, name)
@@ -97,7 +98,9 @@ class Control:
         entries = []
         for name in sorted(published.keys() | states.keys()):
             known = states.get(name, {})
-            entries += [IndexEntry(name, str(version), state.name, state.reason) for version, state in sorted(known.items())]
+            entries += [
+                IndexEntry(name, str(version), state.name, state.reason) for version, state in sorted(known.items())
+            ]
             if not known:
                 problem = published[name].problem
                 entries.append(IndexEntry(name, "", "UNAVAILABLE" if problem else "", problem))
@@ -107,7 +110,8 @@ class Control:
         control = self._settings.model_control
         if control in refused:
             raise WrongStateError(
-                f"this server runs with --model-control {control}; start it with --model-control explicit to choose models"
+                f"this server runs with --model-control {control}; start it with --model-control explicit to choose "
+                "models"
             )
 
     async def _poll(self) -> None:
@@ -123,13 +127,15 @@ class Control:
         """Loads what is new in the repository and unloads what is gone."""
         published = await asyncio.to_thread(self._scan)
         for name, newest in published.items():
-            if newest.problem or self._seen.get(name) == newest:
+            if self._seen.get(name) == newest:
                 continue
-            try:
+            if newest.problem:
+                self._seen[name] = newest
+                log.info("model %s version %d is not served: %s", name, newest.version, newest.problem)
+                continue
+            # Whatever goes wrong is logged and kept as the version's state; the next model may be fine.
+            with contextlib.suppress(Exception):
                 await self._load(name, newest)
-            except Exception as error:
-                if not isinstance(error, BakeoffError):
-                    log.debug("model %s will be tried again when it is published again", name)
         for name in {model.name for model in self._models.serving()} - published.keys():
             await self._models.unload(name)
             self._seen.pop(name, None)
@@ -141,22 +147,21 @@ class Control:
         await self._models.load(name, newest.version, again)
 
     def _scan(self) -> dict[str, Published]:
-        """The newest version of every model."""
-        published = {}
-        for name in self._repository.models():
-            try:
-                published[name] = self._newest(name)
-            except (BakeoffError, OSError) as error:
-                # Damaged, or removed while we look.
-                log.warning("model %s is left out: %s", name, error)
-        return published
+        """The newest version of every model. Raises NotFoundError when there is no repository."""
+        if not self._repository.root.is_dir():
+            raise NotFoundError(f"model repository {self._repository.root} is not a folder; create it or name another")
+        return {name: self._newest(name) for name in self._repository.models()}
 
     def _newest(self, name: str) -> Published:
+        """Raises NotFoundError for an unknown model."""
         version = self._repository.latest(name)
-        status = (self._repository.path(name, version) / MANIFEST).stat()
-        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-        seen = self._seen.get(name)
-        if seen is not None and (seen.version, seen.stamp) == (version, stamp):
-            return seen
-        problem = foreign(self._repository.artifact(name, version), self._settings.runtime)
-        return Published(version, stamp, problem)
+        try:
+            status = (self._repository.path(name, version) / MANIFEST).stat()
+            stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+            seen = self._seen.get(name)
+            if seen is not None and (seen.version, seen.stamp) == (version, stamp):
+                return seen
+            artifact = self._repository.artifact(name, version)
+        except (BakeoffError, OSError) as error:
+            return Published(version, (0, 0, 0), str(error))
+        return Published(version, stamp, foreign(artifact, self._settings.runtime))

@@ -20,6 +20,8 @@ from services.serving.settings import ServingSettings
 from services.serving.trust import check_trust
 
 log = logging.getLogger(__name__)
+ONE_POOL = ("tensorflow",)
+"""Runtimes whose threads belong to the process and serve all callers together."""
 LoadRuntime = Callable[[str, Path, int], Predict]
 """Format name, path and threads to a predictor."""
 
@@ -37,7 +39,9 @@ class Loader:
     """Loads versions of the models of one repository with one runtime."""
 
     def __init__(
-        self, repository: ModelRepository, settings: ServingSettings, runtime: LoadRuntime = runtimes.load
+        self, repository: ModelRepository, settings: ServingSettings, runtime: ONE_POOL = ("tensorflow",)
+"""Runtimes whose threads belong to the process and serve all callers together."""
+LoadRuntime = runtimes.load
     ) -> None:
         self._repository, self._settings, self._runtime = repository, settings, runtime
 
@@ -55,12 +59,16 @@ class Loader:
         path = self._repository.model_path(name, version)
         check_trust(artifact.format, path, self._settings.trust_repository)
         config = read_config(artifact, self._repository.root / name / "config.pbtxt", self._settings)
-        threads = max(1, self._settings.threads // config.policy.instances)
-        predict = self._runtime(artifact.format, path, threads)
+        predict = self._runtime(artifact.format, path, self._threads(config))
         check_golden(artifact, self._repository.path(name, version), predict)
         _warm_up(predict, config)
         log.info("model %s version %d (%s) is ready", name, version, artifact.format)
         return LoadedModel(artifact, config, predict)
+
+    def _threads(self, config: ServedConfig) -> int:
+        """Threads to ask the runtime for: its share for each instance, unless all instances share one pool."""
+        threads = self._settings.threads
+        return threads if self._settings.runtime in ONE_POOL else max(1, threads // config.policy.instances)
 
     def _check_runtime(self, artifact: Artifact) -> None:
         if reason := foreign(artifact, self._settings.runtime):

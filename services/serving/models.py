@@ -100,17 +100,17 @@ class Models:
             raise NotFoundError(f"version {version} of model {name!r} is not loaded; loaded: {versions}")
         return loaded[int(version)]
 
+    def versions(self, name: str) -> list[int]:
+        """Loaded versions of a model, ascending."""
+        return sorted(self._serving.get(name, ()))
+
     def serving(self) -> list[ServedModel]:
         """All loaded versions, by name and version."""
-        return [loaded[version] for _, loaded in sorted(self._serving.items()) for version in sorted(loaded)]
+        return [loaded[version] for _, loaded in sorted(self._serving.copy().items()) for version in sorted(loaded)]
 
     def states(self) -> dict[str, dict[int, State]]:
         """What is known of every version that was ever asked for."""
         return {name: dict(versions) for name, versions in self._states.items()}
-
-    def refuse(self, name: str, version: int, reason: str) -> None:
-        """Notes that a version cannot be served."""
-        self._states.setdefault(name, {})[version] = State(UNAVAILABLE, reason)
 
     async def load(self, name: str, version: int, again: bool = False) -> None:
         """Loads a version and puts it in the place of the one that answered before; that one is unloaded once its last
@@ -163,13 +163,13 @@ class Models:
 
     def _retire(self, model: ServedModel, reason: str) -> asyncio.Task[None]:
         """Unloads a version in the background; nobody can get it any more."""
+        self._note(model, State(UNLOADING, reason))
         task = asyncio.ensure_future(self._retired(model, reason))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
         return task
 
     async def _retired(self, model: ServedModel, reason: str) -> None:
-        self._note(model, State(UNLOADING, reason))
         await model.retire()
         self._note(model, State(UNAVAILABLE, reason))
         log.info("model %s version %d unloaded: %s", model.name, model.version, reason)

@@ -1,0 +1,120 @@
+"""The Open Inference Protocol on grpc.aio: translates, and does not think."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TypeAlias
+
+import grpc
+from inference import grpc_service_pb2 as pb
+from inference import grpc_service_pb2_grpc as pb_grpc
+
+from core.errors import BakeoffError
+from services.rpc.errors import status_of
+from services.serving import messages
+from services.serving.control import Control
+from services.serving.handler import InferenceHandler
+from services.serving.models import Models
+from services.serving.stream import in_order
+
+STREAM_WINDOW = 64
+"""Requests of one stream that are worked on at the same time; the next ones wait on the wire."""
+Context: TypeAlias = grpc.aio.ServicerContext
+
+
+class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
+    """One method for each RPC; the contract says what each does."""
+
+    def __init__(
+        self, handler: InferenceHandler, models: Models, control: Control, is_ready: Callable[[], bool]
+    ) -> None:
+        self._handler, self._models, self._control, self._is_ready = handler, models, control, is_ready
+
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:  # noqa: N802
+        """See the contract."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:  # noqa: N802
+        """See the contract."""
+        return pb.ServerReadyResponse(ready=self._is_ready())
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:  # noqa: N802
+        """See the contract."""
+        try:
+            self._models.get(request.name, request.version)
+        except BakeoffError:
+            return pb.ModelReadyResponse(ready=False)
+        return pb.ModelReadyResponse(ready=True)
+
+    async def ServerMetadata(  # noqa: N802
+        self, request: pb.ServerMetadataRequest, context: Context
+    ) -> pb.ServerMetadataResponse:
+        """See the contract."""
+        return messages.server_metadata()
+
+    async def ModelMetadata(  # noqa: N802
+        self, request: pb.ModelMetadataRequest, context: Context
+    ) -> pb.ModelMetadataResponse:
+        """See the contract."""
+        model = self._models.get(request.name, request.version)
+        return messages.model_metadata(model, self._models.versions(request.name))
+
+    async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:  # noqa: N802
+        """See the contract."""
+        return pb.ModelConfigResponse(config=self._models.get(request.name, request.version).config.message)
+
+    async def ModelStatistics(  # noqa: N802
+        self, request: pb.ModelStatisticsRequest, context: Context
+    ) -> pb.ModelStatisticsResponse:
+        """See the contract."""
+        chosen = [self._models.get(request.name, request.version)] if request.name else self._models.serving()
+        return pb.ModelStatisticsResponse(model_stats=map(messages.model_statistics, chosen))
+
+    async def RepositoryIndex(  # noqa: N802
+        self, request: pb.RepositoryIndexRequest, context: Context
+    ) -> pb.RepositoryIndexResponse:
+        """See the contract."""
+        messages.check_repository(request.repository_name)
+        return messages.repository_index(await self._control.index(request.ready))
+
+    async def RepositoryModelLoad(  # noqa: N802
+        self, request: pb.RepositoryModelLoadRequest, context: Context
+    ) -> pb.RepositoryModelLoadResponse:
+        """See the contract."""
+        messages.check_repository(request.repository_name)
+        await self._control.load(request.model_name, tuple(sorted(request.parameters)))
+        return pb.RepositoryModelLoadResponse()
+
+    async def RepositoryModelUnload(  # noqa: N802
+        self, request: pb.RepositoryModelUnloadRequest, context: Context
+    ) -> pb.RepositoryModelUnloadResponse:
+        """See the contract."""
+        messages.check_repository(request.repository_name)
+        await self._control.unload(request.model_name)
+        return pb.RepositoryModelUnloadResponse()
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:  # noqa: N802
+        """See the contract."""
+        arrived_ns = time.monotonic_ns()
+        parsed = messages.infer_request(request, arrived_ns, context.time_remaining())
+        return messages.infer_response(await self._handler.infer(parsed))
+
+    async def ModelStreamInfer(  # noqa: N802
+        self, request: AsyncIterator[pb.ModelInferRequest], context: Context
+    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
+        """See the contract."""
+        async for response in in_order(request, self._answer, STREAM_WINDOW):
+            yield response
+
+    async def _answer(self, request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
+        """One request of a stream; its error goes into the answer, the stream goes on."""
+        try:
+            parsed = messages.infer_request(request, time.monotonic_ns(), None)
+            response = messages.infer_response(await self._handler.infer(parsed))
+        except Exception as error:
+            _, message = status_of(error)
+            return pb.ModelStreamInferResponse(
+                error_message=message, infer_response=pb.ModelInferResponse(id=request.id)
+            )
+        # Tools that ask for several answers to a request wait for the one marked final.
+        response.parameters["triton_final_response"].bool_param = True
+        return pb.ModelStreamInferResponse(infer_response=response)

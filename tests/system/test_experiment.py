@@ -1,0 +1,201 @@
+"""The main job through running services: `bakeoff up`, `run`, `models`, `predict`, `report`, `down`."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from core.prepared import open_prepared
+from core.schemas.summary import Summary
+from core.store import Store
+from services.client.control import TrainerClient
+from services.client.directory import Directory
+from tests.system.bakeoff_command import QUICK, Bakeoff, overrides
+
+pytestmark = pytest.mark.system
+DIGITS = "experiments/digits.yaml"
+# Both arms through all four frameworks; fewer epochs than the demo, for the time.
+WHOLE = (DIGITS, *overrides(*QUICK, "arms.idiomatic.recipe.epochs=4"))
+ONE = (DIGITS, *overrides(*QUICK, "frameworks=[pytorch]", "formats={pytorch: [onnx]}", "loadtest=null"))
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bakeoff]:
+    """All services on another loopback address than the default."""
+    bakeoff = Bakeoff(tmp_path_factory.mktemp("elsewhere") / "home", host="127.0.0.2")
+    up = bakeoff.run("up", "--base-port", "0")
+    assert up.code == 0, up.err
+    yield bakeoff
+    down = bakeoff.run("down")
+    assert down.code == 0, down.err
+    assert bakeoff.processes() == []
+
+
+@pytest.fixture(scope="module")
+def summary(elsewhere: Bakeoff) -> Summary:
+    """The whole experiment, run once."""
+    ended = elsewhere.run("run", *WHOLE)
+    assert ended.code == 0, ended.out + ended.err
+    return Summary.model_validate_json((elsewhere.home / "reports/digits/summary.json").read_bytes())
+
+
+def test_every_service_says_where_it_is(elsewhere: Bakeoff) -> None:
+    rows = elsewhere.json("status")
+    assert len(rows) == 8
+    assert {row["state"] for row in rows} == {"serving"}
+    assert all(re.fullmatch(r"127\.0\.0\.2:\d+", row["grpc"]) for row in rows)
+
+
+def test_the_verdict_has_every_framework_format_and_runtime(summary: Summary) -> None:
+    rows = {(row.arm, row.framework, row.format, row.runtime) for row in summary.rows}
+    served = {
+        "keras": {("keras", "tensorflow"), ("savedmodel", "tensorflow"), ("onnx", "onnxruntime")},
+        "tensorflow": {("savedmodel", "tensorflow"), ("onnx", "onnxruntime")},
+        "pytorch": {("pt2", "pytorch"), ("onnx", "onnxruntime")},
+        "fastai": {("pt2", "pytorch"), ("onnx", "onnxruntime")},
+    }
+    expected = {(arm, fw, *pair) for arm in ("matched", "idiomatic") for fw, pairs in served.items() for pair in pairs}
+    assert rows == expected
+    assert summary.complete
+
+
+def test_what_is_served_is_what_was_trained(summary: Summary) -> None:
+    for row in summary.rows:
+        assert row.accuracy is not None
+        assert row.export_parity.largest_difference < 1e-5, row.label
+        if row.parity is not None:
+            assert row.parity.largest_difference < 1e-4, row.label
+            assert row.parity.disagreements == 0, row.label
+
+
+def test_matched_frameworks_learn_the_same(summary: Summary) -> None:
+    accuracies = [row.accuracy for row in summary.rows if row.arm == "matched" and row.accuracy is not None]
+    assert min(accuracies) > 0.85
+    assert max(accuracies) - min(accuracies) < 0.02
+
+
+def test_every_matched_artefact_was_load_tested_without_errors(summary: Summary) -> None:
+    for row in summary.rows:
+        assert (row.load is not None) == (row.arm == "matched")
+        if row.load is not None:
+            assert row.load.errors == {}
+            assert row.load.throughput > 0
+            assert row.load.latency_ms.p50 <= row.load.latency_ms.p99 <= row.load.latency_ms.max
+            assert {"queue", "infer"} <= row.load.server_ms.keys()
+
+
+def test_started_again_nothing_is_repeated(elsewhere: Bakeoff, summary: Summary) -> None:
+    models = elsewhere.json("models")
+    ended = elsewhere.run("run", *WHOLE)
+    assert ended.code == 0
+    steps = [line for line in ended.err.splitlines() if re.search(r"(prepare|train|evaluate|loadtest|report) ", line)]
+    assert [line for line in steps if ": done" in line] == []
+    assert len([line for line in steps if "already done" in line]) == 1 + 8 + 18 + 9 + 1
+    assert elsewhere.json("models") == models
+    assert {model["version"] for model in models} == {1}
+
+
+def test_predict_decodes_a_file_as_training_did(elsewhere: Bakeoff, summary: Summary, tmp_path: Path) -> None:
+    assert summary.data is not None
+    store = Store(str(elsewhere.home / "store"), tmp_path)
+    test = open_prepared(store, summary.data.fingerprint).split("test")
+    path = tmp_path / "digit.png"
+    # A person's file: larger and in colour.
+    Image.fromarray(np.asarray(test.images[0, :, :, 0])).resize((80, 80), Image.Resampling.NEAREST).convert("RGB").save(
+        path
+    )
+    names = [f"digits-matched-{framework}-s0-onnx" for framework in ("keras", "fastai")]
+    answers = [elsewhere.json("predict", "--model", name, str(path))[0]["probabilities"] for name in names]
+    assert [max(answer, key=answer.get) for answer in answers] == [str(test.labels[0])] * 2
+
+
+def test_the_report_comes_in_every_form(elsewhere: Bakeoff, summary: Summary) -> None:
+    assert json.loads(elsewhere.run("report", "digits", "--format", "json").out)["experiment"] == "digits"
+    assert "| matched" in elsewhere.run("report", "digits", "--format", "md").out
+    assert len(elsewhere.run("report", "digits", "--format", "csv").out.splitlines()) == 1 + len(summary.rows)
+    assert Path(elsewhere.run("report", "digits").out.strip()).stat().st_size > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("report", "none"), 3, "no report of 'none'; there are: digits"),
+        (("run", "none.yaml"), 3, "no experiment file none.yaml"),
+        (("run", DIGITS, "--set", "seeds=[]"), 2, "digits.yaml:27: seeds: "),
+        (("predict", "--model", "none", "x.png"), 3, "no model 'none'"),
+        (("predict", "--model", "digits-matched-keras-s0-onnx", "README.md"), 2, "README.md cannot be decoded"),
+        (("architectures", "lenet"), 3, "unknown architecture 'lenet'; known: mlp, "),
+        (("architectures", "cnn5", "--input", "8x8x1"), 2, "does not fit its input"),
+        (("up", "trainer-jax"), 2, "unknown services: trainer-jax; known: trainer-keras"),
+    ],
+)
+def test_an_error_says_what_to_do_and_has_its_exit_code(
+    elsewhere: Bakeoff, summary: Summary, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    ended = elsewhere.run(*arguments)
+    assert ended.code == code, ended.err
+    assert message in ended.err
+
+
+def test_the_layer_table_of_cnn5_counts_951489_parameters(elsewhere: Bakeoff, tmp_path: Path) -> None:
+    ended = elsewhere.run("architectures", "cnn5", "--diagram", str(tmp_path / "cnn5.svg"))
+    assert "951,489 parameters, 950,401 trainable, 1,088 not" in ended.out
+    assert (tmp_path / "cnn5.svg").read_text().startswith("<svg")
+
+
+def test_a_trainer_killed_in_the_middle_goes_on_after_its_restart(elsewhere: Bakeoff) -> None:
+    process = elsewhere.start("run", *ONE, *overrides("name=killed", "arms.matched.recipe.epochs=120"))
+    directory = Directory(elsewhere.home)
+    checkpoint = "runs/trainer-pytorch/*/checkpoints/checkpoint.npz"
+    before = set(elsewhere.home.glob(checkpoint))
+    wait_for(lambda: set(elsewhere.home.glob(checkpoint)) - before, "a checkpoint")
+    folder = next(iter(set(elsewhere.home.glob(checkpoint)) - before)).parents[1]
+    trainer = next(service for service in directory.started() if service.name == "trainer-pytorch")
+    os.kill(trainer.pid, signal.SIGKILL)
+    wait_for(lambda: not any(folder.name in line for line in elsewhere.processes()), "the worker to end with it")
+    try:
+        port = trainer.target.rsplit(":", 1)[1]
+        up = elsewhere.run("up", "trainer-pytorch", "--base-port", str(int(port) - 2))
+        assert up.code == 0, up.err
+        output, _ = process.communicate(timeout=200)
+    finally:
+        process.kill()
+    assert process.returncode == 0, output
+    with TrainerClient(directory.target("trainer-pytorch")) as client:
+        run = client.get(folder.name)
+    assert run.attempts == 2
+    assert len(json.loads(run.result_json)["history"]) == 120
+
+
+def test_ctrl_c_leaves_no_process_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    bakeoff = Bakeoff(tmp_path / "home")
+    arguments = (*ONE, *overrides("arms.matched.recipe.epochs=120"))
+    process = bakeoff.start("run", *arguments)
+    wait_for(lambda: list(bakeoff.home.glob("runs/*/train-*/checkpoints/checkpoint.npz")), "a checkpoint")
+    assert bakeoff.processes()
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    assert bakeoff.processes() == []
+    assert list(bakeoff.home.glob("models/*")) == []
+    again = bakeoff.run("run", *arguments)
+    assert again.code == 0, again.err
+    assert bakeoff.processes() == []
+    events = next(bakeoff.home.glob("runs/*/train-*/events.jsonl")).read_text()
+    assert "asked again" in events
+    assert not psutil.Process().children(recursive=True)

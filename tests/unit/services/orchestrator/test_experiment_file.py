@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import pytest
+
+from core.errors import InvalidInputError, NotFoundError
+from services.orchestrator.experiment_file import read_experiment
+
+ROOT = Path(__file__).parents[4]
+SMALL = """\
+name: small
+title: Small
+data:
+  source: {kind: digits}
+  image: {height: 8, width: 8, color: grey}
+arms:
+  matched:
+    architecture: digits-cnn
+    recipe: {epochs: 2}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_experiment_that_comes_with_bakeoff_is_valid(path: Path) -> None:
+    assert read_experiment(path).name == path.stem
+
+
+def test_every_default_becomes_explicit(tmp_path: Path) -> None:
+    experiment = read_experiment(write(tmp_path, SMALL))
+    assert experiment.frameworks == ("keras", "tensorflow", "pytorch", "fastai")
+    assert experiment.arms["matched"].recipe.optimizer.learning_rate == 1e-3
+    assert experiment.formats_of("keras", 0) == ("keras", "savedmodel", "onnx")
+
+
+def test_idiomatic_leaves_defaults_to_the_framework_and_keeps_what_was_written(tmp_path: Path) -> None:
+    text = SMALL.replace(
+        "recipe: {epochs: 2}", "mode: idiomatic\n    recipe: {epochs: 2, optimizer: {learning_rate: 0.01}}"
+    )
+    recipe = read_experiment(write(tmp_path, text)).arms["matched"].recipe
+    assert (recipe.initializer, recipe.pipeline, recipe.arithmetic) == ("framework",) * 3
+    assert (recipe.optimizer.learning_rate, recipe.batch_norm.epsilon) == (0.01, None)
+
+
+def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
+    experiment = read_experiment(
+        write(tmp_path, SMALL), ["arms.matched.recipe.epochs=7", "seeds=[3, 4]", "loadtest=null"]
+    )
+    assert experiment.arms["matched"].recipe.epochs == 7
+    assert experiment.seeds == (3, 4)
+    assert experiment.loadtest is None
+
+
+def test_data_replaces_the_place_of_the_source(tmp_path: Path) -> None:
+    text = SMALL.replace("{kind: digits}", "{kind: folder, path: /nowhere}")
+    source = read_experiment(write(tmp_path, text), data="/images").data.source
+    assert source.model_dump() == {"kind": "folder", "path": "/images"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("kind: digits", "kind: digit", r"small.yaml:4: data.source: .*'digit'.*'digits', 'folder', 'dataset'"),
+        ("color: grey", "color: gray", r"small.yaml:5: data.image.color: .*'grey' or 'rgb' \(got 'gray'\)"),
+        ("epochs: 2", "epoch: 2", r"small.yaml:9: arms.matched.recipe.epoch: unknown key; known: .*epochs"),
+        ("epochs: 2", "epochs: 0", r"small.yaml:9: arms.matched.recipe.epochs: .*greater than or equal to 1 \(got 0\)"),
+        ("name: small", "name: Small Net", r"small.yaml:1: name: .*got 'Small Net'"),
+        ("title: Small", "titel: Small", r"small.yaml:2: titel: unknown key; known: arms, data, .*title"),
+    ],
+)
+def test_an_error_names_line_key_and_what_is_allowed(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        read_experiment(write(tmp_path, SMALL.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seeds=[1, 1]", "seeds has duplicates"),
+        ("formats={keras: [pt2]}", r"formats.keras: \['pt2'\] not among what it exports"),
+        ("loadtest.arms=[other]", r"names \['other'\]; the arms are \['matched'\]"),
+        ("name=" + "x" * 40, "characters, 63 are allowed"),
+        ("frameworks=[]", "at least 1"),
+        ("seeds", "expected key.path=value"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        read_experiment(write(tmp_path, SMALL), [override])
+
+
+def test_several_problems_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError) as raised:
+        read_experiment(write(tmp_path, SMALL.replace("epochs: 2", "epochs: x").replace("grey", "gray")))
+    assert len(str(raised.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [1,\n", r"small.yaml:2: not valid YAML"), ("- a\n", "expected a mapping"), ("", "expected a mapping")],
+)
+def test_a_file_that_is_no_experiment_says_so(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        read_experiment(write(tmp_path, text))
+
+
+def test_a_missing_file_names_where_experiments_are(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="experiments/"):
+        read_experiment(tmp_path / "none.yaml")

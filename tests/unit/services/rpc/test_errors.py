@@ -1,0 +1,30 @@
+import logging
+
+import grpc
+import pytest
+
+from core import errors
+from services.rpc.errors import CODES, status_of
+
+
+@pytest.mark.parametrize("kind", sorted(CODES, key=lambda kind: kind.__name__))
+def test_a_domain_error_keeps_its_message(kind: type[errors.BakeoffError]) -> None:
+    error = errors.MissingExtraError("x", "y") if kind is errors.MissingExtraError else kind("what is wrong")
+    code, message = status_of(error)
+    assert code is CODES[kind]
+    assert message == str(error)
+
+
+def test_what_nobody_foresaw_is_internal_and_logged_once_with_the_id_the_client_gets(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        code, message = status_of(ZeroDivisionError("secret detail"))
+    assert code is grpc.StatusCode.INTERNAL
+    assert "secret detail" not in message
+    incident = message.split("incident ")[1].split(":")[0]
+    assert [incident in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_every_code_is_a_different_one() -> None:
+    assert len(set(CODES.values())) == len(CODES)

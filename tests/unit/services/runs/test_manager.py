@@ -1,0 +1,248 @@
+"""Runs are real processes here: a small script that speaks core.worker's protocol."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from services.runs.executor import ChildProcessExecutor
+from services.runs.manager import RunManager, Work
+from services.runs.record import EventReader, RunRecord, drop_torn_event
+
+SCRIPT = Path(__file__).with_name("worker_script.py")
+WAIT_S = 30.0
+
+
+def accept(spec_json: str) -> tuple[str, str]:
+    spec = json.loads(spec_json)
+    if "do" not in spec:
+        raise InvalidInputError("do: Field required")
+    return "test", json.dumps(spec, sort_keys=True)
+
+
+def manager(root: Path, slots: int = 1) -> RunManager:
+    work = Work(accept, lambda folder, kind: [sys.executable, str(SCRIPT), str(folder)])
+    return RunManager(root, work, ChildProcessExecutor(), slots)
+
+
+def spec(do: str) -> str:
+    return json.dumps({"do": do})
+
+
+def drive(root: Path, body: Callable[[RunManager], Awaitable[None]], slots: int = 1) -> None:
+    """Runs `body` with a started manager and stops it, whatever happens."""
+
+    async def main() -> None:
+        runs = manager(root, slots)
+        await runs.start()
+        try:
+            await body(runs)
+        finally:
+            await runs.stop()
+
+    asyncio.run(main())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        await asyncio.sleep(0.02)
+
+
+async def finished(runs: RunManager, run_id: str) -> RunRecord:
+    await until(lambda: runs.get(run_id).finished)
+    return runs.get(run_id)
+
+
+def test_a_run_succeeds_and_its_events_have_no_gaps(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("work"))
+        events = [event async for event in runs.watch("one", 0)]
+        assert [number for number, _ in events] == list(range(1, len(events) + 1))
+        assert events[-1][1]["state_change"]["state"] == "succeeded"
+        assert json.loads(runs.get("one").result_json()) == {"attempts": 1}
+
+    drive(tmp_path, body)
+
+
+def test_watching_resumes_after_an_event_number(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("work"))
+        everything = [event async for event in runs.watch("one", 0)]
+        assert [event async for event in runs.watch("one", 2)] == everything[2:]
+        assert [event async for event in runs.watch("one", len(everything))] == []
+
+    drive(tmp_path, body)
+
+
+def test_the_same_id_and_spec_is_the_same_run(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        first = await runs.create("one", '{"do": "work", "a": 1}')
+        assert await runs.create("one", '{"a": 1, "do": "work"}') is first
+        await finished(runs, "one")
+        assert await runs.create("one", '{"do": "work", "a": 1}') is first
+        assert first.record.attempts == 1
+
+    drive(tmp_path, body)
+
+
+def test_the_same_id_with_another_spec_already_exists(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("work"))
+        with pytest.raises(AlreadyExistsError, match="another spec"):
+            await runs.create("one", spec("fail"))
+
+    drive(tmp_path, body)
+
+
+@pytest.mark.parametrize("bad", ["", "UPPER", "a/b", "..", "-x", "x" * 64])
+def test_an_id_that_is_no_label_is_refused(tmp_path: Path, bad: str) -> None:
+    async def body(runs: RunManager) -> None:
+        with pytest.raises(InvalidInputError, match="expected 1 to 63"):
+            await runs.create(bad, spec("work"))
+
+    drive(tmp_path, body)
+
+
+def test_an_invalid_spec_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        with pytest.raises(InvalidInputError, match="Field required"):
+            await runs.create("one", "{}")
+        with pytest.raises(NotFoundError, match="no run 'one'"):
+            runs.get("one")
+
+    drive(tmp_path, body)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_named_error_fails_the_run_in_its_own_words_without_a_second_try(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("fail"))
+        run = await finished(runs, "one")
+        assert (run.record.state, run.record.error) == ("failed", "the spec asked for a failure")
+        assert run.record.attempts == 1
+
+    drive(tmp_path, body)
+
+
+def test_a_crash_fails_the_run_with_the_last_line_it_printed(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("crash"))
+        run = await finished(runs, "one")
+        assert run.record.state == "failed"
+        assert "status 1: RuntimeError: a bug" in run.record.error
+
+    drive(tmp_path, body)
+
+
+def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("die once"))
+        run = await finished(runs, "one")
+        assert (run.record.state, run.record.attempts) == ("succeeded", 2)
+
+    drive(tmp_path, body)
+
+
+def test_three_attempts_without_progress_are_a_failure_that_says_lost(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("die always"))
+        run = await finished(runs, "one")
+        assert (run.record.state, run.record.attempts) == ("failed", 3)
+        assert "lost (memory, eviction, node); 3 attempts without progress" in run.record.error
+
+    drive(tmp_path, body)
+
+
+def test_attempts_that_make_progress_are_not_counted_against_a_run(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("die with progress"))
+        run = await finished(runs, "one")
+        assert (run.record.state, run.record.attempts) == ("succeeded", 6)
+
+    drive(tmp_path, body)
+
+
+@pytest.mark.parametrize("do", ["sleep", "ignore signals"])
+def test_cancel_ends_the_worker_within_two_seconds(tmp_path: Path, do: str) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec(do))
+        await until(lambda: (tmp_path / "one" / "attempts").exists())
+        start = time.monotonic()
+        run = await runs.cancel("one")
+        assert time.monotonic() - start < 2.0
+        assert run.record.state == "cancelled"
+        assert (await runs.cancel("one")).record.state == "cancelled"
+
+    drive(tmp_path, body)
+    assert not processes_of(tmp_path)
+
+
+def test_a_cancelled_run_can_be_asked_for_again(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("sleep"))
+        await until(lambda: (tmp_path / "one" / "attempts").exists())
+        await runs.cancel("one")
+        (tmp_path / "one" / "go").touch()
+        await runs.create("one", spec("sleep"))
+        assert (await finished(runs, "one")).record.state == "succeeded"
+
+    drive(tmp_path, body)
+
+
+def test_more_runs_than_slots_wait_their_turn(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        for name in ("one", "two"):
+            await runs.create(name, spec("sleep"))
+        await until(lambda: (tmp_path / "one" / "attempts").exists())
+        assert runs.get("two").record.state == "queued"
+        cancelled = await runs.cancel("two")
+        assert (cancelled.record.state, cancelled.record.attempts) == ("cancelled", 0)
+        (tmp_path / "one" / "go").touch()
+        assert (await finished(runs, "one")).record.state == "succeeded"
+
+    drive(tmp_path, body)
+
+
+def test_a_service_that_restarts_resumes_what_was_not_finished(tmp_path: Path) -> None:
+    async def begin(runs: RunManager) -> None:
+        await runs.create("one", spec("sleep"))
+        await until(lambda: (tmp_path / "one" / "attempts").exists())
+
+    async def resume(runs: RunManager) -> None:
+        (tmp_path / "one" / "go").touch()
+        run = await finished(runs, "one")
+        assert (run.record.state, run.record.attempts) == ("succeeded", 2)
+        assert [run.record.id for run in runs.list()] == ["one"]
+
+    drive(tmp_path, begin)
+    assert not processes_of(tmp_path), "a worker outlived its service"
+    drive(tmp_path, resume)
+
+
+def test_a_line_a_killed_worker_left_unfinished_is_no_event(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text('{"a": 1}\n{"b": ')
+    assert EventReader(tmp_path, 0).new() == [(1, {"a": 1})]
+    drop_torn_event(tmp_path)
+    assert (tmp_path / "events.jsonl").read_text() == '{"a": 1}\n'
+
+
+def processes_of(root: Path) -> list[str]:
+    """Command lines of living processes that work below `root`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and entry.name != str(os.getpid()):
+            try:
+                command = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(root) in command:
+                found.append(command)
+    return found
