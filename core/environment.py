@@ -2,7 +2,9 @@
 
 import os
 import platform
+import resource
 import socket
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -40,6 +42,18 @@ def describe(threads: int, contended: bool = False) -> Environment:
         load_average=os.getloadavg()[0],
         contended=contended,
     )
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident size of this process so far.
+
+    Linux keeps `ru_maxrss` across exec, so a child would start with its parent's figure; VmHWM is the process's own.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def _cpu_model() -> str:

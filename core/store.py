@@ -86,7 +86,7 @@ class Store:
                 files.write_json(staging / MANIFEST, manifest)
             if not self.has(kind, object_id):
                 raise WrongStateError(
-                    f"{self._root}/{kind}/{object_id} is in the way: a folder without {MANIFEST}; remove it and try again"
+                    f"{self._root}/{kind}/{object_id} is in the way, a folder without {MANIFEST}; remove it and repeat"
                 )
             return
         for file in manifest.files:

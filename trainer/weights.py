@@ -16,7 +16,7 @@ ONES = ("gamma", "moving_variance")
 
 
 def initial_weights(architecture: Architecture, seed: int) -> Weights:
-    """Float64 initial weights: Glorot uniform kernels (Glorot and Bengio 2010), unit scales and variances, else zeros."""
+    """Float64: Glorot uniform kernels (Glorot and Bengio 2010), unit scales and variances, zeros elsewhere."""
     return {key: _initial(key, parameter, seed) for key, parameter in architecture.parameters.items()}
 
 

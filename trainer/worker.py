@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import resource
 import shutil
 import time
 from pathlib import Path
@@ -102,7 +101,7 @@ def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository:
             history=trained.history,
             seconds=watch.seconds,
             images_per_second=images / watch.seconds["train"],
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            peak_memory_bytes=environment.peak_memory_bytes(),
             models=tuple(models),
             environment=before.model_copy(update={"contended": contended}),
         ),

@@ -102,6 +102,8 @@ def _inspect_parquet(source: DatasetSource, files: dict[str, list[str]]) -> Sour
     chosen = _choose_splits(source, list(files), ignored)
     for split, ours in chosen.items():
         images[ours] = sum(parquet.read_metadata(file).num_rows for file in files[split])
+        if not images[ours]:
+            raise InvalidInputError(f"split {split} of {source.name} is empty; fill it or remove its files")
     features = datasets.Features.from_arrow_schema(parquet.read_schema(files[next(iter(chosen))][0]))
     _image_column(source, features)
     classes = tuple(features[_label_column(source, features)].names)
@@ -156,8 +158,6 @@ def _column(source: DatasetSource, features: Any, wanted: str | None, role: str,
 def _labels(split: Any, name: str, column: str, classes: int, ignored: list[str]) -> NDArray[np.int64]:
     """Labels of a split; none for one that is published without labels (all −1 or missing)."""
     labels = np.array([-1 if label is None else label for label in split[column][:]], dtype=np.int64)
-    if not len(labels):
-        raise InvalidInputError(f"split {name} is empty; remove it from the data set or fill it")
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong) == len(labels):
         ignored.append(f"split {name}: published without labels")

@@ -8,12 +8,14 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InvalidInputError, NotFoundError
+from core.schemas.base import canonical_json
 from core.schemas.data import SPLITS, FolderSource
 from trainer.preparation.sources import ALL, Listing, SourceInspection, Tick, check_classes, digest_of, split_called
 
@@ -52,9 +54,10 @@ def inspect(source: FolderSource) -> SourceInspection:
     """Lists names, sizes and modification times."""
     found = scan(Path(source.path).expanduser())
     check_classes(found.classes)
-    stats = [_stat(found.root / path) for path in found.paths]
-    # Names that are not UTF-8 come as lone surrogates, which JSON escapes.
-    return SourceInspection(digest_of(source.kind, found.classes, found.paths, stats), found.classes, found.counts())
+    digest = sha256()
+    for path in found.paths:
+        digest.update(canonical_json([path, *_stat(found.root / path)]).encode())
+    return SourceInspection(digest_of(source.kind, found.classes, digest.hexdigest()), found.classes, found.counts())
 
 
 def open_source(source: FolderSource, work: Path, tick: Tick) -> Listing:

@@ -1,0 +1,97 @@
+"""Timed sections on one host see each other."""
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.contention import TimedSection
+
+OTHER = """
+import sys
+from pathlib import Path
+from core.contention import TimedSection
+with TimedSection(Path(sys.argv[1])) as timed:
+    print("in", flush=True)
+    sys.stdin.readline()
+print(timed.contended, flush=True)
+"""
+
+
+def start_other(folder: Path) -> subprocess.Popen[str]:
+    other = subprocess.Popen(
+        [sys.executable, "-c", OTHER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "in\n"
+    return other
+
+
+def finish(other: subprocess.Popen[str]) -> str:
+    return other.communicate("\n", timeout=30)[0].strip()
+
+
+def test_alone_is_not_contended_and_leaves_nothing(tmp_path: Path) -> None:
+    with TimedSection(tmp_path) as timed:
+        assert not timed.contended
+    assert not timed.contended
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_after_the_other_is_not_contended(tmp_path: Path) -> None:
+    for _ in range(2):
+        with TimedSection(tmp_path) as timed:
+            pass
+        assert not timed.contended
+
+
+def test_overlapping_sections_both_know(tmp_path: Path) -> None:
+    with TimedSection(tmp_path) as first:
+        assert not first.contended
+        with TimedSection(tmp_path) as second:
+            assert second.contended
+            assert first.contended
+    assert first.contended
+    assert second.contended
+
+
+def test_the_earlier_one_knows_even_if_it_looks_only_after_the_end(tmp_path: Path) -> None:
+    with TimedSection(tmp_path) as first, TimedSection(tmp_path):
+        pass
+    assert first.contended
+
+
+def test_processes_see_each_other(tmp_path: Path) -> None:
+    other = start_other(tmp_path)
+    with TimedSection(tmp_path) as timed:
+        assert timed.contended
+    assert finish(other) == "True"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_does_not_count(tmp_path: Path) -> None:
+    other = start_other(tmp_path)
+    other.kill()
+    other.communicate()
+    with TimedSection(tmp_path) as timed:
+        assert not timed.contended
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_taken_for_a_dead_ones_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+    interrupted: list[bool] = []
+
+    def intrude(file: object, operation: int) -> None:
+        if operation == fcntl.LOCK_EX and not interrupted:
+            interrupted.append(True)
+            next(tmp_path.iterdir()).unlink()
+        lock(file, operation)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fcntl, "flock", intrude)
+    with TimedSection(tmp_path), TimedSection(tmp_path) as second:
+        assert second.contended

@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+import numpy as np
+
+from core import environment
+
+
+def test_peak_memory_is_this_process_alone_and_follows_what_it_touches() -> None:
+    # Whatever the parent has in memory does not count.
+    ballast = np.ones(60_000_000)
+    program = (
+        "import numpy as np\nfrom core.environment import peak_memory_bytes as peak\n"
+        "before = peak(); big = np.ones(25_000_000); print(before, peak() - before)"
+    )
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    before, growth = map(int, output.split())
+    assert before < ballast.nbytes
+    assert 190e6 < growth < 260e6
+
+
+def test_an_environment_says_what_it_measured_on() -> None:
+    found = environment.describe(threads=2, contended=True)
+    assert found.threads == 2
+    assert found.contended
+    assert found.cpu_quota > 0
+    assert found.memory_bytes > 1 << 28
+    assert {"numpy", "pillow"} <= found.versions.keys()
