@@ -9,7 +9,7 @@ from core.schemas.summary import Data, Place, Row
 from evaluator import text
 
 Result = PrepareResult | TrainResult | EvaluateResult | LoadTestResult
-ROLES = {"prepare": "preparation", "evaluate": "evaluation", "loadtest": "load test"}
+ROLES = {"prepare": "Preparation", "evaluate": "Evaluation", "loadtest": "Load test"}
 
 
 def describe_data(result: PrepareResult | None) -> Data | None:
@@ -59,8 +59,8 @@ def _data_notes(data: Data | None) -> Iterator[str]:
         return
     empty = tuple(name for name in data.classes if not data.counts.get("test", {}).get(name))
     if empty:
-        verb = "has" if len(empty) == 1 else "have"
-        yield f"{text.names(empty)} {verb} no test image and count as zero in macro averages."
+        verbs = ("has", "counts") if len(empty) == 1 else ("have", "count")
+        yield f"{text.names(empty)} {verbs[0]} no test image and {verbs[1]} as zero in macro averages."
     if data.skipped:
         yield f"{text.count(len(data.skipped), 'image')} could not be decoded and were left out."
 

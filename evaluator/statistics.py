@@ -47,7 +47,7 @@ def finding(frameworks: float | None, seeds: float | None) -> str:
     """What the spread between frameworks and the spread between seeds say together."""
     if frameworks is None:
         return "One framework was scored, so there is nothing to compare it with."
-    apart = f"The frameworks' mean accuracies lie within {text.points(frameworks)}"
+    apart = f"The frameworks’ mean accuracies lie within {text.points(frameworks)}"
     if seeds is None:
         return f"{apart}. There is one seed, so the spread between seeds is not known."
     if frameworks <= seeds:

@@ -47,26 +47,41 @@ def same_accuracy(first: Row, second: Row) -> bool:
 
 
 def _recommend(scored: list[Indexed], timed: list[Indexed], best: Indexed, picks: tuple[Pick, ...]) -> Verdict:
-    if len(scored) == 1:
-        index, row = best
-        reason = (
-            f"It is the only artefact scored: {text.percent(row.accuracy or 0)} of {row.images:,} test images correct."
-        )
-        return Verdict(headline=f"Only candidate: {describe(row)}", reason=reason, row=index, picks=picks)
+    """The fastest, or without load tests the smallest, of the rows whose accuracy cannot be told from the best."""
     equal = [item for item in scored if same_accuracy(item[1], best[1])]
     fast = [item for item in timed if item in equal]
     index, row = min(fast, key=_p99_of) if fast else min(equal, key=_size_of)
-    known = f"{len(equal)} of {len(scored)} artefacts cannot be told apart by accuracy"
-    if len(equal) == 1:
-        known = "Its accuracy is above all others, intervals apart"
-    if fast and row.load:
-        p99 = text.milliseconds(row.load.latency_ms.p99)
-        why = f"; its p99 of {p99} is the lowest of {len(fast)} measured among them."
+    headline = f"Ship {describe(row)}"
+    if len(scored) == 1:
+        headline = f"Only candidate: {describe(row)}"
+        reason = f"It is the only artefact scored: {_accuracy_of(row)} of {row.images:,} test images correct."
+    elif len(equal) == 1:
+        reason = f"Its accuracy of {_accuracy_of(row)} is above all {len(scored) - 1} others, intervals apart."
     else:
-        why = f"; it is the smallest of them, {text.size(row.size_bytes)}. No load test to compare."
-    return Verdict(
-        headline=f"Ship {describe(row)}", reason=known + (why if len(equal) > 1 else "."), row=index, picks=picks
-    )
+        reason = f"{_tie(len(equal), len(scored))}; {_why(row, len(fast))} {_measured(row, best[1])}"
+    return Verdict(headline=headline, reason=reason, row=index, picks=picks)
+
+
+def _tie(equal: int, scored: int) -> str:
+    if equal == scored:
+        return f"No difference in accuracy is shown between the {scored} artefacts"
+    return f"{equal} of {scored} artefacts cannot be told from the best by accuracy"
+
+
+def _why(row: Row, fast: int) -> str:
+    if fast and row.load:
+        return f"its p99 of {text.milliseconds(row.load.latency_ms.p99)} is the lowest of {fast} measured among them."
+    return f"it is the smallest of them, {text.size(row.size_bytes)}. There is no load test to compare."
+
+
+def _measured(row: Row, best: Row) -> str:
+    if row.accuracy == best.accuracy:
+        return f"Its accuracy of {_accuracy_of(row)} is the best measured."
+    return f"Its accuracy measured {_accuracy_of(row)}, the best {_accuracy_of(best)}."
+
+
+def _accuracy_of(row: Row) -> str:
+    return text.percent(row.accuracy or 0.0)
 
 
 def _accuracy(scored: list[Indexed], best: Indexed) -> Pick:
@@ -82,7 +97,7 @@ def _accuracy(scored: list[Indexed], best: Indexed) -> Pick:
         known += f"No difference shown from {tied} of {len(others)} others."
     else:
         known += f"Above {_others(len(others))}, intervals apart."
-    return Pick(kind="accuracy", title="Best accuracy", row=index, value=text.percent(row.accuracy or 0), detail=known)
+    return Pick(kind="accuracy", title="Best accuracy", row=index, value=_accuracy_of(row), detail=known)
 
 
 def _p99(timed: list[Indexed], best: Indexed) -> Pick:
@@ -112,18 +127,23 @@ def _pick(
     ranked = sorted(rows, key=cost)
     index, row = ranked[0]
     detail = _price(row, best[1])
-    if len(ranked) > 1:
+    equal = sum(cost(item) == cost(ranked[0]) for item in ranked) - 1
+    if equal:
+        detail += f" {text.count(equal, 'other')} the same."
+    elif len(ranked) > 1:
         detail += f" Next: {_brief(ranked[1][1])}, {show(cost(ranked[1]))}."
     return Pick(kind=kind, title=title, row=index, value=show(cost(ranked[0])), detail=detail)
 
 
 def _price(row: Row, best: Row) -> str:
     if row is best:
-        return "Also the best accuracy."
-    accuracy = text.percent(row.accuracy or 0)
+        return f"Accuracy {_accuracy_of(row)}, the best measured."
+    if row.accuracy == best.accuracy:
+        return f"Accuracy {_accuracy_of(row)}, equal to the best."
+    below = f"{_accuracy_of(row)}, {text.points((best.accuracy or 0) - (row.accuracy or 0))} below the best"
     if same_accuracy(row, best):
-        return f"Accuracy {accuracy}: no difference shown from the best."
-    return f"Trade-off: accuracy {accuracy}, {text.points((best.accuracy or 0) - (row.accuracy or 0))} below the best."
+        return f"Accuracy {below}; intervals overlap, no difference shown."
+    return f"Trade-off: accuracy {below}."
 
 
 def _brief(row: Row) -> str:

@@ -13,6 +13,9 @@ from evaluator import text
 
 Figure = dict[str, Any]
 SYMBOLS = {"keras": "circle", "tensorflow": "square", "pytorch": "diamond", "fastai": "triangle-up"}
+GLYPHS = {"circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "diamond-open": "◇", "square-open": "□"}
+GLYPHS |= {"triangle-up-open": "△", "x-thin-open": "×"}
+"""A legend's sign for each of Plotly's symbols."""
 ARM_SYMBOLS = ("circle", "diamond-open", "square-open", "triangle-up-open", "x-thin-open")
 PHASES = ("data", "build", "train", "validate", "export")
 COUNTED_CLASSES = 15
@@ -39,12 +42,11 @@ def curves(trainings: Sequence[Training], figure: str) -> Figure:
             x=[epoch.epoch for epoch in training.history],
             y=[_value(epoch, figure) for epoch in training.history],
             name=name,
-            legendgroup=training.framework,
             showlegend=first,
             opacity=1.0 if first else 0.35,
             mode="lines+markers" if len(training.history) <= 30 else "lines",
             line={"color": color(training.framework), "width": 2},
-            marker={"symbol": SYMBOLS.get(training.framework, "circle"), "size": 6},
+            marker={"symbol": SYMBOLS[training.framework], "size": 6, "color": color(training.framework)},
             hovertemplate=f"{name} seed {training.seed}: %{{y:{'.2%' if share else '.4f'}}}<extra></extra>",
         )
     epochs = max((len(training.history) for training in trainings), default=1)
@@ -52,7 +54,6 @@ def curves(trainings: Sequence[Training], figure: str) -> Figure:
         hovermode="x unified",
         xaxis={"title": {"text": "Epoch"}, "range": [0.7, epochs + 0.3], "dtick": max(1, -(-epochs // 10))},
         yaxis={"tickformat": ".0%" if share else "", "rangemode": "normal" if share else "tozero"},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     )
     return _json(chart)
 
@@ -73,12 +74,11 @@ def seeds(groups: Sequence[Group]) -> Figure:
                 "color": [color(group.framework) for group, _ in points],
                 "symbol": symbol,
                 "size": 10,
-                "line": {"width": 2},
+                "line": {"width": 2, "color": [color(group.framework) for group, _ in points]},
             },
             error_y=_whiskers(points),
             customdata=[[seed.seed, text.interval(seed.interval)] for _, seed in points],
             hovertemplate=f"{_safe(arm)} %{{x}} s%{{customdata[0]}}: %{{y:.2%}} (%{{customdata[1]}})<extra></extra>",
-            showlegend=False,
         )
         means = [group for group in groups if group.arm == arm and group.accuracy and group.accuracy.count > 1]
         chart.add_scatter(
@@ -90,18 +90,10 @@ def seeds(groups: Sequence[Group]) -> Figure:
             hovertemplate=f"{_safe(arm)} %{{x}} mean: %{{y:.2%}}<extra></extra>",
             showlegend=False,
         )
-        chart.add_scatter(
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=_safe(arm),
-            marker={"symbol": symbol, "size": 10, "color": color("muted")},
-        )
     chart.update_layout(
         scattermode="group",
         scattergap=0.4,
-        yaxis={"tickformat": ".1%"},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        yaxis={"tickformat": ".1%", "range": _around(groups)},
     )
     return _json(chart)
 
@@ -120,7 +112,7 @@ def latency(summary: Summary) -> Figure:
         orientation="h",
         name="p99",
         width=0.62,
-        marker={"color": colors, "opacity": 0.32},
+        marker={"color": colors, "opacity": 0.32, "line": {"width": 0}},
         text=[f"{text.significant(a)} / {text.significant(b)}" for a, b in zip(p50, p99, strict=True)],
         textposition="outside",
         cliponaxis=False,
@@ -132,10 +124,10 @@ def latency(summary: Summary) -> Figure:
         orientation="h",
         name="p50",
         width=0.3,
-        marker={"color": colors},
+        marker={"color": colors, "line": {"width": 0}},
         hovertemplate="p50 %{x:.3g} ms<extra></extra>",
     )
-    return _bars(chart, max(p99, default=1.0), "ms, p50 / p99")
+    return _bars(chart, 1.45 * max(p99, default=1.0), "ms, p50 / p99")
 
 
 def throughput(summary: Summary) -> Figure:
@@ -154,7 +146,7 @@ def throughput(summary: Summary) -> Figure:
         cliponaxis=False,
         hovertemplate="%{x:,.4g} images/s<extra></extra>",
     )
-    return _bars(chart, max(values, default=1.0), "images per second")
+    return _bars(chart, 1.25 * max(values, default=1.0), "images per second")
 
 
 def phases(trainings: Sequence[Training]) -> Figure:
@@ -179,10 +171,8 @@ def phases(trainings: Sequence[Training]) -> Figure:
                 marker={"color": color(f"phase-{phase}" if phase in PHASES else "muted")},
                 hovertemplate=f"{_safe(phase)} %{{x:.3g}} s<extra></extra>",
             )
-    chart.update_layout(
-        barmode="stack", legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"}
-    )
-    return _bars(chart, max((sum(t.seconds.values()) for t in chosen), default=1.0), "seconds")
+    chart.update_layout(barmode="stack")
+    return _bars(chart, 1.05 * max((sum(t.seconds.values()) for t in chosen), default=1.0), "seconds")
 
 
 def confusion(result: Classification) -> Figure:
@@ -208,11 +198,21 @@ def confusion(result: Classification) -> Figure:
         )
     axis = {"type": "category", "showgrid": False, "tickangle": 0 if len(names) <= 12 else -90}
     chart.update_layout(
-        xaxis={**axis, "title": {"text": "Predicted"}, "constrain": "domain"},
+        xaxis={**axis, "title": {"text": "Predicted"}},
         yaxis={**axis, "title": {"text": "True"}, "tickangle": 0, "autorange": "reversed"},
     )
-    chart.update_yaxes(scaleanchor="x", constrain="domain")
     return _json(chart)
+
+
+def legend(figure: Figure) -> list[tuple[str, str, str]]:
+    """Colour, sign and name of each trace to explain; the page writes it, because Plotly's own does not fit a phone."""
+    found = []
+    for trace in figure["data"]:
+        if trace.get("showlegend", True) and "name" in trace:
+            own = trace["marker"]["color"]
+            sign = GLYPHS[trace["marker"].get("symbol", "square")]
+            found.append((own if isinstance(own, str) else color("muted"), sign, html.unescape(trace["name"])))
+    return found
 
 
 def loaded_rows(summary: Summary) -> list[Row]:
@@ -240,17 +240,16 @@ def _labels(rows: Sequence[Row]) -> list[str]:
 
 
 def _label(head: str, small: str) -> str:
-    return f"{_safe(head)}<br><sup>{_safe(small)}</sup>" if small else _safe(head)
+    return f'{_safe(head)}<br><span style="font-size:0.85em">{_safe(small)}</span>' if small else _safe(head)
 
 
-def _bars(chart: go.Figure, largest: float, title: str) -> Figure:
+def _bars(chart: go.Figure, end: float, title: str) -> Figure:
     chart.update_layout(
         barmode=chart.layout.barmode or "overlay",
-        xaxis={"title": {"text": title}, "range": [0, 1.18 * largest], "rangemode": "tozero"},
+        xaxis={"title": {"text": title}, "range": [0, end], "rangemode": "tozero"},
         yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
         hovermode="y unified",
     )
-    chart.update_layout(showlegend=chart.layout.barmode == "stack")
     return _json(chart)
 
 
@@ -267,6 +266,14 @@ def _whiskers(points: Sequence[tuple[Group, Any]]) -> dict[str, Any]:
         "thickness": 1.5,
         "width": 5,
     }
+
+
+def _around(groups: Sequence[Group]) -> list[float]:
+    """A range that shows every accuracy and, where a group has one seed, its interval."""
+    shown = [x for g in groups for s in g.seeds for x in ((s.accuracy,) if len(g.seeds) > 1 else s.interval)]
+    low, high = min(shown), max(shown)
+    margin = 0.08 * (high - low) or 0.01
+    return [low - margin, min(1.0, high) + margin]
 
 
 def _value(epoch: EpochMetrics, figure: str) -> float:

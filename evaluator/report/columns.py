@@ -29,21 +29,31 @@ class Column:
 
     @property
     def numeric(self) -> bool:
-        return bool(self.better) or self.title in ("Seed",)
+        return bool(self.better) or self.title == "Seed"
 
-    def best(self, rows: Sequence[Row]) -> Value:
-        """The best value there is; None where the column has no good end or nothing to choose from."""
-        values = [v for row in rows if self.counts(row) and isinstance(v := self.value(row), int | float)]
-        if not self.better or len(set(values)) < 2:
-            return None
-        return max(values) if self.better == "high" else min(values)
+    def wins(self, row: Row, rows: Sequence[Row]) -> bool:
+        """True for the best figure of the column and for every figure that reads the same."""
+        candidates = [other for other in rows if self.counts(other) and self.value(other) is not None]
+        if not self.better or not self.counts(row) or len({self.show(other) for other in candidates}) < 2:
+            return False
+        best = (max if self.better == "high" else min)(candidates, key=self._figure)
+        return self.show(row) == self.show(best)
+
+    def _figure(self, row: Row) -> float:
+        value = self.value(row)
+        assert isinstance(value, int | float), f"{self.title} of {row.label} is no figure"
+        return value
 
 
 def columns(rows: Sequence[Row]) -> tuple[Column, ...]:
-    """The columns worth showing: those in which at least one row has something."""
-    return tuple(
-        column for column in COLUMNS if column.title in ALWAYS or any(column.value(row) is not None for row in rows)
-    )
+    """The columns worth showing: those in which at least one row has something, arm and seed only where they vary."""
+    return tuple(column for column in COLUMNS if _worth_showing(column, {column.value(row) for row in rows}))
+
+
+def _worth_showing(column: Column, values: set[Value]) -> bool:
+    if column.title in VARYING:
+        return len(values) > 1
+    return column.title in ALWAYS or values - {None} != set()
 
 
 def parity_text(parity: Parity | None) -> str:
@@ -52,8 +62,8 @@ def parity_text(parity: Parity | None) -> str:
 
 
 def disagreements(parity: Parity | None) -> str:
-    """How many predictions differ, in words."""
-    return f"{parity.disagreements} of {parity.images:,} differ" if parity else ""
+    """How many predictions differ, in words; empty where nothing was compared."""
+    return f"{parity.disagreements:,} differ" if parity else ""
 
 
 def load_note(row: Row) -> str:
@@ -157,4 +167,6 @@ COLUMNS = (
         _timed,
     ),
 )
-ALWAYS = ("Framework", "Format", "Runtime", "Arm", "Seed", "Accuracy")
+ALWAYS = ("Framework", "Format", "Runtime", "Accuracy")
+VARYING = ("Arm", "Seed")
+"""Columns left out where all rows share the value."""

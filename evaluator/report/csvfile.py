@@ -2,55 +2,61 @@
 
 import csv
 import io
+from collections.abc import Callable
 from typing import Any
 
-from core.schemas.summary import Row, Summary
+from core.schemas.summary import Load, Row, Summary
+
+Getter = Callable[[Row], Any]
 
 
 def to_csv(summary: Summary) -> str:
     """One line for each row of the verdict table; an empty cell means: not measured."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(_fields(summary.rows[0])) if summary.rows else HEADERS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_fields(row) for row in summary.rows)
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(FIELDS)
+    writer.writerows([get(row) for get in FIELDS.values()] for row in summary.rows)
     return buffer.getvalue()
 
 
-def _fields(row: Row) -> dict[str, Any]:
-    low, high = row.accuracy_interval or (None, None)
-    load, times = row.load, row.load.latency_ms if row.load else None
-    return {
-        "arm": row.arm,
-        "mode": row.mode,
-        "framework": row.framework,
-        "format": row.format,
-        "runtime": row.runtime,
-        "seed": row.seed,
-        "model": row.model,
-        "version": row.version,
-        "sha256": row.artifact,
-        "images": row.images,
-        "accuracy": row.accuracy,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "macro_f1": row.macro_f1,
-        "log_loss_nats": row.log_loss,
-        "export_parity_largest": row.export_parity.largest_difference,
-        "export_parity_disagreements": row.export_parity.disagreements,
-        "native_parity_largest": row.parity.largest_difference if row.parity else None,
-        "native_parity_disagreements": row.parity.disagreements if row.parity else None,
-        "size_bytes": row.size_bytes,
-        "training_s": row.training_seconds,
-        "training_images_per_s": row.images_per_second,
-        "training_contended": row.training_contended,
-        "users": load.users if load else None,
-        "throughput_images_per_s": load.throughput if load else None,
-        "p50_ms": times.p50 if times else None,
-        "p90_ms": times.p90 if times else None,
-        "p95_ms": times.p95 if times else None,
-        "p99_ms": times.p99 if times else None,
-        "p999_ms": times.p999 if times else None,
-        "max_ms": times.max if times else None,
-        "failed_requests": load.failed if load else None,
-        "load_contended": load.contended if load else None,
-    }
+def _load(get: Callable[[Load], Any]) -> Getter:
+    return lambda row: get(row.load) if row.load else None
+
+
+FIELDS: dict[str, Getter] = {
+    "arm": lambda row: row.arm,
+    "mode": lambda row: row.mode,
+    "framework": lambda row: row.framework,
+    "format": lambda row: row.format,
+    "runtime": lambda row: row.runtime,
+    "seed": lambda row: row.seed,
+    "model": lambda row: row.model,
+    "version": lambda row: row.version,
+    "sha256": lambda row: row.artifact,
+    "images": lambda row: row.images,
+    "accuracy": lambda row: row.accuracy,
+    "accuracy_low": lambda row: row.accuracy_interval and row.accuracy_interval[0],
+    "accuracy_high": lambda row: row.accuracy_interval and row.accuracy_interval[1],
+    "macro_f1": lambda row: row.macro_f1,
+    "log_loss_nats": lambda row: row.log_loss,
+    "export_parity_largest": lambda row: row.export_parity.largest_difference,
+    "export_parity_disagreements": lambda row: row.export_parity.disagreements,
+    "native_parity_largest": lambda row: row.parity and row.parity.largest_difference,
+    "native_parity_disagreements": lambda row: row.parity and row.parity.disagreements,
+    "size_bytes": lambda row: row.size_bytes,
+    "training_s": lambda row: row.training_seconds,
+    "training_images_per_s": lambda row: row.images_per_second,
+    "training_contended": lambda row: row.training_contended,
+    "load_users": _load(lambda load: load.users),
+    "load_batch_size": _load(lambda load: load.batch_size),
+    "throughput_images_per_s": _load(lambda load: load.throughput),
+    "p50_ms": _load(lambda load: load.latency_ms.p50),
+    "p90_ms": _load(lambda load: load.latency_ms.p90),
+    "p95_ms": _load(lambda load: load.latency_ms.p95),
+    "p99_ms": _load(lambda load: load.latency_ms.p99),
+    "p999_ms": _load(lambda load: load.latency_ms.p999),
+    "max_ms": _load(lambda load: load.latency_ms.max),
+    "failed_requests": _load(lambda load: load.failed),
+    "load_contended": _load(lambda load: load.contended),
+}
+"""Column to how a row fills it."""

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from core.schemas.summary import Arm, Classification, Environment, Row, Summary, Training
+from core.schemas.environment import Environment
+from core.schemas.summary import Arm, Classification, Row, Summary, Training
 from evaluator import text
 from evaluator.report import charts, tables
 from evaluator.report.columns import columns
 from evaluator.report.samples import Sample
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("base.css", "parts.css")
+STYLES = ("base.css", "parts.css", "print.css")
 SCRIPTS = ("theme.js", "charts.js", "tables.js")
 
 
@@ -35,28 +37,34 @@ def render(summary: Summary, samples: Sequence[Sample]) -> str:
     """The page as a string."""
     curves = _curve_panels(summary)
     matrices = _matrix_panels(summary.classifications)
-    return _environment().get_template("report.html.jinja").render(
-        summary=summary,
-        text=text,
-        tables=tables,
-        facts=_facts(summary),
-        columns=columns(summary.rows),
-        domain=_domain(summary.rows),
-        loaded=charts.loaded_rows(summary),
-        curves=curves,
-        matrices=matrices,
-        recipes=[(arm, describe_recipe(arm)) for arm in summary.arms],
-        machines=[(place.roles, describe_machine(place.environment)) for place in summary.places],
-        settings=describe_load(summary),
-        samples=samples,
-        frameworks={text.framework(name): name for name in text.FRAMEWORK_NAMES},
-        bar_height=charts.bar_height,
-        commands=commands(summary),
-        experiment_json=_pretty(summary.spec_json),
-        figures=_figures(summary, curves, matrices),
-        style=Markup("\n".join((TEMPLATES / name).read_text() for name in STYLES)),
-        script=Markup("\n".join((TEMPLATES / name).read_text() for name in SCRIPTS)),
-        plotly=Markup(get_plotlyjs()),
+    figures = _figures(summary, curves, matrices)
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            summary=summary,
+            text=text,
+            tables=tables,
+            facts=_facts(summary),
+            columns=columns(summary.rows),
+            domain=_domain(summary.rows),
+            loaded=charts.loaded_rows(summary),
+            curves=curves,
+            matrices=matrices,
+            recipes=[(arm, describe_recipe(arm)) for arm in summary.arms],
+            machines=machines(summary),
+            settings=describe_load(summary),
+            samples=samples,
+            frameworks={text.framework(name): name for name in text.FRAMEWORK_NAMES},
+            bar_height=charts.bar_height,
+            commands=commands(summary),
+            experiment_json=_pretty(summary.spec_json),
+            legends={name: charts.legend(figures[name]) for name in figures if not name.startswith("matrix")},
+            figures=htmlsafe_json_dumps(figures),
+            style=Markup("\n".join((TEMPLATES / name).read_text() for name in STYLES)),
+            script=Markup("\n".join((TEMPLATES / name).read_text() for name in SCRIPTS)),
+            plotly=Markup(get_plotlyjs()),
+        )
     )
 
 
@@ -73,10 +81,12 @@ def describe_recipe(arm: Arm) -> str:
     """One line: network, parameters and the main points of the recipe."""
     recipe = arm.recipe
     rate = recipe.optimizer.learning_rate
-    optimizer = f"{recipe.optimizer.name}, learning rate {'of the framework' if rate is None else f'{rate:g}'}"
+    optimizer = (
+        f"{recipe.optimizer.name}, {'the framework’s learning rate' if rate is None else f'learning rate {rate:g}'}"
+    )
     return (
-        f"{arm.architecture}, {text.count(arm.parameters, 'parameter')}; {text.count(recipe.epochs, 'epoch')} of batches "
-        f"of {recipe.batch_size}; {optimizer}"
+        f"{arm.architecture}, {text.count(arm.parameters, 'parameter')}; {text.count(recipe.epochs, 'epoch')} of "
+        f"batches of {recipe.batch_size}; {optimizer}"
     )
 
 
@@ -86,6 +96,14 @@ def describe_machine(environment: Environment) -> str:
         f"{environment.cpu_model}, {environment.cpu_quota:g} cores, {text.count(environment.threads, 'thread')}, "
         f"{text.size(environment.memory_bytes)} memory, {environment.platform}, host {environment.host}"
     )
+
+
+def machines(summary: Summary) -> list[tuple[str, str]]:
+    """What was measured where, one line for each machine."""
+    found: dict[str, list[str]] = {}
+    for place in summary.places:
+        found.setdefault(describe_machine(place.environment), []).extend(place.roles)
+    return [(", ".join(dict.fromkeys(roles)), machine) for machine, roles in found.items()]
 
 
 def describe_load(summary: Summary) -> str:
@@ -118,7 +136,8 @@ def _facts(summary: Summary) -> list[tuple[str, str, str]]:
         facts.append(("Images", f"{total:,}", f"{len(data.classes)} classes, {height}×{width}×{channels}"))
     frameworks = {training.framework for training in summary.trainings}
     seeds = {training.seed for training in summary.trainings}
-    shape = f"{text.count(len(summary.arms), 'arm')}, {text.count(len(frameworks), 'framework')}, {text.count(len(seeds), 'seed')}"
+    counts = ((summary.arms, "arm"), (frameworks, "framework"), (seeds, "seed"))
+    shape = ", ".join(text.count(len(items), noun) for items, noun in counts)
     facts.append(("Trainings", str(len(summary.trainings)), shape))
     scored = sum(row.accuracy is not None for row in summary.rows)
     facts.append(("Artefacts scored", str(scored), f"of {len(summary.exports)} exported"))
@@ -157,8 +176,8 @@ def _matrix_panels(results: Sequence[Classification]) -> list[Panel]:
     ]
 
 
-def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel]) -> Markup:
-    """All charts by element id, safe inside a script element."""
+def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel]) -> dict[str, charts.Figure]:
+    """All charts by element id."""
     figures: dict[str, charts.Figure] = {}
     for panel in curves:
         trainings: list[Training] = panel.content
@@ -171,7 +190,7 @@ def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel
     if charts.loaded_rows(summary):
         figures |= {"latency": charts.latency(summary), "throughput": charts.throughput(summary)}
     figures |= {panel.key: charts.confusion(panel.content) for panel in matrices}
-    return jinja2.utils.htmlsafe_json_dumps(figures)
+    return figures
 
 
 def _pretty(document: str) -> str:

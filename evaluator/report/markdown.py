@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from core.schemas.summary import Summary
-from evaluator import text
 from evaluator.report import tables
 from evaluator.report.columns import columns
-from evaluator.report.html import commands, describe_load, describe_machine, describe_recipe
+from evaluator.report.html import commands, describe_load, describe_recipe, machines
 from evaluator.report.tables import Table
 
 
@@ -20,7 +19,9 @@ def _blocks(summary: Summary) -> Iterator[str]:
     if summary.description:
         yield _escape(summary.description)
     if not summary.complete:
-        yield "> **Incomplete.** These parts are missing:\n>\n" + "\n".join(f"> - {_escape(m)}" for m in summary.missing)
+        yield "> **Incomplete.** These parts are missing:\n>\n" + "\n".join(
+            f"> - {_escape(m)}" for m in summary.missing
+        )
     yield f"## Verdict\n\n**{_escape(summary.verdict.headline)}.** {_escape(summary.verdict.reason)}"
     if summary.verdict.picks:
         yield "\n".join(
@@ -42,7 +43,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
     if data := summary.data:
         yield f"## Data\n\n{_escape(data.source)}, fingerprint `{data.fingerprint}`\n\n" + _table(tables.counts(data))
     yield "## Environment"
-    yield from (f"**{', '.join(p.roles)}:** {_escape(describe_machine(p.environment))}" for p in summary.places)
+    yield from (f"**{roles}:** {_escape(machine)}" for roles, machine in machines(summary))
     yield from (_table(table) for table in (tables.versions(summary.places), tables.artefacts(summary)) if table.rows)
     lines = "\n".join(f"# {comment}\n{command}" for comment, command in commands(summary))
     yield f"## Reproduce\n\n```sh\n{lines}\n```"
@@ -57,7 +58,7 @@ def _verdict_table(summary: Summary) -> tuple[list[str], list[list[str]], int]:
             note = column.note(row)
             cells.append(column.show(row) + (f" ({note})" if note else ""))
         rows.append(cells)
-    return [column.title for column in shown], rows, 4
+    return [column.title for column in shown], rows, sum(not column.numeric for column in shown)
 
 
 def _table(table: Table) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from core.schemas.summary import Classification, Data, Group, Place, Spread, Summary
+from core.schemas.summary import Classification, Data, Group, Load, Place, Spread, Summary
 from evaluator import text
 from evaluator.report.columns import disagreements, parity_text
 
@@ -52,34 +52,33 @@ def seeds(groups: Sequence[Group]) -> Table:
 
 
 def loads(summary: Summary) -> Table:
-    """Every load test with its settings and the server's own account."""
+    """Every load test with the server's own account; its settings where they vary."""
     phases = list(dict.fromkeys(phase for load in summary.loads for phase in load.server_ms))
+    settings = len({(load.users, load.batch_size) for load in summary.loads}) > 1
     headers = (
-        *("Model", "Runtime", "Users", "Batch", "Requests", "img/s", "p50", "p90", "p95", "p99", "p99.9", "Max"),
-        *(f"Server {phase}" for phase in phases),
+        *("Model", "Runtime", *(("Users", "Images each") if settings else ())),
+        *("Requests", "img/s", "p50", "p90", "p95", "p99", "p99.9", "Max"),
+        *(phase.capitalize() for phase in phases),
         *("Mean batch", "Errors"),
     )
-    rows = []
-    for load in summary.loads:
-        times = load.latency_ms
-        figures = (times.p50, times.p90, times.p95, times.p99, times.p999, times.max)
-        server = (text.significant(load.server_ms[p]) if p in load.server_ms else text.MISSING for p in phases)
-        errors = ", ".join(f"{code} {n:,}" for code, n in load.errors.items()) or "0"
-        rows.append(
-            (
-                load.model + (" (contended)" if load.contended else ""),
-                text.runtime(load.runtime),
-                str(load.users),
-                str(load.batch_size),
-                f"{load.requests:,}",
-                text.significant(load.throughput),
-                *map(text.significant, figures),
-                *server,
-                text.significant(load.mean_batch) if load.mean_batch else text.MISSING,
-                errors,
-            )
-        )
-    return Table("Load tests; times in milliseconds", headers, tuple(rows), names=2)
+    rows = tuple(_load_cells(load, phases, settings) for load in summary.loads)
+    server = f"; {text.names([p.capitalize() for p in phases])}: means the server reported" if phases else ""
+    return Table(f"Load tests, times in milliseconds{server}", headers, rows, names=2)
+
+
+def _load_cells(load: Load, phases: Sequence[str], settings: bool) -> tuple[str, ...]:
+    times = load.latency_ms
+    return (
+        load.model + (" (contended)" if load.contended else ""),
+        text.runtime(load.runtime),
+        *((str(load.users), str(load.batch_size)) if settings else ()),
+        f"{load.requests:,}",
+        text.significant(load.throughput),
+        *map(text.significant, (times.p50, times.p90, times.p95, times.p99, times.p999, times.max)),
+        *(text.significant(load.server_ms[p]) if p in load.server_ms else text.MISSING for p in phases),
+        text.significant(load.mean_batch) if load.mean_batch else text.MISSING,
+        ", ".join(f"{code} {n:,}" for code, n in load.errors.items()) or "0",
+    )
 
 
 def exports(summary: Summary) -> Table:
@@ -146,7 +145,8 @@ def versions(places: Iterable[Place]) -> Table:
     found = list(places)
     libraries = sorted({name for place in found for name in place.environment.versions})
     rows = tuple(
-        (name, *(place.environment.versions.get(name, text.MISSING) for place in found)) for name in ("python", *libraries)
+        (name, *(place.environment.versions.get(name, text.MISSING) for place in found))
+        for name in ("python", *libraries)
     )
     pythons = ("python", *(place.environment.python for place in found))
     headers = ("Library", *(", ".join(place.roles) for place in found))

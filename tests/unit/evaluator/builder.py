@@ -41,7 +41,7 @@ FORMATS: dict[Framework, tuple[FormatName, ...]] = {
     "pytorch": ("pt2", "onnx"),
     "fastai": ("pt2", "onnx"),
 }
-RUNTIMES: dict[FormatName, RuntimeName] = {
+RUNTIMES: dict[str, RuntimeName] = {
     "keras": "tensorflow",
     "savedmodel": "tensorflow",
     "pt2": "pytorch",
@@ -114,9 +114,7 @@ class Experiment:
     def samples(self) -> tuple[Sample, ...]:
         """One noise picture for each class."""
         pixels = self.rng.integers(0, 256, (len(self.classes), 8, 8, 1), dtype=np.uint8)
-        return tuple(
-            Sample(label=name, png=thumbnail(image)) for name, image in zip(self.classes, pixels, strict=True)
-        )
+        return tuple(Sample(label=name, png=thumbnail(image)) for name, image in zip(self.classes, pixels, strict=True))
 
     def _prepare(self) -> PrepareResult:
         per_class = {name: int((self.labels == index).sum()) for index, name in enumerate(self.classes)}
@@ -231,7 +229,9 @@ class Experiment:
         )
 
     def _load(self, model: PublishedModel) -> LoadTestResult:
-        base = {"onnx": 1.3, "savedmodel": 3.6, "keras": 5.2, "pt2": 2.4}[model.format] * (0.9 + 0.2 * self.rng.random())
+        base = {"onnx": 1.3, "savedmodel": 3.6, "keras": 5.2, "pt2": 2.4}[model.format] * (
+            0.9 + 0.2 * self.rng.random()
+        )
         latency = LatencySummary(
             mean=base, p50=base, p90=1.4 * base, p95=1.7 * base, p99=2.6 * base, p999=5 * base, max=9 * base
         )

@@ -111,3 +111,11 @@ def test_a_file_that_is_no_experiment_says_so(tmp_path: Path, text: str, message
 def test_a_missing_file_names_where_experiments_are(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="experiments/"):
         read_experiment(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_frozen_experiment_of_a_report_is_an_experiment_file_again(path: Path, tmp_path: Path) -> None:
+    experiment = read_experiment(path)
+    frozen = tmp_path / "frozen.json"
+    frozen.write_text(experiment.model_dump_json())
+    assert read_experiment(frozen) == experiment

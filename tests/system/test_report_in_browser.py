@@ -1,0 +1,230 @@
+"""The report in real Chromium, from synthetic results: TEST DATA, nothing in it was measured."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
+
+from evaluator import report
+from tests.unit.evaluator.builder import Experiment
+
+CHROMIUM = os.environ.get("BAKEOFF_CHROMIUM") or shutil.which("chromium")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed: apt-get install chromium"),
+]
+
+EXPERIMENTS = {
+    "full": Experiment(),
+    "one": Experiment(arms=("matched",), frameworks=("keras",), seeds=(0,), load_tests=False),
+    "failed": Experiment(seeds=(0,), frameworks=("keras", "pytorch"), missing=("train fastai seed 0: lost (memory)",)),
+    "binary": Experiment(classes=("NORMAL", "PNEUMONIA"), images=624, arms=("matched",), seeds=(0,), skill=0.9),
+    "asl": Experiment(classes=tuple(f"letter {n}" for n in range(29)), images=870, arms=("matched",), seeds=(0,)),
+    "rows": Experiment(arms=("matched", "idiomatic", "matched-large"), seeds=(0, 1)),
+    "nothing": Experiment(arms=(), missing=("prepare: folder not found",)),
+}
+CHARTS_FIT = """() => [...document.querySelectorAll('.chart .main-svg')].every(
+    svg => svg.getBoundingClientRect().right <= svg.closest('.chart').getBoundingClientRect().right + 1)"""
+
+
+@dataclass
+class Watch:
+    """What a page complained about and what it asked for."""
+
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def on(self, page: Page) -> None:
+        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reports")
+    for name, one in EXPERIMENTS.items():
+        report.write(one.spec, one.results, one.probabilities, one.labels, one.samples(), folder / name)
+    return folder
+
+
+@pytest.fixture
+def opened(browser: Browser, reports: Path) -> Iterator[Any]:
+    """Opens a report; afterwards nothing may have been logged and nothing fetched from anywhere."""
+    watch, contexts = Watch(), []
+
+    def open_report(name: str, width: int = 1440, scheme: Any = "light") -> Page:
+        context = browser.new_context(viewport=ViewportSize(width=width, height=900), color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        watch.on(page)
+        page.goto((reports / name / "report.html").as_uri())
+        return page
+
+    yield open_report
+    for context in contexts:
+        context.close()
+    assert watch.complaints == []
+    assert [url for url in watch.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def scroll_through(page: Page) -> None:
+    """Brings every chart into view once, as a reader would."""
+    for chart in page.locator(".chart:visible").all():
+        chart.scroll_into_view_if_needed()
+        chart.locator(".main-svg").first.wait_for()
+
+
+def column(page: Page, title: str) -> list[str]:
+    """The values of a column of the verdict table, from top to bottom."""
+    headers = [text.strip(" ↑↓") for text in page.locator("#verdict-table thead th").all_inner_texts()]
+    cells = page.locator(f"#verdict-table tbody tr > :nth-child({headers.index(title) + 1})")
+    return [value or "" for value in cells.evaluate_all("cells => cells.map(cell => cell.dataset.value)")]
+
+
+def header(page: Page, title: str) -> Locator:
+    """The header cell of a column of the verdict table."""
+    return page.locator("#verdict-table thead th", has=page.get_by_role("button", name=title, exact=True))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_report_draws_its_charts_and_fits_a_screen_a_tablet_and_a_phone(opened: Any, name: str) -> None:
+    page = opened(name)
+    scroll_through(page)
+    assert page.locator(".chart:visible").count() == page.locator(".chart:visible:has(.main-svg)").count()
+    for width in (1440, 820, 390):
+        page.set_viewport_size(ViewportSize(width=width, height=900))
+        page.wait_for_function(CHARTS_FIT)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_report_opened_on_a_phone_fits_it(opened: Any) -> None:
+    page = opened("full", 390)
+    scroll_through(page)
+    page.wait_for_function(CHARTS_FIT)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_press_on_a_heading_sorts_the_best_first_and_a_second_press_turns_the_order(opened: Any) -> None:
+    page = opened("full")
+    accuracy = header(page, "Accuracy")
+    accuracy.get_by_role("button").click()
+    values = [float(value) for value in column(page, "Accuracy")]
+    assert values == sorted(values, reverse=True)
+    assert accuracy.get_attribute("aria-sort") == "descending"
+    accuracy.get_by_role("button").click()
+    assert [float(value) for value in column(page, "Accuracy")] == sorted(values)
+
+
+def test_rows_without_a_figure_stay_last_in_either_order(opened: Any) -> None:
+    page = opened("full")
+    for _ in range(2):
+        header(page, "p99").get_by_role("button").click()
+        values = column(page, "p99")
+        assert len([value for value in values if value]) == 18
+        assert not any(values[18:])
+
+
+def test_the_table_sorts_by_keyboard_alone(opened: Any) -> None:
+    page = opened("full")
+    size = header(page, "Size")
+    size.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    ascending = column(page, "Size")
+    assert ascending == sorted(ascending, key=float)
+    page.keyboard.press("Space")
+    assert size.get_attribute("aria-sort") == "descending"
+    assert column(page, "Size") == sorted(ascending, key=float, reverse=True)
+
+
+def test_names_sort_as_words(opened: Any) -> None:
+    page = opened("full")
+    header(page, "Framework").get_by_role("button").click()
+    values = column(page, "Framework")
+    assert values[0] == "fastai"
+    assert values == sorted(values, key=str.lower)
+
+
+def test_the_page_follows_the_system_until_the_reader_chooses(opened: Any) -> None:
+    page = opened("one", scheme="dark")
+    background = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(background)
+    page.get_by_role("button", name="Change between light and dark").click()
+    light = page.evaluate(background)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(background) == light, "the choice is kept"
+
+
+def test_charts_change_colour_with_the_theme(opened: Any) -> None:
+    page = opened("full")
+    chart = page.locator("#latency")
+    chart.scroll_into_view_if_needed()
+    bar = chart.locator(".bars .point path").first
+    bar.wait_for()
+    before = bar.evaluate("path => getComputedStyle(path).fill")
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(
+        "before => getComputedStyle(document.querySelector('#latency .bars .point path')).fill !== before", arg=before
+    )
+
+
+def test_choosing_an_arm_shows_its_curves_and_hides_the_others(opened: Any) -> None:
+    page = opened("full")
+    page.get_by_role("radio", name="matched", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#curves-0").is_hidden()
+    page.locator("#curves-1 .main-svg").first.wait_for()
+
+
+def test_choosing_an_artefact_shows_its_confusion_matrix(opened: Any) -> None:
+    page = opened("full")
+    page.get_by_role("radio", name="fastai idiomatic").check()
+    page.locator("#matrix-7 .main-svg").first.wait_for()
+    assert page.locator("#matrix-0").is_hidden()
+
+
+def test_hovering_a_bar_gives_the_exact_figure(opened: Any) -> None:
+    page = opened("full")
+    page.locator("#throughput").scroll_into_view_if_needed()
+    page.locator("#throughput .bars .point path").first.hover(force=True)
+    assert "images/s" in (page.locator("#throughput .hoverlayer").text_content() or "")
+
+
+def test_an_incomplete_report_says_so_above_the_verdict(opened: Any) -> None:
+    page = opened("failed")
+    banner = page.get_by_role("alert")
+    assert "train fastai seed 0: lost (memory)" in banner.inner_text()
+    assert banner.bounding_box()["y"] < page.locator("#verdict").bounding_box()["y"]
+
+
+def test_paper_is_light_whatever_the_theme(opened: Any) -> None:
+    page = opened("one", scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.locator("header.top").is_hidden()
+
+
+def test_the_copy_button_takes_the_commands_or_selects_them(opened: Any) -> None:
+    page = opened("one")
+    button = page.locator('[data-copy="commands"]')
+    button.click()
+    page.wait_for_function("() => ['Copied', 'Selected'].includes(document.querySelector('.copy').textContent)")

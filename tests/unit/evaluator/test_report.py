@@ -1,0 +1,185 @@
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.prepared import Split
+from core.schemas.summary import Summary
+from evaluator import report
+from evaluator.report import charts
+from evaluator.report.columns import columns
+from evaluator.report.csvfile import to_csv
+from evaluator.report.html import render
+from evaluator.report.markdown import to_markdown
+from evaluator.report.samples import EDGE, LIMIT, samples_of
+from evaluator.summary import summarise
+from tests.unit.evaluator.builder import Experiment
+
+HOSTILE = '</script><img src=x onerror="alert(1)">'
+
+
+def summary_of(experiment: Experiment) -> Summary:
+    return summarise(experiment.spec, experiment.results, experiment.probabilities, experiment.labels)
+
+
+@pytest.fixture(scope="module")
+def summary() -> Summary:
+    return summary_of(Experiment())
+
+
+class Page(HTMLParser):
+    """Collects what a page would load, its ids and its images' alternatives."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.ids: list[str] = []
+        self.labelled: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        address = values.get("src") or (values.get("href") if tag == "link" else None)
+        if address and not address.startswith("data:"):
+            self.fetched.append(address)
+        if identity := values.get("id"):
+            self.ids.append(identity)
+        if label := values.get("aria-labelledby"):
+            self.labelled.append(label)
+
+
+def test_writes_four_files_and_returns_the_summary(tmp_path: Path) -> None:
+    one = Experiment(seeds=(0,), arms=("matched",))
+    found = report.write(one.spec, one.results, one.probabilities, one.labels, one.samples(), tmp_path / "report")
+    names = sorted(path.name for path in (tmp_path / "report").iterdir())
+    assert names == ["report.csv", "report.html", "report.md", "summary.json"]
+    assert Summary.model_validate_json((tmp_path / "report" / "summary.json").read_bytes()) == found
+
+
+def test_writing_again_replaces_the_files(tmp_path: Path) -> None:
+    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",))
+    for _ in range(2):
+        report.write(one.spec, one.results, one.probabilities, one.labels, (), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_the_page_loads_nothing_and_its_ids_are_unique(summary: Summary) -> None:
+    page = Page(render(summary, ()))
+    assert page.fetched == []
+    assert len(page.ids) == len(set(page.ids))
+    assert set(page.labelled) <= set(page.ids)
+
+
+def test_every_chart_element_has_a_figure_and_every_figure_an_element(summary: Summary) -> None:
+    text = render(summary, ())
+    elements = set(re.findall(r'<div class="chart [^"]*" id="([^"]+)"', text))
+    match = re.search(r'id="figures">(.*?)</script>', text)
+    assert match is not None
+    assert set(json.loads(match[1])) == elements
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        Experiment(arms=("matched",), frameworks=("keras",), seeds=(0,), load_tests=False),
+        Experiment(classes=("NORMAL", "PNEUMONIA"), seeds=(0,), frameworks=("fastai",)),
+        Experiment(classes=tuple(f"class {n}" for n in range(29)), images=290, seeds=(0,), arms=("matched",)),
+        Experiment(missing=("everything",), arms=()),
+    ],
+    ids=["one model, no load test", "two classes", "29 classes", "nothing worked"],
+)
+def test_every_shape_of_experiment_has_a_report(experiment: Experiment) -> None:
+    found = summary_of(experiment)
+    assert found.title in render(found, experiment.samples())
+    assert found.title.split(" ")[0] in to_markdown(found)
+    assert to_csv(found).count("\n") == len(found.rows) + 1
+
+
+def test_names_from_outside_are_shown_as_text_and_never_as_markup() -> None:
+    one = Experiment(classes=(HOSTILE, "b|c"), title=HOSTILE, seeds=(0,), arms=("matched",), frameworks=("keras",))
+    page = render(summary_of(one), one.samples())
+    assert HOSTILE not in page
+    assert "<img src=x" not in page
+    assert "<img" not in to_markdown(summary_of(one)).replace("\\<img", "")
+
+
+def test_an_incomplete_experiment_says_so_first(summary: Summary) -> None:
+    broken = summary.model_copy(update={"missing": ("train keras: lost (memory)",)})
+    for page in (render(broken, ()), to_markdown(broken)):
+        assert "ncomplete" in page
+        assert page.index("train keras: lost") < page.index(summary.verdict.headline.split("(")[0])
+    assert "ncomplete" not in to_markdown(summary)
+
+
+def test_csv_holds_raw_figures_under_names_with_units(summary: Summary) -> None:
+    lines = list(csv.DictReader(io.StringIO(to_csv(summary))))
+    first = summary.rows[0]
+    assert first.load is not None
+    assert float(lines[0]["accuracy"]) == first.accuracy
+    assert float(lines[0]["p99_ms"]) == first.load.latency_ms.p99
+    assert lines[0]["native_parity_largest"] == ""
+
+
+def test_markdown_tables_have_as_many_cells_in_every_line(summary: Summary) -> None:
+    widths: set[int] = set()
+    for line in [*to_markdown(summary).splitlines(), ""]:
+        if line.startswith("|"):
+            widths.add(len(re.findall(r"(?<!\\)\|", line)))
+            continue
+        assert len(widths) <= 1
+        widths.clear()
+
+
+def test_columns_nobody_measured_and_columns_that_never_vary_are_left_out() -> None:
+    one = summary_of(Experiment(arms=("matched",), seeds=(0,), load_tests=False))
+    titles = [column.title for column in columns(one.rows)]
+    assert "p99" not in titles
+    assert "Arm" not in titles
+    assert "Seed" not in titles
+    assert "Arm" in [column.title for column in columns(summary_of(Experiment(seeds=(0,))).rows)]
+
+
+def test_the_best_figure_wins_and_a_contended_one_does_not(summary: Summary) -> None:
+    p99 = next(column for column in columns(summary.rows) if column.title == "p99")
+    rows = [row for row in summary.rows if row.load]
+    fastest = min(rows, key=lambda row: row.load.latency_ms.p99 if row.load else 0)
+    assert p99.wins(fastest, summary.rows)
+    assert fastest.load is not None
+    contended = fastest.model_copy(update={"load": fastest.load.model_copy(update={"contended": True})})
+    others = [contended if row is fastest else row for row in summary.rows]
+    assert not p99.wins(contended, others)
+    assert sum(p99.wins(row, others) for row in others) == 1
+
+
+def test_a_framework_has_one_colour_in_every_chart(summary: Summary) -> None:
+    curve = charts.curves(summary.trainings, "validation_loss")
+    assert {trace["line"]["color"] for trace in curve["data"] if trace["name"] == "Keras"} == {"var(--c-keras)"}
+    colors = charts.latency(summary)["data"][0]["marker"]["color"]
+    assert colors[:5] == ["var(--c-keras)"] * 3 + ["var(--c-tensorflow)"] * 2
+
+
+def test_a_confusion_chart_separates_hits_from_misses(summary: Summary) -> None:
+    result = summary.classifications[0]
+    hits, misses = charts.confusion(result)["data"]
+    diagonal = [row[i] for i, row in enumerate(result.confusion)]
+    assert [row[i] for i, row in enumerate(hits["z"])] == diagonal
+    assert sum(n or 0 for row in misses["z"] for n in row) == result.images - sum(diagonal)
+
+
+def test_samples_are_one_small_picture_of_each_class_that_has_one() -> None:
+    images = np.zeros((40, 300, 200, 3), np.uint8)
+    split = Split(images, np.arange(40, dtype=np.int64) // 2)
+    found = samples_of(split, tuple(map(str, range(21))))
+    assert [sample.label for sample in found] == [str(n) for n in range(20)]
+    assert found[0].data_uri.startswith("data:image/png;base64,")
+    assert found[0].png[16:24] == (EDGE * 2 // 3).to_bytes(4, "big") + EDGE.to_bytes(4, "big")
+
+
+def test_no_more_samples_than_the_limit() -> None:
+    split = Split(np.zeros((100, 8, 8, 1), np.uint8), np.arange(100, dtype=np.int64))
+    assert len(samples_of(split, tuple(map(str, range(100))))) == LIMIT

@@ -1,0 +1,57 @@
+import pytest
+
+from core.schemas.summary import Group, SeedAccuracy
+from evaluator import statistics
+
+
+def group(*accuracies: float) -> Group:
+    return Group(
+        arm="matched",
+        mode="matched",
+        framework="keras",
+        seeds=tuple(SeedAccuracy(seed=i, accuracy=a, interval=(a, a)) for i, a in enumerate(accuracies)),
+        accuracy=statistics.spread(accuracies),
+        training_seconds=None,
+    )
+
+
+def test_spread_is_mean_sample_deviation_and_extremes() -> None:
+    found = statistics.spread([0.97, 0.98, 0.99])
+    assert found is not None
+    assert (found.count, found.minimum, found.maximum) == (3, 0.97, 0.99)
+    assert found.mean == pytest.approx(0.98)
+    assert found.std == pytest.approx(0.01)
+
+
+def test_one_value_has_no_deviation_and_no_value_no_spread() -> None:
+    single = statistics.spread([0.5])
+    assert single is not None
+    assert single.std is None
+    assert statistics.spread([]) is None
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"), [((0.97, 0.99), True), ((0.95, 0.96), True), ((0.98, 0.99), False), ((0.1, 0.2), False)]
+)
+def test_intervals_overlap_when_they_share_a_value(second: tuple[float, float], expected: bool) -> None:
+    assert statistics.overlap((0.96, 0.975), second) is expected
+    assert statistics.overlap(second, (0.96, 0.975)) is expected
+
+
+def test_a_difference_within_the_spread_of_seeds_is_called_no_difference() -> None:
+    groups = [group(0.970, 0.980), group(0.972, 0.981)]
+    apart, repeat = statistics.between_frameworks(groups), statistics.between_seeds(groups)
+    assert apart == pytest.approx(0.0015)
+    assert repeat == pytest.approx(0.01)
+    assert "no difference shown" in statistics.finding(apart, repeat)
+
+
+def test_a_difference_beyond_the_spread_of_seeds_is_called_one() -> None:
+    groups = [group(0.970, 0.971), group(0.990, 0.991)]
+    found = statistics.finding(statistics.between_frameworks(groups), statistics.between_seeds(groups))
+    assert "2.00 points, more than the 0.10 points" in found
+
+
+def test_one_seed_leaves_the_spread_unknown_and_one_framework_leaves_nothing_to_compare() -> None:
+    assert "not known" in statistics.finding(statistics.between_frameworks([group(0.9), group(0.8)]), None)
+    assert "nothing to compare" in statistics.finding(statistics.between_frameworks([group(0.9)]), None)

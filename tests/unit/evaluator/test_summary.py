@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+
+from core.schemas.results import EvaluateResult, LoadTestResult, TrainResult
+from core.schemas.summary import Row, Summary
+from evaluator.summary import summarise
+from tests.unit.evaluator.builder import Experiment, changed, environment
+
+
+def summary_of(experiment: Experiment) -> Summary:
+    return summarise(experiment.spec, experiment.results, experiment.probabilities, experiment.labels)
+
+
+def row_of(summary: Summary, model: str) -> Row:
+    return next(row for row in summary.rows if row.model == model)
+
+
+@pytest.fixture(scope="module")
+def experiment() -> Experiment:
+    return Experiment()
+
+
+@pytest.fixture(scope="module")
+def summary(experiment: Experiment) -> Summary:
+    return summary_of(experiment)
+
+
+def test_every_served_artefact_becomes_one_row(summary: Summary, experiment: Experiment) -> None:
+    evaluations = [result for result in experiment.results if isinstance(result, EvaluateResult)]
+    assert len(summary.rows) == len(evaluations) == 34
+    assert len({row.label for row in summary.rows}) == 34
+    assert summary.complete
+
+
+def test_a_row_joins_training_evaluation_and_load_test(summary: Summary, experiment: Experiment) -> None:
+    row = row_of(summary, "test-digits-matched-pytorch-s0-onnx")
+    score = next(r for r in experiment.results if isinstance(r, EvaluateResult) and r.spec.model == row.model)
+    load = next(r for r in experiment.results if isinstance(r, LoadTestResult) and r.spec.model == row.model)
+    training = next(r for r in experiment.results if r.run_id == "train-test-digits-matched-pytorch-s0")
+    assert isinstance(training, TrainResult)
+    assert (row.accuracy, row.macro_f1, row.log_loss) == (score.accuracy, score.macro.f1, score.log_loss)
+    assert row.load is not None
+    assert row.load.latency_ms == load.latency_ms
+    assert row.training_seconds == pytest.approx(sum(epoch.train_seconds for epoch in training.history))
+
+
+def test_rows_are_sorted_by_arm_seed_framework_and_native_format_first(summary: Summary) -> None:
+    first = [(row.framework, row.format) for row in summary.rows[:5]]
+    assert first == [
+        ("keras", "keras"),
+        ("keras", "onnx"),
+        ("keras", "savedmodel"),
+        ("tensorflow", "savedmodel"),
+        ("tensorflow", "onnx"),
+    ]
+    assert [row.arm for row in summary.rows] == ["matched"] * 17 + ["idiomatic"] * 17
+
+
+def test_parity_compares_served_answers_with_the_native_format(summary: Summary, experiment: Experiment) -> None:
+    row = row_of(summary, "test-digits-matched-keras-s0-onnx")
+    native = experiment.probabilities["evaluate-test-digits-matched-keras-s0-keras"]
+    onnx = experiment.probabilities["evaluate-test-digits-matched-keras-s0-onnx"]
+    assert row.parity is not None
+    assert row.parity.largest_difference == pytest.approx(float(np.abs(native.astype(float) - onnx).max()))
+    assert row_of(summary, "test-digits-matched-keras-s0-keras").parity is None
+    assert row_of(summary, "test-digits-matched-keras-s1-onnx").parity is None, "its native format was not scored"
+
+
+def test_seeds_are_summed_up_for_each_arm_and_framework(summary: Summary) -> None:
+    assert [(group.arm, group.framework) for group in summary.groups[:2]] == [
+        ("matched", "keras"),
+        ("matched", "tensorflow"),
+    ]
+    group = summary.groups[0]
+    accuracies = [
+        row.accuracy for row in summary.rows if (row.arm, row.framework, row.format) == ("matched", "keras", "onnx")
+    ]
+    assert [seed.seed for seed in group.seeds] == [0, 1, 2]
+    assert group.accuracy is not None
+    assert group.accuracy.mean == pytest.approx(np.mean(np.array(accuracies, float)))
+    assert group.accuracy.std == pytest.approx(np.std(np.array(accuracies, float), ddof=1))
+
+
+def test_confusion_comes_from_onnx_of_the_first_seed(summary: Summary) -> None:
+    assert {(c.format, c.seed) for c in summary.classifications} == {("onnx", 0)}
+    assert len(summary.classifications) == 8
+    assert all(sum(map(sum, c.confusion)) == 360 for c in summary.classifications)
+
+
+def test_where_nothing_is_onnx_the_native_format_gives_the_confusion_and_no_seeds(experiment: Experiment) -> None:
+    results = [r for r in experiment.results if not (isinstance(r, EvaluateResult) and r.spec.model.endswith("-onnx"))]
+    found = summarise(experiment.spec, results, experiment.probabilities, experiment.labels)
+    assert {c.format for c in found.classifications if c.framework == "pytorch"} == {"pt2"}
+    assert all(group.accuracy is None for group in found.groups)
+
+
+def test_equal_inputs_give_equal_bytes_and_survive_json(summary: Summary) -> None:
+    again = summary_of(Experiment())
+    assert again.model_dump_json() == summary.model_dump_json()
+    assert Summary.model_validate_json(summary.model_dump_json()) == summary
+
+
+def test_environments_that_differ_only_in_load_are_one_place(summary: Summary) -> None:
+    roles = [place.roles for place in summary.places]
+    assert roles[0] == ("Preparation", "Evaluation", "Load test")
+    assert len(roles) == 5
+
+
+def test_missing_steps_mark_the_summary_incomplete() -> None:
+    found = summary_of(Experiment(missing=("train keras: lost",)))
+    assert not found.complete
+    assert found.missing == ("train keras: lost",)
+
+
+def test_no_results_at_all_give_an_empty_summary() -> None:
+    empty = Experiment()
+    found = summarise(empty.spec, [], {}, np.empty(0, np.int64))
+    assert found.rows == ()
+    assert found.verdict.row is None
+    assert found.data is None
+
+
+def test_an_evaluation_without_a_training_is_left_out_and_named(experiment: Experiment) -> None:
+    results = [r for r in experiment.results if r.run_id != "train-test-digits-matched-keras-s1"]
+    found = summarise(experiment.spec, results, experiment.probabilities, experiment.labels)
+    assert len(found.rows) == 33
+    assert "test-digits-matched-keras-s1-onnx version 1 has no training result; left out" in found.missing[0]
+
+
+def test_an_evaluation_of_other_bytes_is_left_out_and_named(experiment: Experiment) -> None:
+    run_id = "evaluate-test-digits-matched-keras-s1-onnx"
+    result = next(r for r in experiment.results if r.run_id == run_id)
+    assert isinstance(result, EvaluateResult)
+    results = changed(experiment.results, run_id, spec=result.spec.model_copy(update={"artifact": "f" * 64}))
+    found = summarise(experiment.spec, results, experiment.probabilities, experiment.labels)
+    assert "has other bytes than were trained" in found.missing[0]
+
+
+def test_absent_predictions_cost_the_parity_but_not_the_row(experiment: Experiment) -> None:
+    run_id = "evaluate-test-digits-matched-keras-s0-onnx"
+    predictions = {key: value for key, value in experiment.probabilities.items() if key != run_id}
+    found = summarise(experiment.spec, experiment.results, predictions, experiment.labels)
+    row = row_of(found, "test-digits-matched-keras-s0-onnx")
+    assert row.accuracy is not None
+    assert row.parity is None
+    assert found.missing == (
+        f"evaluate {run_id}: its predictions are not there; parity of {row.model} is not compared",
+    )
+
+
+def test_predictions_that_give_another_accuracy_are_not_trusted(experiment: Experiment) -> None:
+    run_id = "evaluate-test-digits-matched-keras-s0-onnx"
+    predictions = experiment.probabilities | {run_id: experiment.probabilities[run_id][:, ::-1]}
+    found = summarise(experiment.spec, experiment.results, predictions, experiment.labels)
+    assert "its predictions give accuracy" in found.missing[0]
+    assert row_of(found, "test-digits-matched-keras-s0-onnx").parity is None
+
+
+def test_predictions_of_another_split_are_not_trusted(experiment: Experiment) -> None:
+    run_id = "evaluate-test-digits-matched-keras-s0-onnx"
+    predictions = experiment.probabilities | {run_id: experiment.probabilities[run_id][:10]}
+    found = summarise(experiment.spec, experiment.results, predictions, experiment.labels)
+    assert "do not fit 360 images" in found.missing[0]
+
+
+def test_load_tests_with_other_settings_are_kept_but_not_joined(experiment: Experiment) -> None:
+    run_id = "load-test-digits-matched-keras-s0-onnx"
+    result = next(r for r in experiment.results if r.run_id == run_id)
+    assert isinstance(result, LoadTestResult)
+    results = changed(experiment.results, run_id, spec=result.spec.model_copy(update={"users": 99}))
+    found = summarise(experiment.spec, results, experiment.probabilities, experiment.labels)
+    assert row_of(found, "test-digits-matched-keras-s0-onnx").load is None
+    assert any(load.users == 99 for load in found.loads)
+
+
+def test_an_artefact_with_a_load_test_but_no_score_has_a_row_without_accuracy(experiment: Experiment) -> None:
+    results = [r for r in experiment.results if r.run_id != "evaluate-test-digits-matched-keras-s0-onnx"]
+    row = row_of(
+        summarise(experiment.spec, results, experiment.probabilities, experiment.labels),
+        "test-digits-matched-keras-s0-onnx",
+    )
+    assert row.accuracy is None
+    assert row.load is not None
+
+
+def test_contended_trainings_are_noted_and_left_out_of_mean_times(experiment: Experiment) -> None:
+    run_id = "train-test-digits-matched-keras-s0"
+    results = changed(experiment.results, run_id, environment=environment(contended=True))
+    found = summarise(experiment.spec, results, experiment.probabilities, experiment.labels)
+    assert found.groups[0].training_seconds is not None
+    assert found.groups[0].training_seconds.count == 2
+    assert any("contended" in note for note in found.notes)
+
+
+def test_times_from_different_machines_are_noted(experiment: Experiment) -> None:
+    run_id = "train-test-digits-matched-keras-s0"
+    results = changed(experiment.results, run_id, environment=environment(host="elsewhere"))
+    found = summarise(experiment.spec, results, experiment.probabilities, experiment.labels)
+    assert "Trainings ran on 2 different machines or quotas; their times do not compare." in found.notes
+
+
+def test_a_class_without_test_images_is_noted() -> None:
+    one = Experiment(classes=("a", "b", "c"), images=2, seeds=(0,), arms=("matched",), frameworks=("keras",))
+    assert "c has no test image and counts as zero in macro averages." in summary_of(one).notes

@@ -1,0 +1,94 @@
+from typing import Any
+
+from core.schemas.results import LatencySummary, Parity
+from core.schemas.summary import Load, Row
+from evaluator.verdict import decide
+
+
+def load(p99: float, throughput: float, **changes: Any) -> Load:
+    values = {
+        "run_id": "load", "model": "m", "version": 1, "runtime": "onnxruntime", "loop": "closed", "users": 8,
+        "batch_size": 1, "requests": 1000, "seconds": 5.0, "throughput": throughput, "server_ms": {}, "mean_batch": 1.0,
+        "latency_ms": LatencySummary(mean=1, p50=1, p90=1, p95=1, p99=p99, p999=p99, max=p99), "errors": {},
+        "contended": False,
+    }  # fmt: skip
+    return Load.model_validate(values | changes)
+
+
+def row(accuracy: float | None, half: float = 0.01, **changes: Any) -> Row:
+    values = {
+        "arm": "matched", "mode": "matched", "framework": "keras", "format": "onnx", "runtime": "onnxruntime",
+        "seed": 0, "model": "m", "version": 1, "artifact": "0" * 64, "size_bytes": 1000, "images": 100,
+        "export_parity": Parity(largest_difference=0, mean_difference=0, disagreements=0, images=100),
+        "accuracy": accuracy,
+        "training_seconds": 1.0, "images_per_second": 100.0, "training_contended": False, "log_loss": 0.1,
+        "accuracy_interval": None if accuracy is None else (accuracy - half, accuracy + half),
+    }  # fmt: skip
+    return Row.model_validate(values | changes)
+
+
+def test_nothing_scored_gives_no_recommendation() -> None:
+    assert decide([]).row is None
+    assert decide([row(None, load=load(1, 1))]).picks == ()
+
+
+def test_a_single_candidate_is_called_that() -> None:
+    verdict = decide([row(0.9)])
+    assert verdict.headline.startswith("Only candidate: Keras, ONNX on ONNX Runtime")
+    assert [pick.kind for pick in verdict.picks] == ["accuracy", "size"]
+
+
+def test_among_equal_accuracies_the_lowest_p99_is_recommended() -> None:
+    rows = [row(0.98, load=load(4, 100)), row(0.975, load=load(2, 80)), row(0.90, load=load(1, 300))]
+    verdict = decide(rows)
+    assert verdict.row == 1
+    assert "2 of 3 artefacts cannot be told from the best by accuracy" in verdict.reason
+    assert "measured 97.50%, the best 98.00%" in verdict.reason
+
+
+def test_overlapping_intervals_are_called_no_difference_shown() -> None:
+    accuracy = decide([row(0.98), row(0.975)]).picks[0]
+    assert accuracy.row == 0
+    assert "No difference shown from the other" in accuracy.detail
+
+
+def test_an_accuracy_whose_interval_stands_apart_wins_whatever_it_costs() -> None:
+    verdict = decide([row(0.98, load=load(9, 1)), row(0.80, load=load(1, 100))])
+    assert verdict.row == 0
+    assert "intervals apart" in verdict.reason
+
+
+def test_a_fast_but_worse_artefact_names_its_trade_off() -> None:
+    verdict = decide([row(0.98, load=load(9, 1)), row(0.80, load=load(1, 100), framework="pytorch")])
+    p99 = next(pick for pick in verdict.picks if pick.kind == "p99")
+    assert (p99.row, p99.value) == (1, "1.00 ms")
+    assert p99.detail == "Trade-off: accuracy 80.00%, 18.00 points below the best. Next: Keras ONNX (matched), 9.00 ms."
+
+
+def test_highest_throughput_and_smallest_size_are_picked_on_their_own() -> None:
+    rows = [row(0.98, load=load(1, 10), size_bytes=5000), row(0.98, load=load(2, 99), size_bytes=6000)]
+    picks = {pick.kind: pick for pick in decide(rows).picks}
+    assert (picks["throughput"].row, picks["throughput"].value) == (1, "99.0 img/s")
+    assert (picks["size"].row, picks["size"].value) == (0, "4.88 KiB")
+
+
+def test_equal_sizes_are_counted_instead_of_ranked() -> None:
+    size = decide([row(0.98), row(0.98), row(0.98)]).picks[-1]
+    assert size.detail.endswith("2 others the same.")
+
+
+def test_contended_and_failing_load_tests_do_not_win() -> None:
+    rows = [
+        row(0.98, load=load(1, 900, contended=True)),
+        row(0.98, load=load(2, 800, errors={"UNAVAILABLE": 50})),
+        row(0.98, load=load(3, 100)),
+    ]
+    verdict = decide(rows)
+    assert verdict.row == 2
+    assert {pick.row for pick in verdict.picks if pick.kind in ("p99", "throughput")} == {2}
+
+
+def test_without_load_tests_the_smallest_is_recommended_and_said_so() -> None:
+    verdict = decide([row(0.98, size_bytes=2048), row(0.98, size_bytes=1024)])
+    assert verdict.row == 1
+    assert "There is no load test to compare" in verdict.reason
