@@ -24,14 +24,15 @@ def load(path: Path, threads: int) -> Predictor:
 
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InvalidInputError(f"{path} is not a readable .keras model: {error}") from error
+    except Exception as error:
+        raise InvalidInputError(f"{path} does not load as a Keras model: {error}; export the model again") from error
     if len(model.inputs) != 1 or model.inputs[0].dtype != "uint8":
         raise InvalidInputError(f"{path} needs one uint8 input, it has {[(i.name, i.dtype) for i in model.inputs]}")
     signature = tf.TensorSpec(model.inputs[0].shape, tf.uint8, name="image")
     graph = tf.function(lambda image: model(image, training=False), autograph=False).get_concrete_function(signature)
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return graph(tf.convert_to_tensor(images)).numpy()
+        probabilities: NDArray[np.float32] = graph(tf.convert_to_tensor(images)).numpy()
+        return probabilities
 
     return predict

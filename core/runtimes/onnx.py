@@ -13,7 +13,7 @@ def load(path: Path, threads: int) -> Predictor:
     """Loads `model.onnx` on the CPU with a thread pool of its own.
 
     Raises:
-        InvalidInputError: the file is missing or is not a model ONNX Runtime can run.
+        InvalidInputError: the file is missing, is not a model ONNX Runtime can run, or keeps another contract.
     """
     import onnxruntime
 
@@ -25,12 +25,15 @@ def load(path: Path, threads: int) -> Predictor:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise InvalidInputError(f"{path} does not load as ONNX: {error}; export the model again") from error
-    name = session.get_inputs()[0].name
+        reason = str(error).partition("\n")[0]
+        raise InvalidInputError(f"{path} does not load as ONNX: {reason}; export the model again") from error
+    inputs = [(value.name, value.type) for value in session.get_inputs()]
+    outputs = [value.name for value in session.get_outputs()]
+    if (inputs, outputs) != ([("image", "tensor(uint8)")], ["probabilities"]):
+        raise InvalidInputError(f"{path} needs uint8 'image' in and 'probabilities' out, it has {inputs} and {outputs}")
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        # The client's contract: a numpy scalar dtype or layout it does not know is refused by the session itself.
-        probabilities: NDArray[np.float32] = session.run(None, {name: np.ascontiguousarray(images)})[0]
+        probabilities: NDArray[np.float32] = session.run(None, {"image": images})[0]
         return probabilities
 
     return predict

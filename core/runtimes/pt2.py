@@ -14,7 +14,7 @@ def load(path: Path, threads: int) -> Predictor:
     """Loads `exported_program.pt2` on the CPU. `threads` counts for the whole process, as torch has it.
 
     Raises:
-        InvalidInputError: the file is missing or is not an exported program.
+        InvalidInputError: the file is missing, is not an exported program, or its input is not the contract's.
     """
     # Without this torch.export.load unpickles whatever the file holds, and a tampered file runs code.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
@@ -22,14 +22,21 @@ def load(path: Path, threads: int) -> Predictor:
 
     torch.set_num_threads(threads)
     try:
-        module = torch.export.load(path).module()
+        program = torch.export.load(path)
+        module = program.module()
     except Exception as error:
+        reason = str(error).partition("\n")[0]
         raise InvalidInputError(
-            f"{path} does not load as an exported program: {error}; export the model again"
+            f"{path} does not load as an exported program: {reason}; export the model again"
         ) from error
+
+    inputs = list(program.graph_signature.user_inputs)
+    if inputs != ["image"]:
+        raise InvalidInputError(f"{path} needs one input 'image', it has {inputs}")
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
+            # A copy: torch does not share read-only memory, as that of a received message is.
             probabilities: NDArray[np.float32] = module(torch.from_numpy(np.array(images))).numpy()
         return probabilities
 

@@ -20,8 +20,8 @@ def load(path: Path, threads: int) -> Predictor:
     set_threads(threads)
     try:
         loaded = tf.saved_model.load(str(path))
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} is not a readable SavedModel: {error}") from error
+    except Exception as error:
+        raise InvalidInputError(f"{path} does not load as a SavedModel: {error}; export the model again") from error
     serve = loaded.signatures.get("serving_default")
     if (
         serve is None
@@ -33,7 +33,8 @@ def load(path: Path, threads: int) -> Predictor:
         )
 
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return serve(image=tf.convert_to_tensor(images))["probabilities"].numpy()
+        probabilities: NDArray[np.float32] = serve(image=tf.convert_to_tensor(images))["probabilities"].numpy()
+        return probabilities
 
     # A signature does not keep the variables it captured alive.
     predict.model = loaded  # type: ignore[attr-defined]

@@ -39,9 +39,7 @@ class Loader:
     """Loads versions of the models of one repository with one runtime."""
 
     def __init__(
-        self, repository: ModelRepository, settings: ServingSettings, runtime: ONE_POOL = ("tensorflow",)
-"""Runtimes whose threads belong to the process and serve all callers together."""
-LoadRuntime = runtimes.load
+        self, repository: ModelRepository, settings: ServingSettings, runtime: LoadRuntime = runtimes.load
     ) -> None:
         self._repository, self._settings, self._runtime = repository, settings, runtime
 

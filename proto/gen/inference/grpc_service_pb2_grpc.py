@@ -109,7 +109,7 @@ class GRPCInferenceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ServerReady(self, request, context):
-        """ServerReady tells whether the models asked for at start are loaded and warm, and the server is not draining.
+        """ServerReady tells whether traffic may be sent here: loading at start is done and the server is not draining.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -331,7 +331,7 @@ class GRPCInferenceServiceStub(typing.Generic[_GRPCInferenceServiceServerLiveTyp
     """ServerLive tells whether the process answers at all."""
 
     ServerReady: _GRPCInferenceServiceServerReadyType
-    """ServerReady tells whether the models asked for at start are loaded and warm, and the server is not draining."""
+    """ServerReady tells whether traffic may be sent here: loading at start is done and the server is not draining."""
 
     ModelReady: _GRPCInferenceServiceModelReadyType
     """ModelReady tells whether one model is loaded, warm and has reproduced its golden cases."""
@@ -431,7 +431,7 @@ class GRPCInferenceServiceServicer(metaclass=abc.ABCMeta):
         request: inference.grpc_service_pb2.ServerReadyRequest,
         context: _ServicerContext,
     ) -> typing.Union[inference.grpc_service_pb2.ServerReadyResponse, collections.abc.Awaitable[inference.grpc_service_pb2.ServerReadyResponse]]:
-        """ServerReady tells whether the models asked for at start are loaded and warm, and the server is not draining."""
+        """ServerReady tells whether traffic may be sent here: loading at start is done and the server is not draining."""
 
     @abc.abstractmethod
     def ModelReady(

@@ -1,0 +1,247 @@
+"""A running server: health, reflection, metrics, overload, cancellation, new versions under load, drain."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from inference import grpc_service_pb2 as pb
+from inference import grpc_service_pb2_grpc as pb_grpc
+
+from tests.system.serving_process import (
+    SERVICE,
+    ServingProcess,
+    infer_request,
+    launched,
+    probabilities,
+    publish,
+    serving,
+)
+from tests.unit.serving import published
+
+pytestmark = pytest.mark.system
+MODEL = "linear"
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def expected(images: np.ndarray, seed: int = 0) -> np.ndarray:
+    return published.linear(published.weights(seed))(images)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[ServingProcess]:
+    folder = tmp_path_factory.mktemp("serving")
+    publish(folder / "models", MODEL)
+    with serving(folder, folder / "models") as running:
+        yield running
+
+
+def test_typed_contents_are_answered_with_typed_contents(server):
+    images = published.images(2)
+    request = pb.ModelInferRequest(model_name=MODEL)
+    given = request.inputs.add(name="image", datatype="UINT8", shape=images.shape)
+    given.contents.uint_contents.extend(images.ravel().tolist())
+    response = server.stub.ModelInfer(request)
+    assert not response.raw_output_contents
+    rows = np.reshape(response.outputs[0].contents.fp32_contents, (2, 3))
+    np.testing.assert_allclose(rows, expected(images), atol=1e-6)
+
+
+def test_health_knows_the_server_as_a_whole_and_its_service(server):
+    assert server.health("") == server.health(SERVICE) == SERVING
+    with pytest.raises(grpc.RpcError) as caught:
+        server.health("nothing")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_reflection_describes_the_service_to_clients_without_its_files(server):
+    database = ProtoReflectionDescriptorDatabase(server.channel)
+    assert {SERVICE, "grpc.health.v1.Health"} <= set(database.get_services())
+    found = DescriptorPool(database).FindServiceByName(SERVICE)
+    assert "ModelInfer" in {method.name for method in found.methods}
+
+
+def test_prometheus_sees_what_was_answered(server):
+    server.stub.ModelInfer(infer_request(MODEL, published.images(2)))
+    lines = [line for line in server.metrics().splitlines() if line.startswith("nv_inference_request_success")]
+    (count,) = [float(line.rsplit(" ", 1)[1]) for line in lines]
+    assert count >= 1
+    assert "bakeoff_inference_seconds_bucket" in server.metrics()
+
+
+def test_an_unserved_rpc_of_the_protocol_is_unimplemented(server):
+    call = server.channel.unary_unary(f"/{SERVICE}/TraceSetting")
+    with pytest.raises(grpc.RpcError) as caught:
+        call(b"")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_message_beyond_grpcs_own_limit_reaches_the_server(server):
+    request = infer_request(MODEL, published.images(1))
+    request.raw_input_contents[0] = bytes(8 << 20)
+    with pytest.raises(grpc.RpcError) as caught:
+        server.stub.ModelInfer(request)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "8388608 bytes, expected 30" in caught.value.details()
+
+
+def test_clients_that_leave_do_not_disturb_those_that_stay(server):
+    async def leaving(stub: pb_grpc.GRPCInferenceServiceStub, number: int) -> None:
+        call = stub.ModelInfer(infer_request(MODEL, published.images(4, number)), timeout=0.001 * (1 + number % 5))
+        if number % 2:
+            await asyncio.sleep(0.0005)
+            call.cancel()
+        await asyncio.wait({asyncio.ensure_future(call.code())})
+
+    async def staying(stub: pb_grpc.GRPCInferenceServiceStub, number: int) -> None:
+        images = published.images(1 + number % 7, number)
+        response = await stub.ModelInfer(infer_request(MODEL, images, id=str(number)), timeout=30)
+        assert response.id == str(number)
+        np.testing.assert_allclose(probabilities(response), expected(images), atol=1e-6)
+
+    async def main() -> None:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            stub = pb_grpc.GRPCInferenceServiceStub(channel)
+            calls = [(leaving if number % 3 else staying)(stub, number) for number in range(150)]
+            await asyncio.gather(*calls)
+
+    asyncio.run(main())
+    (statistics,) = server.stub.ModelStatistics(pb.ModelStatisticsRequest(name=MODEL)).model_stats
+    assert statistics.execution_count < statistics.inference_count
+    assert f'bakeoff_inference_queued_images{{model="{MODEL}",version="1"}} 0.0' in server.metrics()
+
+
+def test_a_cancelled_stream_leaves_the_server_working(server):
+    images = published.images(1)
+
+    async def main() -> None:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            call = pb_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer()
+            for number in range(100):
+                await call.write(infer_request(MODEL, images, id=str(number)))
+            first = await call.read()
+            assert first.infer_response.id == "0"
+            call.cancel()
+            await call.code()
+
+    asyncio.run(main())
+    np.testing.assert_allclose(
+        probabilities(server.stub.ModelInfer(infer_request(MODEL, images))), expected(images), atol=1e-6
+    )
+
+
+def test_a_full_queue_refuses_and_everything_accepted_is_answered(tmp_path):
+    publish(tmp_path / "models", MODEL)
+    images = published.images(32)
+
+    async def main(target: str) -> list[grpc.StatusCode]:
+        async with grpc.aio.insecure_channel(target) as channel:
+            stub = pb_grpc.GRPCInferenceServiceStub(channel)
+            calls = [stub.ModelInfer(infer_request(MODEL, images), timeout=30) for _ in range(200)]
+            return [await call.code() for call in calls]
+
+    flags = ("--max-queue", "64", "--max-batch", "1", "--instances", "1")
+    with serving(tmp_path, tmp_path / "models", *flags) as server:
+        codes = asyncio.run(main(server.target))
+        assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert (
+            f'reason="REJECTED",version="1"}} {codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED)}.0' in server.metrics()
+        )
+
+
+def test_a_new_version_takes_over_under_load_without_a_failed_request(tmp_path):
+    publish(tmp_path / "models", MODEL, seed=0)
+    images = published.images(3)
+
+    async def client(stub: pb_grpc.GRPCInferenceServiceStub, versions: set[str]) -> None:
+        while "2" not in versions:
+            response = await stub.ModelInfer(infer_request(MODEL, images), timeout=30)
+            version = response.model_version
+            np.testing.assert_allclose(probabilities(response), expected(images, int(version) - 1), atol=1e-6)
+            versions.add(version)
+
+    async def main(target: str) -> None:
+        versions: set[str] = set()
+        async with grpc.aio.insecure_channel(target) as channel:
+            stub = pb_grpc.GRPCInferenceServiceStub(channel)
+            clients = [asyncio.ensure_future(client(stub, versions)) for _ in range(4)]
+            await asyncio.to_thread(publish, tmp_path / "models", MODEL, 1)
+            await asyncio.wait_for(asyncio.gather(*clients), 30)
+        assert versions == {"1", "2"}
+
+    with serving(tmp_path, tmp_path / "models", "--poll-s", "0.1") as server:
+        asyncio.run(main(server.target))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_under_load_fails_no_request_of_clients_that_heed_health(tmp_path, number):
+    publish(tmp_path / "models", MODEL)
+    images = published.images(2)
+    draining = asyncio.Event()
+    answered = 0
+
+    async def client(stub: pb_grpc.GRPCInferenceServiceStub) -> None:
+        nonlocal answered
+        while not draining.is_set():
+            await stub.ModelInfer(infer_request(MODEL, images), timeout=30)
+            answered += 1
+
+    async def watch(channel: grpc.aio.Channel) -> None:
+        request = health_pb2.HealthCheckRequest(service=SERVICE)
+        async for response in health_pb2_grpc.HealthStub(channel).Watch(request):
+            if response.status == NOT_SERVING:
+                draining.set()
+                return
+
+    async def main(server: ServingProcess) -> None:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            stub = pb_grpc.GRPCInferenceServiceStub(channel)
+            work = [asyncio.ensure_future(client(stub)) for _ in range(8)]
+            watcher = asyncio.ensure_future(watch(channel))
+            await asyncio.sleep(0.3)
+            server.process.send_signal(number)
+            await asyncio.wait_for(asyncio.gather(*work, watcher), 20)
+
+    with serving(tmp_path, tmp_path / "models") as server:
+        asyncio.run(main(server))
+        assert server.process.wait(20) == 0
+        assert answered > 8
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_a_model_that_must_be_there_at_start_but_is_wrong_ends_the_process_with_the_reason(tmp_path):
+    publish(tmp_path / "models", MODEL)
+    (tmp_path / "models" / MODEL / "1/model.onnx").write_bytes(b"damaged")
+    flags = ["--runtime", "onnxruntime", "--repository", str(tmp_path / "models")]
+    flags += ["--model-control", "explicit", "--load-model", MODEL]
+    with launched(tmp_path, *flags) as (process, _, log):
+        assert process.wait(60) == 1
+    assert "the file was changed or damaged" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_an_idle_server_stops_at_once(tmp_path):
+    publish(tmp_path / "models", MODEL)
+    with serving(tmp_path, tmp_path / "models", "--quiet-s", "0") as server:
+        assert server.stop() == 0
+
+
+def test_help_is_printed_without_loading_anything():
+    done = subprocess.run(
+        [sys.executable, "-m", "services.serving", "--help"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert "BAKEOFF_SERVING_REPOSITORY" in done.stdout

@@ -1,0 +1,51 @@
+"""A real artefact of each format, served by the runtime it belongs to."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.formats import get_format
+from tests.system.serving_process import infer_request, launched, probabilities, serving
+from tests.unit.serving import published
+
+pytestmark = pytest.mark.system
+ROOT = Path(__file__).parents[2]
+
+
+def export(repository: Path, framework: str, format_name: str) -> None:
+    command = [sys.executable, "-m", "tests.system.export_artifact", framework, format_name, str(repository), "m"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("framework", "format_name"),
+    [("keras", "keras"), ("tensorflow", "savedmodel"), ("pytorch", "pt2"), ("pytorch", "onnx")],
+)
+def test_an_exported_network_answers_the_same_alone_and_among_others(tmp_path, framework, format_name):
+    export(tmp_path / "models", framework, format_name)
+    golden = tmp_path / "models/m/1/golden"
+    images, expected = np.load(golden / "images.npy"), np.load(golden / "probabilities.npy")
+    flags = ("--trust-repository", "--model-control", "explicit", "--load-model", "m")
+    runtime = get_format(format_name).runtime
+    with serving(tmp_path, tmp_path / "models", *flags, runtime=runtime) as server:
+
+        def ask(count: int) -> float:
+            response = server.stub.ModelInfer(infer_request("m", images[:count]), timeout=60)
+            return float(np.abs(probabilities(response) - expected[:count]).max())
+
+        with ThreadPoolExecutor(8) as clients:
+            differences = list(clients.map(ask, [1, 2, 5, 8] * 4))
+        assert max(differences) < 1e-5
+
+
+def test_a_format_that_can_run_code_is_not_loaded_without_trust(tmp_path):
+    published.publish(tmp_path / "models", "m", published.linear(published.weights()), format_name="pt2")
+    flags = ["--runtime", "pytorch", "--repository", str(tmp_path / "models")]
+    with launched(tmp_path, *flags, "--model-control", "explicit", "--load-model", "m") as (process, _, log):
+        assert process.wait(60) == 1
+    assert "start the server with --trust-repository" in log.read_text()

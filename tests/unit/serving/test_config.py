@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from core.errors import InvalidInputError
+from services.serving.config import read_config
+from services.serving.settings import ServingSettings
+from tests.unit.serving import published
+
+
+@pytest.fixture
+def settings(tmp_path) -> ServingSettings:
+    return ServingSettings(
+        runtime="onnxruntime", repository=tmp_path, max_batch=8, max_delay_us=100, max_queue=200, instances=2
+    )
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    return published.publish(tmp_path, "m", published.linear(published.weights()))
+
+
+def edited(tmp_path: Path, old: str, new: str) -> Path:
+    path = tmp_path / "m/config.pbtxt"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path
+
+
+def test_settings_decide_where_the_file_is_silent(tmp_path, settings, artifact):
+    config = read_config(artifact, tmp_path / "m/config.pbtxt", settings)
+    policy = config.policy
+    assert (policy.max_batch, policy.max_delay_ns, policy.max_queue, policy.instances) == (8, 100_000, 200, 2)
+    assert config.max_request == 64
+
+
+def test_the_file_overrides_the_settings_for_its_model(tmp_path, settings, artifact):
+    wishes = (
+        "dynamic_batching { preferred_batch_size: [ 2, 4 ] max_queue_delay_microseconds: 7 "
+        "default_queue_policy { max_queue_size: 90 } } instance_group [ { count: 3 kind: KIND_CPU } ]"
+    )
+    policy = read_config(artifact, edited(tmp_path, "dynamic_batching { }", wishes), settings).policy
+    assert (policy.max_batch, policy.max_delay_ns, policy.max_queue, policy.instances) == (4, 7_000, 90, 3)
+
+
+def test_a_batch_is_never_larger_than_the_largest_request_and_the_queue_never_smaller(tmp_path, settings, artifact):
+    config = read_config(artifact, edited(tmp_path, "max_batch_size: 64", "max_batch_size: 3"), settings)
+    assert (config.max_request, config.policy.max_batch) == (3, 3)
+
+
+def test_the_effective_batching_is_what_the_configuration_says(tmp_path, settings, artifact):
+    message = read_config(artifact, tmp_path / "m/config.pbtxt", settings).message
+    assert list(message.dynamic_batching.preferred_batch_size) == [8]
+    assert message.instance_group[0].count == 2
+    assert message.output[0].label_filename == "labels.txt"
+
+
+def test_a_missing_file_means_the_published_configuration(tmp_path, settings, artifact):
+    assert read_config(artifact, tmp_path / "none", settings).message.name == "m"
+
+
+def test_a_file_that_contradicts_the_artifact_is_refused_with_both_values(tmp_path, settings, artifact):
+    with pytest.raises(InvalidInputError, match=r"input is .*dims: 7 .*expected .*dims: 6 "):
+        read_config(artifact, edited(tmp_path, "dims: [ 6, 5, 1 ]", "dims: [ 7, 5, 1 ]"), settings)
+
+
+def test_a_file_that_is_no_configuration_is_refused(tmp_path, settings, artifact):
+    with pytest.raises(InvalidInputError, match="is not a model configuration"):
+        read_config(artifact, edited(tmp_path, "name:", "nmae:"), settings)
+
+
+def test_a_model_that_takes_no_batches_is_refused(tmp_path, settings, artifact):
+    with pytest.raises(InvalidInputError, match="max_batch_size is 0"):
+        read_config(artifact, edited(tmp_path, "max_batch_size: 64", "max_batch_size: 0"), settings)
