@@ -14,7 +14,10 @@ def _mlp(classes: int) -> tuple[Layer, ...]:
 
 
 def _digits_cnn(classes: int) -> tuple[Layer, ...]:
-    convs = (Conv(16, padding=1), BatchNorm(), RELU, Pool(), Conv(32, padding=1), BatchNorm(), RELU, Pool())
+    # No bias before batch norm, which subtracts it again: its gradient would be nothing but rounding.
+    convs: tuple[Layer, ...] = ()
+    for filters in (16, 32):
+        convs += (Conv(filters, padding=1, bias=False), BatchNorm(), RELU, Pool())
     return (*convs, Flatten(), Dense(64), RELU, Dropout(0.25), Dense(classes))
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -35,7 +36,8 @@ def save(folder: Path, history: Sequence[EpochMetrics], state: State) -> None:
     """Writes a checkpoint in one rename: weights, optimiser and history belong together or not at all."""
     text = json.dumps([metrics.model_dump() for metrics in history])
     buffer = io.BytesIO()
-    np.savez(buffer, **{HISTORY: np.frombuffer(text.encode(), np.uint8)}, **{f"state/{k}": v for k, v in state.items()})
+    arrays: dict[str, Any] = {f"state/{key}": value for key, value in state.items()}
+    np.savez(buffer, allow_pickle=False, **arrays, **{HISTORY: np.frombuffer(text.encode(), np.uint8)})
     files.write_bytes(folder / NAME, buffer.getvalue())
 
 

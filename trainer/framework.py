@@ -99,7 +99,7 @@ class Framework(Protocol):
         """Probabilities [n, classes] in inference mode, in batches of at most 256, in the model's dtype."""
 
     def export(self, model: Model, format_name: str, directory: Path) -> None:
-        """Writes the format's file or folder (core.formats) into `directory`: uint8 in, probabilities out, any batch."""
+        """Writes the format's file or folder (core.formats) into `directory`; uint8 in, probabilities out."""
 
     def extras(self, model: Model, directory: Path) -> None:
         """Writes what no runtime loads but the framework's users want (fastai: learner.pkl), if anything."""

@@ -1,6 +1,6 @@
 """The experiment file: science only. Where services, stores and devices are is the environment's business."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import pydantic
 
@@ -89,7 +89,7 @@ class Experiment(Schema):
         """What a training exports."""
         if seed != self.seeds[0]:
             return ("onnx",)
-        return self.formats.get(framework, EXPORTS[framework])  # type: ignore[return-value]
+        return self.formats.get(framework) or cast(tuple[FormatName, ...], EXPORTS[framework])
 
     def _check_names(self) -> None:
         """Model names are labels of at most 63 characters; the longest one decides."""

@@ -38,11 +38,15 @@ def run(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value that wins over the file; may be repeated.")
     ] = None,
+    skip_corrupt: Annotated[
+        bool, typer.Option("--skip-corrupt", help="Leave out and list images that cannot be decoded.")
+    ] = False,
     parallel: Annotated[int, typer.Option(help="Trainings at a time; above 1 their times do not compare.", min=1)] = 1,
     show: Annotated[bool, typer.Option("--open", help="Open the report in the browser, where there is one.")] = False,
 ) -> None:
     """Run an experiment to its end; started again, it repeats nothing that is finished."""
-    experiment = read_experiment(file, overrides or (), data)
+    given = [*(overrides or ()), *(["data.skip_corrupt=true"] if skip_corrupt else [])]
+    experiment = read_experiment(file, given, data)
     home = Home()
     store = home.open_store()
     with Stack(home, say).with_services(services_needed(experiment)), reporter(err) as progress:

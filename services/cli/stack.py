@@ -156,7 +156,6 @@ class Stack:
         return ["services.evaluator", "--runs", str(home.home / "runs" / name), *shared, *targets]
 
     def _serving_target(self, name: str) -> str:
-        address = self._home.home / "run" / f"{name}.address"
         mine = next((service for service in self._directory.started() if service.name == name), None)
         if mine is None or not is_alive(mine):
             return self._directory.target(name)

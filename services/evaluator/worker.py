@@ -92,8 +92,8 @@ def check_contract(metadata: ModelMetadata, data: PreparedData) -> None:
     for name, wanted in expected.items():
         if name not in found or found[name][0] != wanted[0] or found[name][1][1:] != wanted[1][1:]:
             raise WrongStateError(
-                f"model {metadata.name}: {name} is {found.get(name, 'absent')}, the data {data.fingerprint[:12]}… needs "
-                f"{wanted}; evaluate it on the data it was trained for"
+                f"model {metadata.name}: {name} is {found.get(name, 'absent')}, the data {data.fingerprint[:12]}… "
+                f"needs {wanted}; evaluate it on the data it was trained for"
             )
 
 

@@ -162,7 +162,7 @@ class RunManager:
             self._retry(run, status)
 
     def _retry(self, run: RunRecord, status: int) -> None:
-        """A worker killed by a signal is tried again from its last checkpoint, three times without a new one at most."""
+        """A worker killed by a signal is tried again from its checkpoint, three times without a new one at most."""
         run.record.idle_attempts = 1 + run.record.idle_attempts * (run.checkpoint_mark() == run.record.mark)
         reason = "lost (memory, eviction, node)" if status == -9 else f"killed by signal {-status}"
         if run.record.idle_attempts >= IDLE_ATTEMPTS:

@@ -11,15 +11,24 @@ class CanonicalBatchNormalization(layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not training:
             return super().call(inputs, training=False)
-        mean, variance = ops.moments(inputs, axes=list(range(len(inputs.shape) - 1)))
+        mean = _mean(inputs)
+        variance = _mean(ops.square(inputs - mean))
         count = ops.cast(ops.size(inputs) // inputs.shape[-1], variance.dtype)
         unbiased = variance * (count / ops.maximum(count - 1.0, 1.0))
         self._follow(self.moving_mean, mean)
         self._follow(self.moving_variance, unbiased)
-        return ops.batch_normalization(inputs, mean, variance, -1, self.beta, self.gamma, self.epsilon)
+        # Keras's own x·s + (β − mean·s) cancels where the mean is far from zero.
+        return (inputs - mean) * (self.gamma * ops.rsqrt(variance + self.epsilon)) + self.beta
 
     def _follow(self, running: Any, batch: Any) -> None:
         running.assign(self.momentum * running + (1.0 - self.momentum) * batch)
+
+
+def _mean(values: Any) -> Any:
+    """Mean over all axes but the last, one axis at a time: a long float32 sum loses four digits, short ones none."""
+    for axis in reversed(range(len(values.shape) - 1)):
+        values = ops.mean(values, axis=axis)
+    return values
 
 
 class GivenDropout(layers.Layer):

@@ -66,7 +66,7 @@ class Ticker:
         self._next = perf_counter() + REPORT_SECONDS
 
     def tick(self, loss: float) -> None:
-        """After every step, with the epoch's mean loss so far; in validation too, so that a long one can be cancelled."""
+        """After every step, with the epoch's mean loss so far; in validation too, so that it can be cancelled."""
         self._done += 1
         if perf_counter() < self._next and self._done != self.total:
             return

@@ -51,6 +51,8 @@ class Network(tf.Module):
         self.architecture = architecture
         self.dtype = tf.as_dtype(settings.dtype)
         self.norm = settings.recipe.batch_norm
+        fused = settings.recipe.arithmetic == "framework" and settings.dtype == "float32"
+        self.normalize = _normalize_fused if fused else _normalize
         self.scale = [1.0 / (255.0 * std) for std in settings.std]
         self.offset = [-mean / std for mean, std in zip(settings.mean, settings.std, strict=True)]
         self.parameters = {
@@ -71,8 +73,9 @@ class Network(tf.Module):
 
     def _apply(self, node: Node, x: Any, run: Run) -> Any:
         match node.layer:
-            case Conv(_, _, stride, padding, _):
-                y = tf.nn.conv2d(x, self._of(node, "kernel"), stride, _explicit(padding))
+            case Conv(_, kernel, stride, padding, _):
+                same = stride == 1 and 2 * padding == kernel - 1
+                y = tf.nn.conv2d(x, self._of(node, "kernel"), stride, "SAME" if same else _padding(padding))
                 return tf.nn.bias_add(y, self._of(node, "bias")) if node.layer.bias else y
             case BatchNorm():
                 return self._batch_norm(node, x, run)
@@ -101,7 +104,7 @@ class Network(tf.Module):
         epsilon = _default(self.norm.epsilon, NORM_EPSILON)
         if not run.training:
             return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
-        y, batch_mean, unbiased = _normalize(x, gamma, beta, epsilon)
+        y, batch_mean, unbiased = self.normalize(x, gamma, beta, epsilon)
         if run.update:
             momentum = _default(self.norm.momentum, NORM_MOMENTUM)
             mean.assign(momentum * mean + (1.0 - momentum) * batch_mean)
@@ -136,17 +139,28 @@ def initial(architecture: Architecture, seed: int) -> Weights:
 
 def _normalize(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """x in units of the batch's own (biased) deviation, scaled and shifted; the batch's mean and unbiased variance."""
-    if x.dtype == tf.float32:
-        image = x if len(x.shape) == 4 else x[:, tf.newaxis, tf.newaxis, :]
-        y, mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=image, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
-        )
-        return tf.reshape(y, tf.shape(x)), mean, unbiased
-    # The fused operator, a third faster on a CPU, has no float64 form.
-    mean, variance = tf.nn.moments(x, list(range(len(x.shape) - 1)))
+    mean = _mean(x)
+    centred = x - mean
+    variance = _mean(tf.square(centred))
     count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
     unbiased = variance * (count / tf.maximum(count - 1.0, 1.0))
-    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon), mean, unbiased
+    return centred * (gamma * tf.math.rsqrt(variance + epsilon)) + beta, mean, unbiased
+
+
+def _normalize_fused(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """The same by TensorFlow's own operator: a quarter less work, a variance right to three digits, float32 only."""
+    image = x if len(x.shape) == 4 else x[:, tf.newaxis, tf.newaxis, :]
+    y, mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=image, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
+    )
+    return tf.reshape(y, tf.shape(x)), mean, unbiased
+
+
+def _mean(x: Any) -> Any:
+    """Mean over all axes but the last, one axis at a time: a long float32 sum loses four digits, short ones none."""
+    for axis in reversed(range(len(x.shape) - 1)):
+        x = tf.reduce_mean(x, axis)
+    return x
 
 
 def _dropout(x: Any, rate: float, path: str, run: Run) -> Any:
@@ -159,9 +173,14 @@ def _dropout(x: Any, rate: float, path: str, run: Run) -> Any:
 
 def _pool(x: Any, kind: str, size: int, stride: int, padding: int) -> Any:
     if kind == "max":
-        return tf.nn.max_pool2d(x, size, stride, _explicit(padding))
+        return tf.nn.max_pool2d(x, size, stride, _padding(padding))
     # The average counts the zeros around the image, so that all windows weigh their pixels alike.
     return tf.nn.avg_pool2d(tf.pad(x, _explicit(padding)), size, stride, "VALID")
+
+
+def _padding(padding: int) -> Any:
+    # SAME and VALID have faster kernels than the same padding written out.
+    return _explicit(padding) if padding else "VALID"
 
 
 def _explicit(padding: int) -> list[list[int]]:

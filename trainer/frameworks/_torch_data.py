@@ -15,10 +15,12 @@ Masks = dict[str, Tensor]
 
 
 class ArrayDataset(Dataset[tuple[Tensor, int]]):
-    """A split as a map-style data set: (uint8 [height, width, channels], label), read from the memory map when asked for."""
+    """A split as a map-style data set: (uint8 [height, width, channels], label), read from the memory map on demand."""
 
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: Split, classes: tuple[str, ...]) -> None:
         self.split = split
+        self.vocab = classes
+        """Class names under the name fastai looks for."""
 
     def __len__(self) -> int:
         return len(self.split)
@@ -28,7 +30,7 @@ class ArrayDataset(Dataset[tuple[Tensor, int]]):
 
     def new_empty(self) -> "ArrayDataset":
         """The same without images: what fastai keeps in an exported learner."""
-        return ArrayDataset(Split(np.array(self.split.images[:0]), self.split.labels[:0]))
+        return ArrayDataset(Split(np.array(self.split.images[:0]), self.split.labels[:0]), self.vocab)
 
 
 class MatchedLoader:

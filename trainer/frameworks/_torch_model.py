@@ -40,7 +40,7 @@ class TorchFramework:
     formats: tuple[str, ...] = ("pt2", "onnx")
 
     def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> TorchModel:
-        """Compiles a network; `weights` None keeps torch's initialisers, which fastai does not change for a given module."""
+        """Compiles a network; `weights` None keeps torch's initialisers, as a Learner does with a given module."""
         network = build_network(architecture, settings)
         if weights is not None:
             load_weights(architecture, network, weights)

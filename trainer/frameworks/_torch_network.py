@@ -4,8 +4,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from core.schemas.recipe import BatchNormSpec
 from trainer.framework import BuildSettings
@@ -28,7 +28,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
 class MaskedDropout(nn.Dropout):
-    """Dropout that uses a given mask while there is one and draws its own otherwise."""
+    """Dropout that uses a given mask once and draws its own while it has none."""
 
     mask: Tensor | None = None
     """uint8, channels last, 1 keeps a value; the scaling by 1 / (1 − rate) happens here."""
@@ -36,7 +36,9 @@ class MaskedDropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.mask is None:
             return super().forward(input)
-        mask = self.mask.permute(0, 3, 1, 2) if input.dim() == 4 else self.mask
+        mask, self.mask = self.mask, None
+        if input.dim() == 4:
+            mask = mask.permute(0, 3, 1, 2)
         return input * mask.to(input.dtype).mul_(1.0 / (1.0 - self.p))
 
 
@@ -73,7 +75,7 @@ def head_scores(head: Head, logits: Tensor) -> Tensor:
     """
     if head == "sigmoid":
         return torch.cat([torch.zeros_like(logits), logits], dim=1)
-    return F.logsigmoid(logits) if head == "normalized_sigmoid" else logits
+    return functional.logsigmoid(logits) if head == "normalized_sigmoid" else logits
 
 
 class Network(nn.Module):
@@ -85,6 +87,7 @@ class Network(nn.Module):
     def __init__(self, architecture: Architecture, settings: BuildSettings) -> None:
         super().__init__()
         self.head: Head = architecture.head
+        self.memory_format = _memory_format(architecture)
         self.layers = _sequence(architecture.nodes, settings.recipe.batch_norm)
         mean, std = (torch.tensor(v, dtype=torch.float64).view(1, -1, 1, 1) for v in (settings.mean, settings.std))
         # (pixel / 255 − mean) / std as one product and one sum.
@@ -92,15 +95,14 @@ class Network(nn.Module):
         self.register_buffer("shift", -mean / std)
 
     def forward(self, image: Tensor) -> Tensor:
-        # The permuted view of NHWC memory is what torch calls channels last: its fastest convolution layout on a CPU.
-        pixels = image.permute(0, 3, 1, 2).to(self.scale.dtype)
-        return self.layers(pixels * self.scale + self.shift)
+        pixels = image.permute(0, 3, 1, 2) if self.memory_format is torch.channels_last else _plain(image)
+        return self.layers(pixels.to(self.scale.dtype) * self.scale + self.shift)
 
     def give_masks(self, masks: dict[str, Tensor]) -> None:
-        """Sets the dropout masks of the next forward pass by dropout path; without one a dropout draws its own."""
+        """Sets the dropout masks of the next forward pass in training mode, by dropout path."""
         for path, module in self.layers.named_modules():
             if isinstance(module, MaskedDropout):
-                module.mask = masks.get(path)
+                module.mask = masks[path]
 
 
 class Classifier(nn.Module):
@@ -111,7 +113,7 @@ class Classifier(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        return F.softmax(head_scores(self.network.head, self.network(image)), dim=1)
+        return functional.softmax(head_scores(self.network.head, self.network(image)), dim=1)
 
 
 def build_network(architecture: Architecture, settings: BuildSettings) -> Network:
@@ -122,7 +124,22 @@ def build_network(architecture: Architecture, settings: BuildSettings) -> Networ
     torch.backends.cudnn.deterministic = True
     torch.manual_seed(settings.seed)
     network = Network(architecture, settings)
-    return network.to(dtype=getattr(torch, settings.dtype), memory_format=torch.channels_last)
+    return network.to(dtype=getattr(torch, settings.dtype), memory_format=network.memory_format)
+
+
+def _memory_format(architecture: Architecture) -> torch.memory_format:
+    """Channels last, in which convolutions are fastest on a CPU, but for networks with batch norm.
+
+    There torch 2.13 sums a channel's float32 values one after the other: over 64 images of 150×150 the normalised
+    values are off by 5e-3, against 5e-7 in plain NCHW memory.
+    """
+    normed = any(isinstance(node.layer, BatchNorm) for _, node in architecture.walk())
+    return torch.contiguous_format if normed else torch.channels_last
+
+
+def _plain(image: Tensor) -> Tensor:
+    # Permuted, a single channel would keep strides that torch takes for channels last.
+    return image.squeeze(3).unsqueeze(1) if image.shape[3] == 1 else image.permute(0, 3, 1, 2).contiguous()
 
 
 def _sequence(nodes: Sequence[Node], batch_norm: BatchNormSpec) -> nn.Sequential:

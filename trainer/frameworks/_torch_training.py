@@ -1,15 +1,18 @@
 """What both torch trainings need: loss, running means, optimisers, checkpoints."""
 
 import io
+import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from core.schemas.recipe import Adam, Recipe, Sgd
+from core.schemas.results import EpochMetrics
 from trainer.framework import Callbacks, State
 from trainer.frameworks._torch_network import head_scores
 from trainer.layers import Head
@@ -19,18 +22,18 @@ STATE_KEY = "torch"
 
 
 class HeadLoss(nn.Module):
-    """Mean over the batch of −log p(label), computed from logits. Also what fastai asks of a loss: activation, decodes."""
+    """Mean over the batch of −log p(label), from logits; with the two methods that fastai asks of a loss."""
 
     def __init__(self, head: Head) -> None:
         super().__init__()
         self.head: Head = head
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(head_scores(self.head, logits), labels)
+        return functional.cross_entropy(head_scores(self.head, logits), labels)
 
     def activation(self, logits: Tensor) -> Tensor:
         """Probabilities [n, classes]."""
-        return F.softmax(head_scores(self.head, logits), dim=1)
+        return functional.softmax(head_scores(self.head, logits), dim=1)
 
     def decodes(self, probabilities: Tensor) -> Tensor:
         """Class indices [n]."""
@@ -38,13 +41,14 @@ class HeadLoss(nn.Module):
 
 
 class Means:
-    """Running means of loss and accuracy over the images of a pass, and when they began."""
+    """Running means of loss and accuracy over the images of a pass, and its time."""
 
     def __init__(self) -> None:
         self._loss = 0.0
         self._correct = 0
         self._images = 0
         self._began = time.perf_counter()
+        self._ended = self._began
 
     def add(self, loss: float, scores: Tensor, labels: Tensor) -> None:
         """Counts one batch: its mean loss, and scores [n, classes] whose largest is the prediction."""
@@ -52,22 +56,26 @@ class Means:
         self._loss += loss * images
         self._correct += int((scores.detach().argmax(dim=1) == labels).sum())
         self._images += images
+        self._ended = time.perf_counter()
 
     @property
     def loss(self) -> float:
+        """Nats per image so far."""
         return self._loss / self._images
 
     @property
     def accuracy(self) -> float:
+        """Share of one so far."""
         return self._correct / self._images
 
     @property
     def seconds(self) -> float:
-        return time.perf_counter() - self._began
+        """From the beginning to the last batch."""
+        return self._ended - self._began
 
 
 class Ticker:
-    """Passes steps on to the callbacks about five times a second, and the last one of an epoch always."""
+    """Tells the callbacks of one epoch: steps about five times a second and the last one always, then the metrics."""
 
     def __init__(self, callbacks: Callbacks, epoch: int, total: int) -> None:
         self._callbacks = callbacks
@@ -75,21 +83,41 @@ class Ticker:
         self._total = total
         self._next = time.perf_counter() + REPORT_SECONDS
 
-    def step(self, done: int, loss: float | None) -> None:
-        """After every step; `loss` None in validation, which goes on reporting the finished epoch."""
-        now = time.perf_counter()
-        if now < self._next and (done < self._total or loss is None):
-            return
-        self._next = now + REPORT_SECONDS
-        self._callbacks.step(self._epoch, done, self._total, loss)
+    def step(self, done: int, train: Means) -> None:
+        """After every training step."""
+        if done == self._total or self._due():
+            self._callbacks.step(self._epoch, done, self._total, train.loss)
 
     def validating(self) -> None:
         """After every batch of a validation pass, so that a long one can be cancelled too."""
-        self.step(self._total, None)
+        if self._due():
+            self._callbacks.step(self._epoch, self._total, self._total, None)
+
+    def finish(self, train: Means, validation: Means, state: Callable[[], State]) -> None:
+        """After validation. A loss that is not finite goes through `step`, which knows what to do with it."""
+        if not math.isfinite(validation.loss):
+            self._callbacks.step(self._epoch, self._total, self._total, validation.loss)
+        metrics = EpochMetrics(
+            epoch=self._epoch,
+            train_loss=train.loss,
+            train_accuracy=train.accuracy,
+            validation_loss=validation.loss,
+            validation_accuracy=validation.accuracy,
+            train_seconds=train.seconds,
+            validation_seconds=validation.seconds,
+        )
+        self._callbacks.epoch(metrics, state)
+
+    def _due(self) -> bool:
+        now = time.perf_counter()
+        if now < self._next:
+            return False
+        self._next = now + REPORT_SECONDS
+        return True
 
 
 def shared_optimizer(parameters: Any, spec: Adam | Sgd) -> torch.optim.Optimizer:
-    """The canonical arithmetic, which is torch's own: ε after bias correction, heavy-ball momentum without dampening."""
+    """The canonical arithmetic, which is torch's: ε after bias correction, heavy-ball momentum without dampening."""
     # fused: the same formulas in one pass over each tensor.
     return framework_optimizer(parameters, spec, fused=True)
 

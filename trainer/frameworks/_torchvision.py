@@ -1,7 +1,7 @@
 """Makes torchvision importable beside a CPU build of torch.
 
-The torchvision of the package index is built for the CUDA torch. Beside a CPU one its library of operators does not load,
-and the import stops at the first operator it describes. Two schemas are all that import needs; nothing here runs them.
+The torchvision of the package index is built for the CUDA torch. Beside a CPU one its library of operators does not
+load, and the import stops at the first operator it describes. Two schemas are all that import needs; nothing runs them.
 """
 
 import sys
@@ -15,7 +15,7 @@ _defined: list[torch.library.Library] = []  # a library's operators live as long
 
 
 def import_torchvision() -> ModuleType:
-    """torchvision, with the missing operators declared where the real ones did not load; import it through here first."""
+    """torchvision, its missing operators declared where the real ones did not load. Call before any other import."""
     try:
         return import_module("torchvision")
     except RuntimeError as error:

@@ -1,4 +1,13 @@
-"""fastai: a `Learner`. `matched` feeds it the shared batches at a constant rate; `idiomatic` is `fit_one_cycle`."""
+"""fastai: a `Learner`, fed the shared batches at a constant rate, or its own loaders in `fit_one_cycle`.
+
+What `framework` and None mean here, all of it fastai's own:
+- initializer: torch's, because a Learner leaves the weights of a module it is given alone.
+- pipeline: `DataLoaders.from_dsets`, shuffled, the last partial batch dropped; `fit_one_cycle`, its rate the cycle's
+  largest (default 1e-3), momentum 0.95 → 0.85 → 0.95 unless the recipe names one, which then stays constant.
+- optimizer: fastai's Adam (β 0.9 and 0.99, ε 1e-5, decoupled weight decay 0.01) and SGD (no momentum, no decay).
+- batch norm: torch's, momentum 0.1, which is 0.9 here, and ε 1e-5.
+- arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm.
+"""
 
 import random
 from functools import partial
@@ -19,7 +28,6 @@ from fastcore.basics import getcallable
 
 from core.prepared import Split
 from core.schemas.recipe import Adam, Recipe, Sgd
-from core.schemas.results import EpochMetrics
 from trainer.framework import Callbacks, State, TrainingData
 from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
@@ -43,7 +51,7 @@ class FastaiFramework(TorchFramework):
         learner.create_opt()
         if callbacks.resume is not None:
             _restore(learner, callbacks.resume, callbacks.resume_epoch)
-        reporter = Reporter(model, recipe, callbacks)
+        reporter = Reporter(recipe, callbacks)
         with learner.no_bar(), learner.no_logging():
             if recipe.pipeline == "shared":
                 learner.fit(recipe.epochs, cbs=[MaskCallback(), reporter], start_epoch=callbacks.resume_epoch)
@@ -81,9 +89,6 @@ class MaskCallback(Plain):
             self.learn.xb = (images,)
             self.model.give_masks(masks)
 
-    def after_train(self) -> None:
-        self.model.give_masks({})
-
 
 class Reporter(Plain):
     """Running means of both passes, and what the callbacks want to hear."""
@@ -91,8 +96,7 @@ class Reporter(Plain):
     order = 80
     """After SkipToEpoch: an epoch that is skipped ends before it reports."""
 
-    def __init__(self, fitted: TorchModel, recipe: Recipe, callbacks: Callbacks) -> None:
-        self.fitted = fitted
+    def __init__(self, recipe: Recipe, callbacks: Callbacks) -> None:
         self.recipe = recipe
         self.callbacks = callbacks
 
@@ -101,29 +105,18 @@ class Reporter(Plain):
         self.train_means = Means()
 
     def before_validate(self) -> None:
-        self.train_seconds = self.train_means.seconds
         self.validation_means = Means()
 
     def after_batch(self) -> None:
-        loss, scores = self.loss.item(), head_scores(self.model.head, self.pred)
+        means = self.train_means if self.training else self.validation_means
+        means.add(self.loss.item(), head_scores(self.model.head, self.pred), *self.yb)
         if self.training:
-            self.train_means.add(loss, scores, *self.yb)
-            self.ticker.step(self.iter + 1, loss)
+            self.ticker.step(self.iter + 1, self.train_means)
         else:
-            self.validation_means.add(loss, scores, *self.yb)
             self.ticker.validating()
 
     def after_validate(self) -> None:
-        metrics = EpochMetrics(
-            epoch=self.epoch + 1,
-            train_loss=self.train_means.loss,
-            train_accuracy=self.train_means.accuracy,
-            validation_loss=self.validation_means.loss,
-            validation_accuracy=self.validation_means.accuracy,
-            train_seconds=self.train_seconds,
-            validation_seconds=self.validation_means.seconds,
-        )
-        self.callbacks.epoch(metrics, partial(_checkpoint, self.learn, self.recipe))
+        self.ticker.finish(self.train_means, self.validation_means, partial(_checkpoint, self.learn, self.recipe))
 
 
 def _learner(model: TorchModel, data: TrainingData, recipe: Recipe) -> Learner:
@@ -153,7 +146,7 @@ def _shared_loaders(model: TorchModel, data: TrainingData, recipe: Recipe) -> Da
 
 
 def _fastai_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
-    train, valid = ArrayDataset(data.train), ArrayDataset(data.validation)
+    train, valid = (ArrayDataset(split, data.classes) for split in (data.train, data.validation))
     dls = DataLoaders.from_dsets(train, valid, bs=recipe.batch_size, num_workers=0, device=CPU)
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
     if len(train) < recipe.batch_size:

@@ -5,8 +5,8 @@ What `framework` and None mean here (tensorflow.org/guide/core):
 - pipeline: `Dataset.from_tensor_slices(…).shuffle(all).batch(…).prefetch(AUTOTUNE)` and `tf.nn.dropout`.
 - optimizer: the guides' Adam (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and GradientDescent (rate 1e-3, no momentum).
 - batch norm: the guides have none. ε 1e-3 is TensorFlow's own for the fused operator, momentum 0.99 for the old layer.
-- arithmetic: no difference. The guides' Adam adds ε after bias correction, and the fused batch norm gives the unbiased
-  variance to the running statistics: both are the shared definition already.
+- arithmetic: batch norm by TensorFlow's fused operator, which like the shared definition gives the unbiased variance to
+  the running statistics but sums in one long float32 sum. Adam does not differ: the guides add ε after bias correction.
 """
 
 from collections.abc import Iterable, Iterator

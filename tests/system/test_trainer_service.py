@@ -1,0 +1,228 @@
+"""bakeoff.trainer.v1 over gRPC, against a real trainer service and its workers."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from bakeoff.run.v1 import run_pb2
+from bakeoff.trainer.v1 import trainer_service_pb2, trainer_service_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from PIL import Image
+
+from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
+from core.schemas.data import DataSpec, DigitsSource, FolderSource, ImageSpec, Source, SplitSpec
+from core.schemas.recipe import Adam, Recipe
+from core.schemas.specs import PrepareSpec, TrainSpec
+from services.client.control import TrainerClient, is_serving
+
+pytestmark = pytest.mark.system
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def trainer(home: Path) -> Iterator[TrainerClient]:
+    """A PyTorch trainer service with its folders below `home`; killed at the end, so that a restart has to cope."""
+    address = home / "address"
+    address.unlink(missing_ok=True)
+    folders = {"runs": home / "runs", "store": home / "store", "cache": home / "cache", "repository": home / "models"}
+    flags = [part for name, folder in folders.items() for part in (f"--{name}", str(folder))]
+    command = [
+        sys.executable,
+        "-m",
+        "services.trainer",
+        "--framework",
+        "pytorch",
+        "--address-file",
+        str(address),
+        *flags,
+    ]
+    with (home / "log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 60
+        while not (address.is_file() and is_serving(address.read_text().strip())):
+            assert process.poll() is None, (home / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with TrainerClient(address.read_text().strip()) as client:
+            yield client
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trainer")
+
+
+@pytest.fixture(scope="module")
+def client(home: Path) -> Iterator[TrainerClient]:
+    with trainer(home) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def fingerprint(client: TrainerClient) -> str:
+    """Prepared digits."""
+    run = prepare(client, "digits", DigitsSource(), ImageSpec(height=8, width=8, color="grey"))
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
+    return str(json.loads(run.result_json)["fingerprint"])
+
+
+def prepare(client: TrainerClient, run_id: str, source: Source, image: ImageSpec, skip: bool = False) -> run_pb2.Run:
+    data = DataSpec(source=source, image=image, split=SplitSpec(policy="stratified"), skip_corrupt=skip)
+    client.create(run_id, PrepareSpec(data=data, source_digest=client.inspect(source).digest))
+    return client.finish(run_id, lambda event: None)
+
+
+def training(fingerprint: str, epochs: int = 2, **changes: object) -> TrainSpec:
+    base = TrainSpec(
+        experiment="service",
+        arm="matched",
+        framework="pytorch",
+        seed=0,
+        architecture="digits-cnn",
+        data=fingerprint,
+        recipe=Recipe(mode="matched", epochs=epochs, batch_size=32),
+        formats=("onnx",),
+    )
+    return base.model_copy(update=changes)
+
+
+def test_the_service_says_what_it_can_do(client: TrainerClient) -> None:
+    found = client.capabilities()
+    assert (found.framework, list(found.formats)) == ("pytorch", ["pt2", "onnx"])
+    assert found.versions["torch"].startswith("2.")
+
+
+def test_reflection_names_the_service(client: TrainerClient) -> None:
+    with grpc.insecure_channel(client.target) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        names = {s.name for r in stub.ServerReflectionInfo(iter([request])) for s in r.list_services_response.service}
+    assert {"bakeoff.trainer.v1.TrainerService", "grpc.health.v1.Health"} <= names
+
+
+def test_preparing_the_same_data_again_gives_the_same_fingerprint(client: TrainerClient, fingerprint: str) -> None:
+    run = prepare(client, "digits-again", DigitsSource(), ImageSpec(height=8, width=8, color="grey"))
+    assert json.loads(run.result_json)["fingerprint"] == fingerprint
+
+
+def test_a_training_publishes_a_model_and_can_be_watched_from_any_event(
+    client: TrainerClient, fingerprint: str, home: Path
+) -> None:
+    client.create("train", training(fingerprint))
+    events = list(client.watch("train"))
+    assert [event.number for event in events] == list(range(1, len(events) + 1))
+    assert events[-1].state_change.state == run_pb2.RUN_STATE_SUCCEEDED
+    assert list(client.watch("train", after=events[-3].number)) == events[-2:]
+    result = json.loads(client.get("train").result_json)
+    assert [model["name"] for model in result["models"]] == ["service-matched-pytorch-s0-onnx"]
+    assert len(result["history"]) == 2
+    assert (home / "models/service-matched-pytorch-s0-onnx/1/artifact.json").is_file()
+
+
+def test_the_same_id_with_another_spec_already_exists(client: TrainerClient, fingerprint: str) -> None:
+    client.create("same", training(fingerprint))
+    client.finish("same", lambda event: None)
+    assert client.create("same", training(fingerprint)).state == run_pb2.RUN_STATE_SUCCEEDED
+    with pytest.raises(AlreadyExistsError, match="'same' exists with another spec"):
+        client.create("same", training(fingerprint, seed=1))
+
+
+def test_what_cannot_run_is_refused_before_it_starts(client: TrainerClient, fingerprint: str) -> None:
+    for changes, kind, message in (
+        ({"data": "0" * 64}, WrongStateError, "run its prepare step first"),
+        ({"framework": "keras"}, InvalidInputError, "this service trains with pytorch, not keras"),
+        ({"formats": ("savedmodel",)}, InvalidInputError, "pytorch does not export savedmodel; it exports pt2, onnx"),
+        ({"architecture": "lenet"}, NotFoundError, "unknown architecture 'lenet'; known: mlp"),
+        ({"architecture": "cnn5"}, InvalidInputError, "does not fit its input"),
+    ):
+        with pytest.raises(kind, match=message):
+            client.create("refused", training(fingerprint, **changes))
+    with pytest.raises(NotFoundError):
+        client.get("refused")
+
+
+def test_a_spec_that_is_no_spec_is_an_invalid_argument(client: TrainerClient) -> None:
+    with grpc.insecure_channel(client.target) as channel:
+        stub = trainer_service_pb2_grpc.TrainerServiceStub(channel)
+        for text in ("", "{", "[]", '{"kind": "train"}', '{"kind": "dance"}'):
+            with pytest.raises(grpc.RpcError) as raised:
+                stub.CreateRun(trainer_service_pb2.CreateRunRequest(id="x", spec_json=text))
+            assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert "trainer spec is not valid" in raised.value.details()
+
+
+def test_a_training_that_diverges_fails_with_step_and_loss(client: TrainerClient, fingerprint: str) -> None:
+    recipe = Recipe(mode="matched", epochs=3, batch_size=32, optimizer=Adam(learning_rate=1e30))
+    client.create("diverges", training(fingerprint, recipe=recipe))
+    run = client.finish("diverges", lambda event: None)
+    assert run.state == run_pb2.RUN_STATE_FAILED
+    assert "training diverged: loss nan" in run.error or "training diverged: loss inf" in run.error
+    assert "lower recipe.optimizer.learning_rate (now 1e+30)" in run.error
+
+
+def test_cancel_stops_a_training_within_two_seconds(client: TrainerClient, fingerprint: str) -> None:
+    client.create("long", training(fingerprint, epochs=10_000))
+    for event in client.watch("long"):
+        if event.progress.phase == "train":
+            break
+    start = time.monotonic()
+    run = client.cancel("long")
+    assert time.monotonic() - start < 2.0
+    assert run.state == run_pb2.RUN_STATE_CANCELLED
+
+
+def test_a_source_that_is_not_there_is_named(client: TrainerClient, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=str(tmp_path / "nowhere")):
+        client.inspect(FolderSource(path=str(tmp_path / "nowhere")))
+
+
+def test_a_corrupt_image_is_named_or_skipped_and_listed(client: TrainerClient, tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for index in range(12):
+            pixels = np.full((10, 10, 3), index * 20, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{index}.png")
+    broken = tmp_path / "dog" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    source, image = FolderSource(path=str(tmp_path)), ImageSpec(height=8, width=8)
+    failed = prepare(client, "corrupt", source, image)
+    assert failed.state == run_pb2.RUN_STATE_FAILED
+    assert "dog/3.png" in failed.error
+    skipped = prepare(client, "skipped", source, image, skip=True)
+    assert skipped.state == run_pb2.RUN_STATE_SUCCEEDED, skipped.error
+    assert "dog/3.png" in json.loads(skipped.result_json)["skipped"][0]
+
+
+def test_a_service_killed_in_the_middle_resumes_and_ends_with_the_same_weights(tmp_path: Path) -> None:
+    epochs = 60
+    with trainer(tmp_path) as first:
+        run = prepare(first, "digits", DigitsSource(), ImageSpec(height=8, width=8, color="grey"))
+        data = json.loads(run.result_json)["fingerprint"]
+        first.create("whole", training(data, epochs, arm="whole"))
+        assert first.finish("whole", lambda event: None).state == run_pb2.RUN_STATE_SUCCEEDED
+        first.create("parts", training(data, epochs, arm="parts"))
+        checkpoint = tmp_path / "runs/parts/checkpoints/checkpoint.npz"
+        deadline = time.monotonic() + 120
+        while not checkpoint.is_file():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    with trainer(tmp_path) as second:
+        run = second.finish("parts", lambda event: None)
+        assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
+        assert run.attempts == 2
+    whole, parts = (np.load(tmp_path / f"runs/{name}/checkpoints/checkpoint.npz") for name in ("whole", "parts"))
+    weights = [key for key in whole.files if key.startswith("state/")]
+    assert weights
+    for key in weights:
+        assert np.array_equal(whole[key], parts[key]), key
