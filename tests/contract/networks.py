@@ -1,0 +1,115 @@
+"""The networks and the data every framework is put through: small, deterministic, no special case left out."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.prepared import Split
+from core.schemas.recipe import Adam, Recipe, Sgd
+from trainer.architectures import get_architecture
+from trainer.framework import BuildSettings
+from trainer.layers import (
+    Activation,
+    Architecture,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Pool,
+    Residual,
+)
+from trainer.random import generator
+from trainer.weights import Weights
+
+BATCH = 8
+PATCH = 4
+EPOCHS_TO_LEARN = 10
+STEP_IMAGES = {1: BATCH, 10: 9 * BATCH + 3}
+"""Training images that make so many steps; the tenth batch is a partial one."""
+OPTIMIZERS = {"adam": Adam(), "sgd": Sgd(learning_rate=0.05, momentum=0.9)}
+RELU = Activation("relu")
+
+
+def _residual() -> Architecture:
+    identity = Residual(
+        (Conv(6, padding=1, bias=False), BatchNorm(), RELU, Dropout(0.3), Conv(6, padding=1), BatchNorm())
+    )
+    shortcut = (Conv(8, kernel=1, stride=2, bias=False), BatchNorm())
+    projection = Residual((Conv(8, stride=2, padding=1), BatchNorm(), RELU), shortcut)
+    stem = (Conv(6, stride=2, padding=1, bias=False), BatchNorm(), RELU, Pool("max", size=3, stride=2, padding=1))
+    layers = (*stem, identity, RELU, projection, RELU, GlobalPool(), Dense(5))
+    return Architecture("residual", "Strides, padding, residual blocks, global pool.", (19, 17, 3), 5, layers)
+
+
+def _smooth() -> Architecture:
+    convs = (Conv(4), Activation("tanh"), Pool("average"), Conv(6, padding=1), Activation("sigmoid"))
+    layers = (*convs, Pool("average", size=3, stride=1), Flatten(), Dense(7, bias=False), Activation("tanh"), Dense(3))
+    return Architecture("smooth", "Average pools, tanh, sigmoid.", (12, 10, 3), 3, layers, "normalized_sigmoid")
+
+
+def _binary() -> Architecture:
+    layers = (Conv(4, kernel=5, padding=2), RELU, Pool(), Flatten(), Dense(6), RELU, Dense(1))
+    return Architecture("binary", "One logit for two classes.", (9, 9, 3), 2, layers, "sigmoid")
+
+
+def _vector_norm() -> Architecture:
+    layers = (Flatten(), Dense(12), BatchNorm(), RELU, Dropout(0.5), Dense(4))
+    return Architecture("vector-norm", "Batch norm and dropout of vectors.", (6, 5, 1), 4, layers)
+
+
+CASES: dict[str, Architecture] = {
+    "mlp": get_architecture("mlp", (8, 8, 1)),
+    "digits-cnn": get_architecture("digits-cnn"),
+    "mnist-cnn": get_architecture("mnist-cnn", (12, 12, 1)),
+    "cifar-cnn3": get_architecture("cifar-cnn3", (22, 22, 3)),
+    "cnn5": get_architecture("cnn5", (32, 32, 1)),
+    "residual": _residual(),
+    "smooth": _smooth(),
+    "binary": _binary(),
+    "vector-norm": _vector_norm(),
+}
+PLAIN_CASES = ("smooth", "binary")
+"""Without batch norm and dropout: training and inference compute the same logits."""
+
+
+def settings(architecture: Architecture, recipe: Recipe, dtype: str = "float32", seed: int = 3) -> BuildSettings:
+    """One thread, and a mean and deviation per channel that no framework can ignore unnoticed."""
+    channels = architecture.input_shape[2]
+    mean, std = (0.45, 0.5, 0.4)[:channels], (0.25, 0.3, 0.2)[:channels]
+    return BuildSettings(recipe, seed, mean, std, "float64" if dtype == "float64" else "float32", threads=1)
+
+
+def matched(optimizer: str = "adam", epochs: int = 1) -> Recipe:
+    """The matched recipe of the suite."""
+    return Recipe(mode="matched", epochs=epochs, batch_size=BATCH, optimizer=OPTIMIZERS[optimizer])
+
+
+def weights(architecture: Architecture) -> Weights:
+    """Float64 weights that leave nothing at its neutral value: biases, scales and batch norm statistics included."""
+    return {key: _random(key, parameter.shape) for key, parameter in architecture.parameters.items()}
+
+
+def images(architecture: Architecture, number: int, key: str) -> Split:
+    """Random patches and labels, the same everywhere; read-only, as a memory map is.
+
+    Patches, because convolutions average plain noise away.
+    """
+    draw = generator("contract", key, architecture.name)
+    height, width, channels = architecture.input_shape
+    patches = draw.integers(0, 236, (number, -(-height // PATCH), -(-width // PATCH), channels))
+    rough = patches.repeat(PATCH, axis=1).repeat(PATCH, axis=2)[:, :height, :width]
+    pixels = (rough + draw.integers(0, 20, rough.shape)).astype(np.uint8)
+    labels = draw.integers(0, architecture.classes, number)
+    pixels.flags.writeable = False
+    return Split(pixels, labels)
+
+
+def _random(key: str, shape: tuple[int, ...]) -> NDArray[np.floating]:
+    draw = generator("contract", "weights", key)
+    name = key.rsplit("/", 1)[-1]
+    if name in ("gamma", "moving_variance"):
+        return draw.uniform(0.5, 1.5, shape)
+    if name == "kernel":
+        return draw.normal(0.0, (1.5 / np.prod(shape[:-1])) ** 0.5, shape)
+    return draw.normal(0.0, 0.1, shape)

@@ -1,0 +1,36 @@
+"""What only the torch family promises."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.contract.conftest import ROOT, Probes
+
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def found(probes: Probes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    program = probes["fastai"].folder / "digits-cnn" / "exported_program.pt2"
+    command = [sys.executable, "-m", "tests.contract.torch_probe", str(program), str(tmp_path_factory.mktemp("torch"))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def test_a_tampered_program_is_refused_and_runs_no_code(found: dict[str, Any]) -> None:
+    assert "tampered.pt2" in found["tampered"]["refused"]
+    assert not found["tampered"]["ran"]
+
+
+def test_a_fastai_user_gets_the_same_probabilities_and_the_classes_from_the_learner(found: dict[str, Any]) -> None:
+    assert found["learner"]["gap"] <= 1e-6
+    assert found["learner"]["classes"] == list("0123456789")
+
+
+def test_fastai_vision_imports_beside_a_cpu_build_of_torch(found: dict[str, Any]) -> None:
+    assert found["vision"].startswith("torchvision")

@@ -1,0 +1,87 @@
+"""What only the torch family promises, in a process of its own: `python -m tests.contract.torch_probe PROGRAM FOLDER`.
+
+PROGRAM is an exported `.pt2`; prints one JSON object.
+"""
+
+import io
+import json
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import InvalidInputError
+from core.runtimes import load
+from tests.contract import networks
+from trainer.framework import get_framework
+from trainer.frameworks._torchvision import import_torchvision
+
+SAMPLES = "exported_program/data/sample_inputs/model.pt"
+
+
+class Intruder:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.mark,))
+
+
+def tampered(program: Path, folder: Path) -> dict[str, object]:
+    """Loads a copy whose sample inputs run code when unpickled."""
+    import torch
+
+    path, mark = folder / "tampered.pt2", folder / "code-ran"
+    buffer = io.BytesIO()
+    torch.save(((Intruder(mark),), {}), buffer)
+    with zipfile.ZipFile(program) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as target:
+        for item in source.infolist():
+            content = buffer.getvalue() if item.filename == SAMPLES else source.read(item)
+            target.writestr(item.filename, content)
+    try:
+        load("pt2", path, 1)
+    except InvalidInputError as error:
+        return {"refused": str(error), "ran": mark.exists()}
+    return {"refused": "", "ran": mark.exists()}
+
+
+def exported_learner(folder: Path) -> dict[str, object]:
+    """Probabilities and classes of `learner.pkl`, loaded as a fastai user does."""
+    import torch
+    from fastai.learner import load_learner
+
+    framework, architecture = get_framework("fastai"), networks.CASES["digits-cnn"]
+    model = framework.build(
+        architecture, networks.weights(architecture), networks.settings(architecture, networks.matched())
+    )
+    model.classes = tuple("0123456789")
+    images = networks.images(architecture, 5, "predict").images
+    framework.extras(model, folder)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "load_learner` uses Python's insecure pickle", UserWarning)
+        learner = load_learner(folder / "learner.pkl")
+    loader = learner.dls.test_dl([(torch.from_numpy(np.array(image)),) for image in images])
+    with learner.no_bar():
+        probabilities, _ = learner.get_preds(dl=loader)
+    gap = np.abs(probabilities.numpy() - framework.predict(model, images)).max()
+    return {"gap": float(gap), "classes": list(learner.dls.vocab)}
+
+
+def imports() -> str:
+    """fastai.vision imports after torchvision came through the shim."""
+    import_torchvision()
+    import fastai.vision.all
+
+    return str(fastai.vision.all.resnet18.__module__)
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[2])
+    # The learner first: the pt2 runtime forbids unpickling to the whole process.
+    found = {"learner": exported_learner(where), "tampered": tampered(Path(sys.argv[1]), where), "vision": imports()}
+    print(json.dumps(found))
