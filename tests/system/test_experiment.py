@@ -134,7 +134,7 @@ def test_the_report_comes_in_every_form(elsewhere: Bakeoff, summary: Summary) ->
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed: apt-get install chromium")
-def test_the_report_of_real_results_opens_in_a_browser_without_a_complaint(
+def test_the_report_of_real_results_opens_without_a_complaint(
     elsewhere: Bakeoff, summary: Summary
 ) -> None:
     watch = Watch()
