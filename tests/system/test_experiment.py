@@ -154,7 +154,7 @@ def test_the_report_of_real_results_opens_without_a_complaint(elsewhere: Bakeoff
     [
         (("report", "none"), 3, "no report of 'none'; there are: digits"),
         (("run", "none.yaml"), 3, "no experiment file none.yaml"),
-        (("run", DIGITS, "--set", "seeds=[]"), 2, "digits.yaml:27: seeds: "),
+        (("run", DIGITS, "--set", "seeds=[]"), 2, ": seeds: Tuple should have at least 1 item"),
         (("predict", "--model", "none", "x.png"), 3, "no model 'none'"),
         (("predict", "--model", "digits-matched-keras-s0-onnx", "README.md"), 2, "README.md cannot be decoded"),
         (("architectures", "lenet"), 3, "unknown architecture 'lenet'; known: mlp, "),
