@@ -32,7 +32,9 @@ def trainer(home: Path) -> Iterator[TrainerClient]:
     address = home / "address"
     address.unlink(missing_ok=True)
     folders = {"runs": home / "runs", "store": home / "store", "cache": home / "cache", "repository": home / "models"}
-    flags = [part for name, folder in folders.items() for part in (f"--{name}", str(folder))]
+    # One thread: OpenMP's spinning threads stall each other where other tests share the cores.
+    flags = ["--threads", "1"]
+    flags += [part for name, folder in folders.items() for part in (f"--{name}", str(folder))]
     command = [
         sys.executable,
         "-m",
