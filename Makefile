@@ -42,11 +42,14 @@ report: setup  ## path of a report: make report NAME=digits
 bench-training: setup  ## images per second of each trainer against a bare loop of the same framework
 	$(BIN)/python tools/bench_training.py
 
+bench-serving: setup  ## CPU per inference of the server: make bench-serving ARGS="--repository DIR MODEL"
+	$(BIN)/python tools/bench_serving.py $(ARGS)
+
 bench-loadgen: setup  ## what the load generator itself can do, against a server that answers nothing
 	$(BIN)/python -m loadtests.bench_null
 
 lock: setup  ## write constraints.txt from what is installed
 	tools/lock.sh
 
-.PHONY: help setup demo test check proto run up down report bench-training bench-loadgen lock
+.PHONY: help setup demo test check proto run up down report bench-training bench-serving bench-loadgen lock
 .DEFAULT_GOAL := help
