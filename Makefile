@@ -40,11 +40,14 @@ down: setup  ## stop them
 report: setup  ## path of a report: make report NAME=digits
 	$(BIN)/bakeoff report $(NAME)
 
+bench-serving: setup  ## CPU per inference of the server: make bench-serving ARGS="--repository DIR MODEL"
+	$(BIN)/python tools/bench_serving.py $(ARGS)
+
 bench-loadgen: setup  ## what the load generator itself can do, against a server that answers nothing
 	$(BIN)/python -m loadtests.bench_null
 
 lock: setup  ## write constraints.txt from what is installed
 	tools/lock.sh
 
-.PHONY: help setup demo test check proto run up down report bench-loadgen lock
+.PHONY: help setup demo test check proto run up down report bench-serving bench-loadgen lock
 .DEFAULT_GOAL := help

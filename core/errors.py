@@ -31,6 +31,11 @@ class WrongStateError(BakeoffError):
 class ExhaustedError(BakeoffError):
     """Full: queue, memory or message size. Trying again later, or with less, helps."""
 
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        """When trying again is likely to help, in seconds; None where nobody knows."""
+
 
 class CancelledError(BakeoffError):
     """Stopped on request."""

@@ -116,7 +116,7 @@ class ModelRepository:
         """Moves the content of `staged` into the next version of `name`.
 
         `describe` receives the version number and the listed files and returns the manifest. `staged` must come from
-        `staging`, so that a single rename publishes it.
+        `staging`, so that a single rename publishes it. An edited config.pbtxt stays while the signature does.
         """
         folder = self.root / name
         listed = list_files(staged)
@@ -125,7 +125,8 @@ class ModelRepository:
             artifact = describe(version, listed)
             files.write_json(staged / MANIFEST, artifact)
             files.write_text(folder / "labels.txt", "".join(f"{label}\n" for label in artifact.classes))
-            files.write_text(folder / "config.pbtxt", config_pbtxt(artifact))
+            if not self._keeps_config(artifact):
+                files.write_text(folder / "config.pbtxt", config_pbtxt(artifact))
             try:
                 staged.rename(folder / str(version))
             except OSError:
@@ -134,6 +135,19 @@ class ModelRepository:
                     raise
                 continue
             return artifact
+
+    def _keeps_config(self, artifact: Artifact) -> bool:
+        """True when config.pbtxt is there and what it is made from is as in the newest version before.
+
+        It may have been edited since: batching, instances and version policy are for the people who run the model.
+        """
+        versions = self.versions(artifact.name)
+        if not versions or not (self.root / artifact.name / "config.pbtxt").is_file():
+            return False
+        try:
+            return config_pbtxt(self.artifact(artifact.name, versions[-1])) == config_pbtxt(artifact)
+        except InvalidInputError:
+            return False
 
 
 def list_files(folder: Path) -> tuple[ArtifactFile, ...]:

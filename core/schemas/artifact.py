@@ -41,6 +41,17 @@ class OnnxFacts(Schema):
     transposes: int
 
 
+class Origin(Schema):
+    """Where a version came from that was copied instead of exported."""
+
+    action: Literal["promote", "rollback"]
+    name: Name
+    """The model that was copied: a candidate's name, or the model's own name after a rollback."""
+    version: int = pydantic.Field(ge=1)
+    at: pydantic.AwareDatetime
+    """When it was published here."""
+
+
 class Artifact(Schema):
     """One version of one model."""
 
@@ -68,6 +79,8 @@ class Artifact(Schema):
     onnx: OnnxFacts | None = None
     golden: Golden
     files: tuple[ArtifactFile, ...]
+    origin: Origin | None = None
+    """None for what a trainer exported."""
 
     @property
     def digest(self) -> str:

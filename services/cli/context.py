@@ -46,6 +46,8 @@ class Home(BaseSettings):
     """BAKEOFF_STORE: folder or fsspec URL all services share; default: `store` in the home folder."""
     repository: Path | None = None
     """BAKEOFF_REPOSITORY: model repository; default: `models` in the home folder."""
+    production: Path | None = None
+    """BAKEOFF_PRODUCTION: repository of promoted models; default: `production` in the home folder."""
     host: str = "127.0.0.1"
     """BAKEOFF_HOST: address that services started here listen on."""
 
@@ -75,6 +77,9 @@ class Home(BaseSettings):
 
     def open_repository(self) -> ModelRepository:
         return ModelRepository(self.models)
+
+    def open_production(self) -> ModelRepository:
+        return ModelRepository((self.production or self.home / "production").absolute())
 
 
 def ends_well(command: Callable[P, R]) -> Callable[P, R]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import architectures, doctor, experiment, models, services
+from services.cli import architectures, doctor, experiment, models, production, services
 from services.cli.context import EXIT_HELP
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.command("run")(experiment.run)
 app.command("report")(experiment.report)
 app.command("models")(models.models)
 app.command("predict")(models.predict)
+app.command("promote")(production.promote)
+app.command("rollback")(production.rollback)
 app.command("architectures")(architectures.architectures)
 app.command("doctor")(doctor.doctor)
 

@@ -17,13 +17,19 @@ LOAD_TIMEOUT_S = 120.0
 
 
 @ends_well
-def models(style: FormatOption = ListFormat.TABLE) -> None:
+def models(
+    production: Annotated[bool, typer.Option("--production", help="The promoted ones, with their origin.")] = False,
+    style: FormatOption = ListFormat.TABLE,
+) -> None:
     """List the models of the repository."""
-    repository = Home().open_repository()
+    home = Home()
+    repository = home.open_production() if production else home.open_repository()
     rows: list[dict[str, Any]] = []
     for name in repository.models():
         for version in repository.versions(name):
             artifact = repository.artifact(name, version)
+            origin = artifact.origin
+            source = {"origin": f"{origin.action} {origin.name} {origin.version}" if origin else None}
             rows.append(
                 {
                     "model": name,
@@ -36,10 +42,11 @@ def models(style: FormatOption = ListFormat.TABLE) -> None:
                     "size_bytes": artifact.size_bytes,
                     "validation_accuracy": artifact.metrics.validation_accuracy,
                     "sha256": artifact.digest[:12],
+                    **(source if production else {}),
                 }
             )
     if not rows and style is ListFormat.TABLE:
-        say(f"no models in {repository.root} yet; bakeoff run publishes some")
+        say(f"no models in {repository.root} yet; bakeoff {'promote' if production else 'run'} publishes some")
         return
     show(rows, style)
 

@@ -1,9 +1,9 @@
-"""One interceptor turns domain errors into gRPC status codes."""
+"""One guard around every handler turns domain errors into gRPC status codes."""
 
 import inspect
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import grpc
@@ -24,6 +24,8 @@ CODES: dict[type[errors.BakeoffError], grpc.StatusCode] = {
     errors.MissingExtraError: grpc.StatusCode.UNIMPLEMENTED,
 }
 BY_CODE = {code: kind for kind, code in CODES.items() if kind is not errors.MissingExtraError}
+PUSHBACK = "grpc-retry-pushback-ms"
+"""Defined with gRPC's retry policy: a client that may try again waits for this long instead of its own backoff."""
 Handler = Callable[[Any, grpc.aio.ServicerContext], Any]
 
 
@@ -46,33 +48,63 @@ def from_rpc(error: grpc.RpcError, target: str) -> errors.BakeoffError:
     return kind(details) if kind else errors.BakeoffError(f"{target}: {code.name} {details}")
 
 
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every handler so that a domain error ends the call with its code."""
+def retry_hint(error: Exception) -> tuple[tuple[str, str], ...]:
+    """Trailing metadata that says when to try again. gRPC's own retries follow it in every language."""
+    if not isinstance(error, errors.ExhaustedError) or error.retry_after_s is None:
+        return ()
+    return ((PUSHBACK, str(max(1, round(1000 * error.retry_after_s)))),)
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        if handler.response_streaming:
-            wrap, make = (
-                _wrap_stream,
-                (
-                    grpc.stream_stream_rpc_method_handler
-                    if handler.request_streaming
-                    else grpc.unary_stream_rpc_method_handler
-                ),
-            )
-            inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-            return make(wrap(inner), handler.request_deserializer, handler.response_serializer)
+
+class GuardedServer:
+    """What servicers are added to instead of the server: a domain error in a handler ends the call with its code.
+
+    Handlers are wrapped once, when they are added; an interceptor would wrap them again for every call.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """As grpc.aio.Server has it."""
+        self._server.add_generic_rpc_handlers([_GuardedHandlers(one) for one in handlers])
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        """As grpc.aio.Server has it."""
+        guarded = {name: guard(handler) for name, handler in handlers.items()}
+        self._server.add_registered_method_handlers(service, guarded)
+
+
+class _GuardedHandlers(grpc.GenericRpcHandler):
+    """The handlers of one service, each guarded when it is first asked for."""
+
+    def __init__(self, inner: grpc.GenericRpcHandler) -> None:
+        self._inner = inner
+        self._guarded: dict[str, grpc.RpcMethodHandler] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """The handler of a method; None for a method it does not have, and none of those is remembered."""
+        method = handler_call_details.method
+        if method not in self._guarded:
+            handler = self._inner.service(handler_call_details)
+            if handler is None:
+                return None
+            self._guarded[method] = guard(handler)
+        return self._guarded[method]
+
+
+def guard(handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    """The same handler, with domain errors turned into status codes."""
+    if handler.response_streaming:
+        make = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
+        inner = _wrap_stream(handler.stream_stream if handler.request_streaming else handler.unary_stream)
+    else:
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
-        inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
-        return make(_wrap_unary(inner), handler.request_deserializer, handler.response_serializer)
+        inner = _wrap_unary(handler.stream_unary if handler.request_streaming else handler.unary_unary)
+    return make(inner, handler.request_deserializer, handler.response_serializer)
 
 
 def _wrap_unary(inner: Handler) -> Handler:
@@ -105,5 +137,5 @@ async def _abort(context: grpc.aio.ServicerContext, error: Exception) -> NoRetur
     if isinstance(error, grpc.aio.AbortError):
         raise error
     code, message = status_of(error)
-    await context.abort(code, message)
+    await context.abort(code, message, retry_hint(error))
     raise AssertionError("abort always raises")

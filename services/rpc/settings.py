@@ -4,7 +4,7 @@ import ipaddress
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
 import pydantic
 from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
@@ -39,6 +39,12 @@ class ServiceSettings(BaseSettings):
     """Largest gRPC message, in and out, in bytes."""
     drain_s: float = pydantic.Field(10.0, ge=0)
     """Seconds that calls in flight get after SIGTERM."""
+    compression: Literal["none", "deflate", "gzip"] = "none"
+    """Compression of responses, for clients that accept it: less on the wire for more CPU."""
+    keepalive_s: float | None = pydantic.Field(None, gt=0)
+    """Seconds without traffic after which a client is probed, and the shortest interval at which it may probe."""
+    max_connection_age_s: float | None = pydantic.Field(None, gt=0)
+    """Seconds after which a connection is renewed, so that clients find new replicas; calls in flight finish."""
     insecure: bool = False
     """Allow listening beyond loopback, where anybody who reaches the port may call."""
 

@@ -6,6 +6,7 @@ computed again request by request, so that a broken request fails alone.
 """
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from core.errors import DeadlineError, ExhaustedError, NotReadyError
 from services.serving.compute import Execution, Part, Predict, compute
 
+NEWEST = 0.1
+"""Weight of the newest batch in the moving average of the compute time."""
+SHORTEST_RETRY_S, LONGEST_RETRY_S = 0.01, 5.0
 ObserveBatch = Callable[[Execution, int], None]
 """An execution, and the nanoseconds from its end until its results were handed out."""
 
@@ -97,6 +101,8 @@ class Batcher:
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._image_ns = 0.0
+        """Time of the runtime for one image, a moving average."""
 
     @property
     def queued(self) -> int:
@@ -121,7 +127,8 @@ class Batcher:
         if self._queued + len(images) > self.policy.max_queue:
             raise ExhaustedError(
                 f"the queue of model {self._name!r} is full: {self._queued} images wait and {len(images)} more exceed "
-                f"{self.policy.max_queue}; send fewer at a time or try again later"
+                f"{self.policy.max_queue}; send fewer at a time or try again later",
+                retry_after_s=self._retry_after_s(),
             )
         waiting = _Waiting(images, deadline_ns, self._loop.create_future(), time.monotonic_ns())
         self._queue.append(waiting)
@@ -203,7 +210,13 @@ class Batcher:
                 waiting.parts[first] = outcome
                 _answer_if_complete(waiting)
         for execution in dict.fromkeys(outcome.execution for outcome in outcomes if isinstance(outcome, Part)):
+            self._image_ns += NEWEST * (execution.infer_ns / execution.images - self._image_ns)
             self._observe(execution, time.monotonic_ns() - execution.ended_ns)
+
+    def _retry_after_s(self) -> float:
+        """About how long the queue takes; at random around it, lest all that were refused return at once."""
+        expected = self._queued * self._image_ns * 1e-9 / self.policy.instances
+        return min(max(expected, SHORTEST_RETRY_S), LONGEST_RETRY_S) * random.uniform(0.5, 1.5)
 
     def _fail(self, waiting: _Waiting, error: Exception) -> None:
         self._withdraw(waiting)

@@ -12,6 +12,7 @@ from core.repository import config_pbtxt
 from core.schemas.artifact import Artifact
 from services.serving.batcher import BatchPolicy
 from services.serving.settings import ServingSettings
+from services.serving.versions import VersionPolicy, parse_config, parse_policy, policy_of
 
 INPUT, INPUT_TYPE = "image", "UINT8"
 OUTPUT, OUTPUT_TYPE = "probabilities", "FP32"
@@ -28,7 +29,7 @@ class ServedConfig:
     """Most images in one request."""
     policy: BatchPolicy
     message: pb.ModelConfig
-    """What ModelConfig returns: the file with the effective batching written in."""
+    """What ModelConfig returns: the file with the effective batching and version policy written in."""
 
 
 def read_config(artifact: Artifact, path: Path, settings: ServingSettings) -> ServedConfig:
@@ -38,7 +39,7 @@ def read_config(artifact: Artifact, path: Path, settings: ServingSettings) -> Se
         InvalidInputError: the file is not a model configuration, or contradicts artifact.json.
     """
     generated = text_format.Parse(config_pbtxt(artifact), pb.ModelConfig())
-    config = _parse(path) if path.is_file() else generated
+    config = parse_config(path) if path.is_file() else generated
     for field in ("name", "input", "output"):
         if getattr(config, field) != getattr(generated, field):
             raise InvalidInputError(
@@ -53,15 +54,8 @@ def read_config(artifact: Artifact, path: Path, settings: ServingSettings) -> Se
         classes=artifact.classes,
         max_request=config.max_batch_size,
         policy=policy,
-        message=_effective(config, policy),
+        message=_effective(config, policy, policy_of(config, parse_policy(settings.version_policy))),
     )
-
-
-def _parse(path: Path) -> pb.ModelConfig:
-    try:
-        return text_format.Parse(path.read_text(), pb.ModelConfig())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path} is not a model configuration: {error}") from error
 
 
 def _show(config: pb.ModelConfig, field: str) -> str:
@@ -82,10 +76,10 @@ def _policy(config: pb.ModelConfig, settings: ServingSettings) -> BatchPolicy:
     )
 
 
-def _effective(config: pb.ModelConfig, policy: BatchPolicy) -> pb.ModelConfig:
+def _effective(config: pb.ModelConfig, policy: BatchPolicy, versions: VersionPolicy) -> pb.ModelConfig:
     message = pb.ModelConfig()
     message.CopyFrom(config)
-    message.version_policy.latest.num_versions = 1
+    versions.write(message)
     batching = message.dynamic_batching
     batching.preferred_batch_size[:] = [policy.max_batch]
     batching.max_queue_delay_microseconds = policy.max_delay_ns // 1000

@@ -4,26 +4,43 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.errors import BakeoffError, InvalidInputError, NotFoundError, WrongStateError
 from core.repository import MANIFEST, ModelRepository
 from services.serving.loading import foreign
 from services.serving.models import Models
 from services.serving.settings import ServingSettings
+from services.serving.versions import VersionPolicy, parse_config, parse_policy, policy_of
 
 log = logging.getLogger(__name__)
 Stamp = tuple[int, int, int]
-"""Inode, size and modification time of an artifact.json: tells a version that was published again."""
+"""Inode, size and modification time of a file: tells a version that was published again, a policy that was edited."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """The newest version of a model in the repository."""
+    """A version in the repository that is to be served."""
 
     version: int
     stamp: Stamp
     problem: str = ""
     """Why this server cannot serve it; empty when it may try."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be served of one model."""
+
+    versions: tuple[Published, ...] = ()
+    problem: str = ""
+    """Why no version could be chosen."""
+
+    @property
+    def problems(self) -> str:
+        """Everything that stands in the way; empty when nothing does."""
+        each = [f"version {one.version}: {one.problem}" for one in self.versions if one.problem]
+        return "; ".join([self.problem, *each] if self.problem else each)
 
 
 @dataclass(frozen=True)
@@ -41,7 +58,9 @@ class Control:
 
     def __init__(self, repository: ModelRepository, models: Models, settings: ServingSettings) -> None:
         self._repository, self._models, self._settings = repository, models, settings
-        self._seen: dict[str, Published] = {}
+        self._seen: dict[str, Wanted] = {}
+        self._default = parse_policy(settings.version_policy)
+        self._policies: dict[str, tuple[Stamp, VersionPolicy]] = {}
         self._polling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -65,14 +84,14 @@ class Control:
             await asyncio.wait({self._polling})
 
     async def load(self, name: str, parameters: tuple[str, ...] = ()) -> None:
-        """Makes the newest version of a model answer; returns when it does.
+        """Makes the versions answer that the model's policy chooses; returns when they do.
 
         Args:
             name: the model.
             parameters: names of the overrides somebody sent; there must be none.
 
         Raises:
-            InvalidInputError: overrides were sent, or the model is damaged or wrong.
+            InvalidInputError: overrides were sent, the model is damaged or wrong, or its policy chooses no version.
             WrongStateError: this server's models are fixed at start, or the model needs another runtime or trust.
             NotFoundError: the repository has no such model.
         """
@@ -82,8 +101,10 @@ class Control:
                 "only; publish the model there"
             )
         self._check_control("none")
-        published = await asyncio.to_thread(self._newest, name)
-        await self._load(name, published)
+        wanted = await asyncio.to_thread(self._wanted, name)
+        if wanted.problem:
+            raise InvalidInputError(f"model {name!r}: {wanted.problem}")
+        await self._serve(name, wanted, wanted.versions)
 
     async def unload(self, name: str) -> None:
         """Takes a model out of service; returns when its last request is answered."""
@@ -102,7 +123,7 @@ class Control:
                 IndexEntry(name, str(version), state.name, state.reason) for version, state in sorted(known.items())
             ]
             if not known:
-                problem = published[name].problem
+                problem = published[name].problems
                 entries.append(IndexEntry(name, "", "UNAVAILABLE" if problem else "", problem))
         return [entry for entry in entries if entry.state == "READY" or not ready_only]
 
@@ -126,42 +147,72 @@ class Control:
     async def _look(self) -> None:
         """Loads what is new in the repository and unloads what is gone."""
         published = await asyncio.to_thread(self._scan)
-        for name, newest in published.items():
-            if self._seen.get(name) == newest:
+        for name, wanted in published.items():
+            if self._seen.get(name) == wanted:
                 continue
-            if newest.problem:
-                self._seen[name] = newest
-                log.info("model %s version %d is not served: %s", name, newest.version, newest.problem)
-                continue
+            if wanted.problems:
+                log.info("model %s is not served as wanted: %s", name, wanted.problems)
             # Whatever goes wrong is logged and kept as the version's state; the next model may be fine.
             with contextlib.suppress(Exception):
-                await self._load(name, newest)
+                await self._serve(name, wanted, tuple(one for one in wanted.versions if not one.problem))
         for name in {model.name for model in self._models.serving()} - published.keys():
             await self._models.unload(name)
             self._seen.pop(name, None)
 
-    async def _load(self, name: str, newest: Published) -> None:
-        seen = self._seen.get(name)
-        self._seen[name] = newest
-        again = seen is not None and seen.version == newest.version and seen.stamp != newest.stamp
-        await self._models.load(name, newest.version, again)
+    async def _serve(self, name: str, wanted: Wanted, chosen: tuple[Published, ...]) -> None:
+        """Has the chosen ones of the wanted versions served; the others go when all of them are."""
+        seen = self._seen.get(name, Wanted()).versions
+        self._seen[name] = wanted
+        stamps = {one.version: one.stamp for one in seen}
+        again = [one.version for one in chosen if stamps.get(one.version, one.stamp) != one.stamp]
+        if chosen:
+            keep = len(chosen) < len(wanted.versions)
+            await self._models.serve(name, [one.version for one in chosen], again, keep)
 
-    def _scan(self) -> dict[str, Published]:
-        """The newest version of every model. Raises NotFoundError when there is no repository."""
+    def _scan(self) -> dict[str, Wanted]:
+        """What is to be served of every model. Raises NotFoundError when there is no repository."""
         if not self._repository.root.is_dir():
             raise NotFoundError(f"model repository {self._repository.root} is not a folder; create it or name another")
-        return {name: self._newest(name) for name in self._repository.models()}
+        return {name: self._wanted(name) for name in self._repository.models()}
 
-    def _newest(self, name: str) -> Published:
+    def _wanted(self, name: str) -> Wanted:
         """Raises NotFoundError for an unknown model."""
-        version = self._repository.latest(name)
+        self._repository.latest(name)
         try:
-            status = (self._repository.path(name, version) / MANIFEST).stat()
-            stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-            seen = self._seen.get(name)
-            if seen is not None and (seen.version, seen.stamp) == (version, stamp):
+            chosen = self._policy(name).choose(self._repository.versions(name))
+        except (InvalidInputError, OSError) as error:
+            return Wanted(problem=str(error))
+        seen = {one.version: one for one in self._seen.get(name, Wanted()).versions}
+        return Wanted(tuple(self._published(name, version, seen.get(version)) for version in chosen))
+
+    def _published(self, name: str, version: int, seen: Published | None) -> Published:
+        try:
+            stamp = _stamp(self._repository.path(name, version) / MANIFEST)
+            if seen is not None and seen.stamp == stamp:
                 return seen
             artifact = self._repository.artifact(name, version)
         except (BakeoffError, OSError) as error:
             return Published(version, (0, 0, 0), str(error))
         return Published(version, stamp, foreign(artifact, self._settings.runtime))
+
+    def _policy(self, name: str) -> VersionPolicy:
+        """The model's own policy, or the server's. One that cannot be read changes nothing: loading will say why."""
+        path = self._repository.root / name / "config.pbtxt"
+        try:
+            stamp = _stamp(path)
+        except FileNotFoundError:
+            return self._default
+        known = self._policies.get(name)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        try:
+            policy = policy_of(parse_config(path), self._default)
+        except InvalidInputError:
+            return known[1] if known else self._default
+        self._policies[name] = (stamp, policy)
+        return policy
+
+
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    return (status.st_ino, status.st_size, status.st_mtime_ns)

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -112,15 +112,22 @@ class Models:
         """What is known of every version that was ever asked for."""
         return {name: dict(versions) for name, versions in self._states.items()}
 
-    async def load(self, name: str, version: int, again: bool = False) -> None:
-        """Loads a version and puts it in the place of the one that answered before; that one is unloaded once its last
-        request is answered. Returns when the new one is ready, at once when it already was (unless `again`).
+    async def serve(
+        self, name: str, versions: Collection[int], again: Collection[int] = (), keep: bool = False
+    ) -> None:
+        """Makes versions of a model answer and takes its others out of service, each once its last request is answered.
+
+        Args:
+            versions: at least one. Loaded newest first, so that the default version changes once; those that already
+                answer stay as they are.
+            again: of these, the ones to load anew because their files changed.
+            keep: leave the other versions in service.
 
         Raises:
-            BakeoffError: why it cannot be served; whatever answered before still does.
+            BakeoffError: why the newest of those that failed cannot be served; whatever answered before still does.
         """
         # The work goes on when the caller leaves: half a load helps nobody.
-        await asyncio.shield(asyncio.ensure_future(self._load(name, version, again)))
+        await asyncio.shield(asyncio.ensure_future(self._serve(name, versions, again, keep)))
 
     async def unload(self, name: str) -> None:
         """Takes a model out of service; returns when its last request is answered. Raises NotFoundError."""
@@ -138,28 +145,53 @@ class Models:
         await asyncio.gather(*self._retiring)
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _load(self, name: str, version: int, again: bool) -> None:
+    async def _serve(self, name: str, versions: Collection[int], again: Collection[int], keep: bool) -> None:
         async with self._turns[name]:
-            previous = self._serving.get(name, {})
-            if version in previous and not again:
-                return
-            states = self._states.setdefault(name, {})
-            states[version] = State(LOADING)
-            started = time.monotonic()
-            try:
-                loop = asyncio.get_running_loop()
-                loaded = await loop.run_in_executor(self._thread, self._loader.load, name, version)
-            except Exception as error:
-                if not isinstance(error, BakeoffError):
-                    log.exception("model %s version %d failed to load", name, version)
-                states[version] = State(UNAVAILABLE, str(error))
-                log.warning("model %s version %d is not served: %s", name, version, error)
-                raise
-            self._serving[name] = {version: ServedModel(loaded)}
-            states[version] = State(READY)
-            log.info("model %s version %d loaded in %.2f s", name, version, time.monotonic() - started)
-            for model in previous.values():
-                self._retire(model, f"replaced by version {version}")
+            errors: list[Exception] = []
+            loaded: list[int] = []
+            for version in sorted(versions, reverse=True):
+                if version in self._serving.get(name, ()) and version not in again:
+                    continue
+                try:
+                    await self._load(name, version)
+                except Exception as error:
+                    errors.append(error)
+                else:
+                    loaded.append(version)
+            if errors:
+                raise errors[0]
+            # No turn of the event loop since the last one was loaded: nobody saw both sets.
+            if not keep:
+                self._drop(name, versions, loaded)
+
+    async def _load(self, name: str, version: int) -> None:
+        states = self._states.setdefault(name, {})
+        states[version] = State(LOADING)
+        started = time.monotonic()
+        try:
+            loop = asyncio.get_running_loop()
+            loaded = await loop.run_in_executor(self._thread, self._loader.load, name, version)
+        except Exception as error:
+            if not isinstance(error, BakeoffError):
+                log.exception("model %s version %d failed to load", name, version)
+            states[version] = State(UNAVAILABLE, str(error))
+            log.warning("model %s version %d is not served: %s", name, version, error)
+            raise
+        before = self._serving.get(name, {})
+        # A new dict: the metrics thread may be reading the old one.
+        self._serving[name] = {**before, version: ServedModel(loaded)}
+        states[version] = State(READY)
+        log.info("model %s version %d loaded in %.2f s", name, version, time.monotonic() - started)
+        if version in before:
+            self._retire(before[version], "replaced by new files")
+
+    def _drop(self, name: str, wanted: Collection[int], loaded: Collection[int]) -> None:
+        """Takes the versions that nobody wants out of service."""
+        before = self._serving[name]
+        self._serving[name] = {version: model for version, model in before.items() if version in wanted}
+        numbers = ", ".join(map(str, sorted(loaded)))
+        for version in before.keys() - self._serving[name].keys():
+            self._retire(before[version], f"replaced by version {numbers}" if loaded else "no longer wanted")
 
     def _retire(self, model: ServedModel, reason: str) -> asyncio.Task[None]:
         """Unloads a version in the background; nobody can get it any more."""

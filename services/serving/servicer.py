@@ -66,7 +66,13 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         self, request: pb.ModelStatisticsRequest, context: Context
     ) -> pb.ModelStatisticsResponse:
         """See the contract."""
-        chosen = [self._models.get(request.name, request.version)] if request.name else self._models.serving()
+        if not request.name:
+            chosen = self._models.serving()
+        elif request.version:
+            chosen = [self._models.get(request.name, request.version)]
+        else:
+            newest = self._models.get(request.name)
+            chosen = [model for model in self._models.serving() if model.name == newest.name]
         return pb.ModelStatisticsResponse(model_stats=map(messages.model_statistics, chosen))
 
     async def RepositoryIndex(  # noqa: N802

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 from core import cpu
 from core.repository import MAX_BATCH
 from services.rpc.settings import ServiceSettings
+from services.serving.versions import PATTERN
 
 Runtime = Literal["onnxruntime", "tensorflow", "pytorch"]
 ModelControl = Literal["poll", "explicit", "none"]
@@ -31,6 +32,8 @@ class ServingSettings(ServiceSettings):
     """With explicit control: models to load at start (repeat the flag); the process ends when one cannot be."""
     poll_s: float = pydantic.Field(2.0, gt=0)
     """With poll control: seconds between looks at the repository."""
+    version_policy: str = pydantic.Field("latest", pattern=PATTERN)
+    """Versions of a model served at the same time: latest, latest:N or all; its config.pbtxt may say otherwise."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
     """CPU threads for all instances of a model together; by default what the CPU quota gives."""
     instances: int = pydantic.Field(default_factory=cpu.threads, ge=1)

@@ -283,3 +283,22 @@ def test_replies_are_never_mixed_among_many_clients_that_come_leave_and_break():
         assert batcher.queued == 0
 
     run(scenario, max_batch=5, instances=2, max_queue=1000)
+
+
+def test_a_full_queue_says_when_to_come_back_from_what_waits_and_how_fast_it_goes():
+    async def scenario(batcher, echo):
+        batcher._image_ns = 1e9
+        echo.gate.clear()
+        waiting = []
+        for number in range(5):
+            waiting.append(asyncio.ensure_future(batcher.infer(rows(number))))
+            await asyncio.sleep(0.01)
+        with pytest.raises(ExhaustedError) as refused:
+            await batcher.infer(rows(9))
+        # Two are computed, three wait for a second each on two instances: 1.5 s, give or take a half.
+        assert 0.75 <= refused.value.retry_after_s <= 2.25
+        echo.gate.set()
+        await asyncio.gather(*waiting)
+        assert batcher._image_ns < 1e9
+
+    run(scenario, max_batch=1, max_queue=3, instances=2)
