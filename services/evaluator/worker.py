@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import environment, worker
-from core.errors import WrongStateError
+from core.errors import InvalidInputError, WrongStateError
 from core.prepared import PreparedData, open_prepared
-from core.schemas.results import RESULT, EvaluateResult, PrepareResult
+from core.schemas.results import EvaluateResult, PrepareResult, parse_result
 from core.schemas.specs import EvaluateSpec, ReportSpec, parse_evaluator_spec
 from core.store import Store
 from core.worker import RunFolder
@@ -100,7 +100,7 @@ def check_contract(metadata: ModelMetadata, data: PreparedData) -> None:
 def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
     """Writes the report over the results there are."""
     run.progress("report", 0, 1, "reports")
-    results = [read_result(store, result_id) for result_id in spec.results]
+    spec, results = read_results(store, spec)
     probabilities: dict[str, NDArray[np.float32]] = {
         result.run_id: read_predictions(store, result.run_id)
         for result in results
@@ -112,16 +112,23 @@ def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
     data = open_prepared(store, prepared.fingerprint)
     samples = samples_of(data.split("train"), data.manifest.classes)
     folder = run.path / f"object-{time.time_ns()}"
-    summary = report.write(spec, results, probabilities, data.split("test").labels, samples, folder)
+    summary = report.write(spec, results, probabilities, data.split("test"), samples, folder)
     run.finish(summary)
     store.put("results", run.run_id, folder)
     shutil.rmtree(folder)
 
 
-def read_result(store: Store, result_id: str) -> Result:
-    """A result document from the store."""
-    result: Result = RESULT.validate_json((store.path("results", result_id) / worker.RESULT).read_bytes())
-    return result
+def read_results(store: Store, spec: ReportSpec) -> tuple[ReportSpec, list[Result]]:
+    """The result documents that can be read, and the spec with a line of `missing` for each of the others."""
+    results: list[Result] = []
+    unread: list[str] = []
+    for result_id in spec.results:
+        content = (store.path("results", result_id) / worker.RESULT).read_bytes()
+        try:
+            results.append(parse_result(content, f"results/{result_id}"))
+        except InvalidInputError as error:
+            unread.append(str(error))
+    return spec.model_copy(update={"missing": (*spec.missing, *unread)}), results
 
 
 def read_predictions(store: Store, result_id: str) -> NDArray[np.float32]:

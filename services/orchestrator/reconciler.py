@@ -19,7 +19,7 @@ from core import files
 from core.errors import BakeoffError, CancelledError, NotFoundError, WrongStateError
 from core.schemas.base import content_id
 from core.schemas.experiment import Experiment
-from core.schemas.results import RESULT, LoadTestResult, PrepareResult, PublishedModel, TrainResult
+from core.schemas.results import LoadTestResult, PrepareResult, PublishedModel, TrainResult, parse_result
 from core.schemas.specs import LoadTestSpec
 from core.store import Store
 from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
@@ -38,7 +38,7 @@ class Finished:
     """What an experiment came to."""
 
     report: Path
-    """Folder with report.html, report.md, report.csv and summary.json."""
+    """Folder with report.html, report.md, report.csv, summary.json and a card for each model in cards/."""
     failed: tuple[str, ...]
     """One line per step that failed."""
 
@@ -188,7 +188,9 @@ class Reconciler:
             return None
         if not silent:
             self.reporter.finished(step, "already done", "")
-        result = RESULT.validate_python(self.store.read_json("results", step.run_id, "result.json"))
+        result = parse_result(
+            (self.store.path("results", step.run_id) / "result.json").read_bytes(), f"results/{step.run_id}"
+        )
         if not isinstance(result, schema):
             raise WrongStateError(f"results/{step.run_id} holds a {result.kind} result, expected {schema.__name__}")
         return result
