@@ -40,6 +40,7 @@ def reliability(results: Sequence[Classification], rows: Sequence[Row]) -> Figur
                 "symbol": SYMBOLS[result.framework],
                 "size": [5 + 2.5 * log10(one.images) for one in bins],
                 "color": color(result.framework),
+                "line": {"width": 0},
             },
             customdata=[[one.images, text.interval(one.interval)] for one in bins],
             hovertemplate=(

@@ -189,7 +189,7 @@ def test_charts_change_colour_with_the_theme(opened: Any) -> None:
 
 def test_choosing_an_arm_shows_its_curves_and_hides_the_others(opened: Any) -> None:
     page = opened("full")
-    page.get_by_role("radio", name="matched", exact=True).focus()
+    page.locator('[data-chooser="curves"]').get_by_role("radio", name="matched", exact=True).focus()
     page.keyboard.press("ArrowRight")
     assert page.locator("#curves-0").is_hidden()
     page.locator("#curves-1 .main-svg").first.wait_for()
