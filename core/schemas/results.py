@@ -30,6 +30,9 @@ class PrepareResult(Schema):
 class EpochMetrics(Schema):
     """One epoch. Losses are means per image in nats; accuracies are shares of one."""
 
+    # A framework may report a loss that is not finite; TrainingCallbacks ends the run before it is kept anywhere.
+    model_config = pydantic.ConfigDict(allow_inf_nan=True)
+
     epoch: int
     """From 1."""
     train_loss: float
@@ -172,7 +175,7 @@ def parse_result(text: str | bytes, what: str) -> PrepareResult | TrainResult | 
     try:
         return RESULT.validate_json(text)
     except pydantic.ValidationError as error:
-        remedy = "read it with the version that wrote it, or remove the object and run the step again"
+        remedy = "read it with the version that wrote it"
         refuse_other_version(text, READABLE.get(_kind(text), (1, 2)), what, remedy)
         raise InvalidInputError(f"{what} is not a valid result: {explain(error)}") from error
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import environment, worker
-from core.errors import InvalidInputError, WrongStateError
+from core.errors import WrongStateError
 from core.prepared import PreparedData, open_prepared
-from core.schemas.results import EvaluateResult, PrepareResult, parse_result
+from core.results import AnyResult, read_result
+from core.schemas.results import EvaluateResult, PrepareResult
 from core.schemas.specs import EvaluateSpec, ReportSpec, parse_evaluator_spec
 from core.store import Store
 from core.worker import RunFolder
 from evaluator import metrics, report, scoring
-from evaluator.provenance import Result
 from evaluator.report.samples import samples_of
 from services.client.inference import InferenceClient
 from services.client.tensors import INPUT, OUTPUT, ModelMetadata
@@ -70,12 +70,19 @@ def evaluate(run: RunFolder, spec: EvaluateSpec, store: Store, target: str, thre
         **metrics.compute(test.labels, probabilities, classes),
     )
     run.finish(result)
-    folder = run.path / f"object-{time.time_ns()}"
-    folder.mkdir()
+    folder = object_folder(run)
     np.savez_compressed(folder / PREDICTIONS, probabilities=probabilities)
     shutil.copyfile(run.path / worker.RESULT, folder / worker.RESULT)
     store.put("results", run.run_id, folder)
     shutil.rmtree(folder)
+
+
+def object_folder(run: RunFolder) -> Path:
+    """An empty folder for the result object; what a killed attempt left in it is gone."""
+    folder = run.path / "object"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 def check_contract(metadata: ModelMetadata, data: PreparedData) -> None:
@@ -111,22 +118,21 @@ def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
         raise WrongStateError(f"the report of {spec.experiment} names no prepared data; run its prepare step first")
     data = open_prepared(store, prepared.fingerprint)
     samples = samples_of(data.split("train"), data.manifest.classes)
-    folder = run.path / f"object-{time.time_ns()}"
+    folder = object_folder(run)
     summary = report.write(spec, results, probabilities, data.split("test"), samples, folder)
     run.finish(summary)
     store.put("results", run.run_id, folder)
     shutil.rmtree(folder)
 
 
-def read_results(store: Store, spec: ReportSpec) -> tuple[ReportSpec, list[Result]]:
+def read_results(store: Store, spec: ReportSpec) -> tuple[ReportSpec, list[AnyResult]]:
     """The result documents that can be read, and the spec with a line of `missing` for each of the others."""
-    results: list[Result] = []
+    results: list[AnyResult] = []
     unread: list[str] = []
     for result_id in spec.results:
-        content = (store.path("results", result_id) / worker.RESULT).read_bytes()
         try:
-            results.append(parse_result(content, f"results/{result_id}"))
-        except InvalidInputError as error:
+            results.append(read_result(store, result_id))
+        except WrongStateError as error:
             unread.append(str(error))
     return spec.model_copy(update={"missing": (*spec.missing, *unread)}), results
 

@@ -1,0 +1,22 @@
+"""Reads result objects from the store."""
+
+from core.errors import InvalidInputError, WrongStateError
+from core.schemas.results import EvaluateResult, LoadTestResult, PrepareResult, TrainResult, parse_result
+from core.store import Store
+
+FILE = "result.json"
+AnyResult = PrepareResult | TrainResult | EvaluateResult | LoadTestResult
+
+
+def read_result(store: Store, result_id: str) -> AnyResult:
+    """A result document, also one that an earlier version of Bakeoff wrote.
+
+    Raises:
+        NotFoundError: no such result.
+        WrongStateError: it cannot be read, for example because a later version wrote it; says what to remove.
+    """
+    path = store.path("results", result_id) / FILE
+    try:
+        return parse_result(path.read_bytes(), str(path))
+    except InvalidInputError as error:
+        raise WrongStateError(f"{error}; remove {path.parent} to do the step again") from error
