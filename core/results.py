@@ -1,10 +1,7 @@
 """Reads result objects from the store."""
 
-import pydantic
-
-from core.errors import WrongStateError
-from core.schemas.base import explain
-from core.schemas.results import RESULT, EvaluateResult, LoadTestResult, PrepareResult, TrainResult
+from core.errors import InvalidInputError, WrongStateError
+from core.schemas.results import EvaluateResult, LoadTestResult, PrepareResult, TrainResult, parse_result
 from core.store import Store
 
 FILE = "result.json"
@@ -12,17 +9,14 @@ AnyResult = PrepareResult | TrainResult | EvaluateResult | LoadTestResult
 
 
 def read_result(store: Store, result_id: str) -> AnyResult:
-    """A result document.
+    """A result document, also one that an earlier version of Bakeoff wrote.
 
     Raises:
         NotFoundError: no such result.
-        WrongStateError: another version of Bakeoff wrote it; says what to remove.
+        WrongStateError: it cannot be read, for example because a later version wrote it; says what to remove.
     """
     path = store.path("results", result_id) / FILE
     try:
-        return RESULT.validate_json(path.read_bytes())
-    except pydantic.ValidationError as error:
-        raise WrongStateError(
-            f"{path} was written by another version of Bakeoff ({explain(error)}); "
-            f"remove {path.parent} to do the step again"
-        ) from error
+        return parse_result(path.read_bytes(), str(path))
+    except InvalidInputError as error:
+        raise WrongStateError(f"{error}; remove {path.parent} to do the step again") from error

@@ -5,14 +5,14 @@ from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn import metrics as sk
 
 from core.errors import InvalidInputError
 from core.schemas.results import ClassMetrics
+from core.schemas.scores import Scores
 from evaluator.checks import check_probabilities
-
-CONFIDENCE = 0.95
+from evaluator.intervals import wilson
+from evaluator.scores import compute_scores, normalised
 
 
 class Metrics(TypedDict):
@@ -26,6 +26,7 @@ class Metrics(TypedDict):
     macro: ClassMetrics
     weighted: ClassMetrics
     confusion: tuple[tuple[int, ...], ...]
+    scores: Scores
 
 
 def compute(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: Sequence[str]) -> Metrics:
@@ -56,20 +57,14 @@ def compute(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
         macro=_average("macro", labels, predicted, indices),
         weighted=_average("weighted", labels, predicted, indices),
         confusion=tuple(tuple(map(int, row)) for row in sk.confusion_matrix(labels, predicted, labels=indices)),
+        scores=compute_scores(labels, probabilities, classes),
     )
-
-
-def wilson(correct: int, images: int) -> tuple[float, float]:
-    """Wilson's score interval for a proportion at 95 % (Wilson 1927), both ends inside 0 to 1."""
-    interval = binomtest(correct, images).proportion_ci(confidence_level=CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def log_loss(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
     """Mean of −ln p(true class) in nats. Rows are normalised first; p is clipped at float32's resolution, 1.2e-7."""
-    positive = np.clip(probabilities.astype(np.float64), 0, None)
-    normalised = (positive / positive.sum(axis=1, keepdims=True)).astype(np.float32)
-    return float(sk.log_loss(labels, normalised, labels=list(range(probabilities.shape[1]))))
+    rows = normalised(probabilities).astype(np.float32)
+    return float(sk.log_loss(labels, rows, labels=list(range(probabilities.shape[1]))))
 
 
 def _check(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: Sequence[str]) -> None:

@@ -47,6 +47,12 @@ def notes(results: Sequence[Result], rows: Sequence[Row], data: Data | None) -> 
         yield "Load tests marked contended overlapped with other timed work; they are left out of the verdict."
     if any(row.load and row.load.failed for row in rows):
         yield "Some requests failed during load tests; failed requests are not part of latency and throughput."
+    bound = sum(row.load is not None and row.load.generator_bound for row in rows)
+    if bound:
+        yield (
+            f"In {text.count(bound, 'load test')} the load generator used 90% or more of a core and was the "
+            "bottleneck: throughput is a lower bound and latency contains its own queueing."
+        )
     for kind, what in ((TrainResult, "Trainings"), (LoadTestResult, "Load tests")):
         machines = {_machine(result.environment) for result in results if isinstance(result, kind)}
         if len(machines) > 1:

@@ -53,7 +53,7 @@ def sound_predictions(
         problem = _problem(evaluation, probabilities.get(evaluation.run_id), labels)
         if problem:
             missing.append(
-                f"evaluate {evaluation.run_id}: {problem}; parity of {evaluation.spec.model} is not compared"
+                f"evaluate {evaluation.run_id}: {problem}; {evaluation.spec.model} is not compared image by image"
             )
         else:
             sound[evaluation.run_id] = probabilities[evaluation.run_id]
@@ -103,6 +103,7 @@ def build_rows(
             accuracy_interval=evaluation.accuracy_interval if evaluation else None,
             macro_f1=evaluation.macro.f1 if evaluation else None,
             log_loss=evaluation.log_loss if evaluation else None,
+            scores=evaluation.scores if evaluation else None,
             parity=_parity(evaluation, natives.get(training.run_id), predictions),
             load=to_load(load) if load else None,
         )
@@ -128,6 +129,7 @@ def to_load(result: LoadTestResult) -> Load:
         mean_batch=result.mean_batch,
         errors=result.errors,
         contended=result.environment.contended,
+        generator_cpu=result.generator_cpu,
     )
 
 

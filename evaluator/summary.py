@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from core.schemas.results import EvaluateResult, LoadTestResult, PrepareResult, PublishedModel, TrainResult
 from core.schemas.specs import FRAMEWORKS, ReportSpec
 from core.schemas.summary import Arm, Classification, Export, Group, Row, SeedAccuracy, Summary, Training
-from evaluator import provenance, statistics
+from evaluator import curves, evidence, losses, paired, provenance, statistics
+from evaluator.paired import Predictions
 from evaluator.provenance import Result
 from evaluator.rows import NATIVE, Probabilities, build_rows, published_models, sound_predictions, to_load, traceable
 from evaluator.verdict import decide
@@ -33,7 +34,11 @@ def summarise(
     evaluations = traceable((r for r in results if isinstance(r, EvaluateResult)), published, missing)
     loads = traceable((r for r in results if isinstance(r, LoadTestResult)), published, missing)
     predictions = sound_predictions(evaluations, probabilities, labels, missing)
+    classes = tuple(one.name for one in evaluations[0].classes) if evaluations else ()
     rows = build_rows(published, evaluations, loads, predictions)
+    answers = evidence.row_predictions(rows, evaluations, predictions)
+    rows = evidence.add_evidence(rows, answers, labels, classes)
+    classifications = _classifications(rows, evaluations, answers, labels)
     groups = _groups(trainings, rows)
     data = provenance.describe_data(next((r for r in results if isinstance(r, PrepareResult)), None))
     return Summary(
@@ -46,8 +51,10 @@ def summarise(
         groups=groups,
         trainings=tuple(_training(training) for training in _ordered(trainings)),
         exports=tuple(_export(training, model) for training in _ordered(trainings) for model in training.models),
-        classifications=_classifications(rows, evaluations),
+        classifications=classifications,
         loads=tuple(to_load(result) for result in loads),
+        agreement=paired.agreement([c.row for c in classifications if c.row is not None], answers, labels),
+        disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
         data=data,
         places=provenance.places(results),
         notes=tuple(provenance.notes(results, rows, data)),
@@ -150,21 +157,37 @@ def _export(training: TrainResult, model: PublishedModel) -> Export:
     )
 
 
-def _classifications(rows: Sequence[Row], evaluations: Sequence[EvaluateResult]) -> tuple[Classification, ...]:
+def _classifications(
+    rows: Sequence[Row], evaluations: Sequence[EvaluateResult], answers: Predictions, labels: NDArray[np.int64]
+) -> tuple[Classification, ...]:
     """One for each arm and framework: ONNX of the first seed, or what was scored where there is no ONNX."""
-    chosen: dict[tuple[str, str], Row] = {}
-    scored = [row for row in rows if row.accuracy is not None]
-    for row in sorted(scored, key=lambda row: (row.format != "onnx", row.seed, row.format != NATIVE[row.framework])):
-        chosen.setdefault((row.arm, row.framework), row)
+    chosen: dict[tuple[str, str], int] = {}
+    scored = [(index, row) for index, row in enumerate(rows) if row.accuracy is not None]
+    for index, row in sorted(scored, key=lambda item: _preference(item[1])):
+        chosen.setdefault((row.arm, row.framework), index)
     results = {(e.spec.model, e.spec.version, e.spec.runtime): e for e in reversed(evaluations)}
-    order = dict.fromkeys((row.arm, row.framework) for row in scored)
+    order = dict.fromkeys((row.arm, row.framework) for _, row in scored)
     return tuple(
-        _classification(row, results[row.model, row.version, row.runtime]) for row in (chosen[key] for key in order)
+        _classification(
+            index, rows[index], results[rows[index].model, rows[index].version, rows[index].runtime], answers, labels
+        )
+        for index in (chosen[key] for key in order)
     )
 
 
-def _classification(row: Row, result: EvaluateResult) -> Classification:
+def _preference(row: Row) -> tuple[bool, int, bool]:
+    return row.format != "onnx", row.seed, row.format != NATIVE[row.framework]
+
+
+def _classification(
+    index: int, row: Row, result: EvaluateResult, answers: Predictions, labels: NDArray[np.int64]
+) -> Classification:
+    found = answers.get(index)
     return Classification(
+        row=index,
+        roc=None if found is None else curves.roc(labels, found),
+        precision_recall=None if found is None else curves.precision_recall(labels, found),
+        losses=() if found is None else losses.top_losses(labels, found, [one.name for one in result.classes]),
         arm=row.arm,
         framework=row.framework,
         seed=row.seed,

@@ -62,6 +62,13 @@ def scientific(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
+def p_value(value: float) -> str:
+    """`p < 0.001`, `p = 0.034`, `p = 1`."""
+    if value < 0.001:
+        return "p < 0.001"
+    return f"p = {value:.2g}"
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """`1 image`, `1,797 images`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from core.schemas.summary import Load, Pick, PickKind, Row, Verdict
 from evaluator import text
+from evaluator.paired import ALPHA
 from evaluator.statistics import overlap
 
 ERRORS_ALLOWED = 0.001
@@ -17,13 +18,21 @@ def decide(rows: Sequence[Row]) -> Verdict:
     scored = [(index, row) for index, row in enumerate(rows) if row.accuracy is not None]
     if not scored:
         return Verdict(headline="No verdict", reason="No artefact was scored, so there is nothing to recommend.")
-    best = max(scored, key=lambda item: (item[1].accuracy or 0.0, -(item[1].log_loss or 0.0)))
+    index = most_accurate(rows)
+    assert index is not None, "there are scored rows"
+    best = (index, rows[index])
     timed = [(index, row) for index, row in scored if row.load and comparable(row.load)]
     picks = [_accuracy(scored, best)]
     if timed:
         picks += [_p99(timed, best), _throughput(timed, best)]
     picks.append(_size(scored, best))
     return _recommend(scored, timed, best, tuple(picks))
+
+
+def most_accurate(rows: Sequence[Row]) -> int | None:
+    """Index of the row with the highest accuracy, of equals the lowest log loss; None where nothing was scored."""
+    scored = [index for index, row in enumerate(rows) if row.accuracy is not None]
+    return max(scored, key=lambda i: (rows[i].accuracy or 0.0, -(rows[i].log_loss or 0.0)), default=None)
 
 
 def comparable(load: Load) -> bool:
@@ -37,12 +46,37 @@ def describe(row: Row) -> str:
     return f"{text.framework(row.framework)}, {served} ({row.arm}, seed {row.seed})"
 
 
-def same_accuracy(first: Row, second: Row) -> bool:
-    """True when no difference between two scored rows is shown."""
+def same_accuracy(row: Row, best: Row) -> bool:
+    """True when no difference between a scored row and the most accurate one is shown.
+
+    By their paired test where there is one, otherwise by whether their intervals overlap.
+    """
+    if row is best:
+        return True
+    if row.against_best:
+        return row.against_best.p_adjusted >= ALPHA
     return bool(
-        first.accuracy_interval
-        and second.accuracy_interval
-        and overlap(first.accuracy_interval, second.accuracy_interval)
+        row.accuracy_interval and best.accuracy_interval and overlap(row.accuracy_interval, best.accuracy_interval)
+    )
+
+
+def method(scored: Sequence[Indexed], best: Indexed) -> str:
+    """Which test decides, in a sentence; empty for a single candidate."""
+    others = [row for index, row in scored if index != best[0]]
+    paired = sum(row.against_best is not None for row in others)
+    if not others:
+        return ""
+    intervals = "their 95% Wilson intervals overlap"
+    if not paired:
+        return f"“No difference shown” means that {intervals}: there are no predictions to compare image by image."
+    mcnemar = (
+        f"McNemar’s exact test on the same {best[1].images:,} images, corrected by Holm for "
+        f"{text.count(paired, 'comparison')} with the most accurate artefact, gives p of {ALPHA:g} or more"
+    )
+    if paired == len(others):
+        return f"“No difference shown” means that {mcnemar}."
+    return (
+        f"“No difference shown” means that {mcnemar}; for {len(others) - paired} without predictions, that {intervals}."
     )
 
 
@@ -56,10 +90,10 @@ def _recommend(scored: list[Indexed], timed: list[Indexed], best: Indexed, picks
         headline = f"Only candidate: {describe(row)}"
         reason = f"It is the only artefact scored: {_accuracy_of(row)} of {row.images:,} test images correct."
     elif len(equal) == 1:
-        reason = f"Its accuracy of {_accuracy_of(row)} is above all {len(scored) - 1} others, intervals apart."
+        reason = f"Its accuracy of {_accuracy_of(row)} is above {_others(len(scored) - 1)}, {_shown_by(scored)}."
     else:
         reason = f"{_tie(len(equal), len(scored))}; {_why(row, len(fast))} {_measured(row, best[1])}"
-    return Verdict(headline=headline, reason=reason, row=index, picks=picks)
+    return Verdict(headline=headline, reason=reason, row=index, picks=picks, method=method(scored, best))
 
 
 def _tie(equal: int, scored: int) -> str:
@@ -87,7 +121,7 @@ def _accuracy_of(row: Row) -> str:
 def _accuracy(scored: list[Indexed], best: Indexed) -> Pick:
     index, row = best
     others = [other for i, other in scored if i != index]
-    tied = sum(same_accuracy(row, other) for other in others)
+    tied = sum(same_accuracy(other, row) for other in others)
     known = f"95% interval {text.interval(row.accuracy_interval or (0, 1))} on {row.images:,} images. "
     if not others:
         known += "Nothing to compare it with."
@@ -96,7 +130,7 @@ def _accuracy(scored: list[Indexed], best: Indexed) -> Pick:
     elif tied:
         known += f"No difference shown from {tied} of {len(others)} others."
     else:
-        known += f"Above {_others(len(others))}, intervals apart."
+        known += f"Above {_others(len(others))}, {_shown_by(scored)}."
     return Pick(kind="accuracy", title="Best accuracy", row=index, value=_accuracy_of(row), detail=known)
 
 
@@ -141,13 +175,20 @@ def _price(row: Row, best: Row) -> str:
     if row.accuracy == best.accuracy:
         return f"Accuracy {_accuracy_of(row)}, equal to the best."
     below = f"{_accuracy_of(row)}, {text.points((best.accuracy or 0) - (row.accuracy or 0))} below the best"
+    test = text.p_value(row.against_best.p_adjusted) if row.against_best else ""
     if same_accuracy(row, best):
-        return f"Accuracy {below}; intervals overlap, no difference shown."
-    return f"Trade-off: accuracy {below}."
+        return f"Accuracy {below}; {test or 'intervals overlap'}, no difference shown."
+    return f"Trade-off: accuracy {below}{f' ({test})' if test else ''}."
 
 
 def _brief(row: Row) -> str:
     return f"{text.framework(row.framework)} {text.format_name(row.format)} ({row.arm})"
+
+
+def _shown_by(scored: Sequence[Indexed]) -> str:
+    """How the lead over every other row was shown."""
+    tested = [row.against_best.p_adjusted for _, row in scored if row.against_best]
+    return text.p_value(max(tested)).replace("=", "≤") if len(tested) == len(scored) - 1 else "intervals apart"
 
 
 def _others(number: int) -> str:

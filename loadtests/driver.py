@@ -63,9 +63,9 @@ def measure(
         runner.start(users, spawn_rate=users)
         runner.spawning_greenlet.join()
         _wait("warm-up", warmup_s, stop, runner, recorder, progress)
-        recorder.open(time.perf_counter_ns())
+        recorder.open(time.perf_counter_ns(), time.process_time_ns())
         _wait("measure", duration_s, stop, runner, recorder, progress)
-        recorder.close(time.perf_counter_ns())
+        recorder.close(time.perf_counter_ns(), time.process_time_ns())
         _drain(runner, load.client.timeout_s, stop)
         _raise_broken(runner)
     finally:

@@ -72,5 +72,6 @@ def summarise(run_id: str, spec: LoadTestSpec, recorder: Recorder, where: Enviro
         server_ms=recorder.server_ms(),
         mean_batch=recorder.mean_batch,
         errors=dict(sorted(recorder.errors.items())),
+        generator_cpu=recorder.generator_cpu,
         environment=where,
     )

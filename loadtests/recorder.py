@@ -25,6 +25,7 @@ class Recorder:
         self._histogram = HdrHistogram(1, HIGHEST_US, DIGITS)
         self._opened_ns: int | None = None
         self._closed_ns: int | None = None
+        self._cpu_opened_ns = self._cpu_closed_ns = 0
         self._total_ns = self._longest_ns = 0
         self._images_arrived = 0
         self._images_reported = 0
@@ -35,13 +36,13 @@ class Recorder:
         self.errors: Counter[str] = Counter()
         """Failed requests that began in the window, by gRPC status code."""
 
-    def open(self, now_ns: int) -> None:
-        """The warm-up is over."""
-        self._opened_ns = now_ns
+    def open(self, now_ns: int, cpu_ns: int = 0) -> None:
+        """The warm-up is over; `cpu_ns` is the CPU time this process has used so far."""
+        self._opened_ns, self._cpu_opened_ns = now_ns, cpu_ns
 
-    def close(self, now_ns: int) -> None:
+    def close(self, now_ns: int, cpu_ns: int = 0) -> None:
         """No request that begins from now on counts."""
-        self._closed_ns = now_ns
+        self._closed_ns, self._cpu_closed_ns = now_ns, cpu_ns
 
     def success(self, began_ns: int, ended_ns: int, images: int, server_ns: Mapping[str, int], batch_size: int) -> None:
         """An answered request of `images` images; `batch_size` 0 where the server did not report it."""
@@ -75,6 +76,11 @@ class Recorder:
         if self._opened_ns is None or self._closed_ns is None:
             return 0.0
         return (self._closed_ns - self._opened_ns) / NS_PER_S
+
+    @property
+    def generator_cpu(self) -> float:
+        """CPU time this process used in the window over the window's length; gRPC's own threads may take it above 1."""
+        return (self._cpu_closed_ns - self._cpu_opened_ns) / NS_PER_S / self.seconds if self.seconds else 0.0
 
     @property
     def throughput(self) -> float:

@@ -45,6 +45,20 @@ def explain_one(problem: Any) -> str:
     return f"{where}: {problem['msg']}{given}"
 
 
+def refuse_other_version(text: str | bytes, readable: tuple[int, ...], what: str, remedy: str) -> None:
+    """Raises InvalidInputError for a document whose `schema_version` is none of the readable ones; `remedy` ends it."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version is not None and version not in readable:
+        known = " and ".join(map(str, readable))
+        raise InvalidInputError(
+            f"{what} has schema_version {version!r}; this version of Bakeoff reads {known}: {remedy}"
+        )
+
+
 def parse_json(schema: type[SchemaT], text: str | bytes, what: str) -> SchemaT:
     """Validates JSON text against a schema.
 

@@ -1,11 +1,14 @@
 """Results: the `result.json` of a run's result object in the store."""
 
+import json
 from typing import Annotated, Literal
 
 import pydantic
 
-from core.schemas.base import Schema, Sha256
+from core.errors import InvalidInputError
+from core.schemas.base import Schema, Sha256, explain, refuse_other_version
 from core.schemas.environment import Environment
+from core.schemas.scores import Scores
 from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, TrainSpec
 
 
@@ -97,7 +100,8 @@ class EvaluateResult(Schema):
     """Scores of one served artefact on the test split. Probabilities lie beside it in `predictions.npz`."""
 
     kind: Literal["evaluate"] = "evaluate"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
+    """1 has no `scores`; a report computes them from the predictions kept beside the result."""
     run_id: str
     spec: EvaluateSpec
     images: int
@@ -110,6 +114,7 @@ class EvaluateResult(Schema):
     weighted: ClassMetrics
     confusion: tuple[tuple[int, ...], ...]
     """Rows: true class; columns: predicted class."""
+    scores: Scores | None = None
     seconds: float
     environment: Environment
 
@@ -130,7 +135,8 @@ class LoadTestResult(Schema):
     """Throughput and latency of one served artefact."""
 
     kind: Literal["loadtest"] = "loadtest"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
+    """1 has no `generator_cpu`."""
     run_id: str
     spec: LoadTestSpec
     loop: Literal["closed"] = "closed"
@@ -146,6 +152,9 @@ class LoadTestResult(Schema):
     """Images per executed batch as the server reported; 0 where it reported none."""
     errors: dict[str, int]
     """gRPC status code to number of failed requests."""
+    generator_cpu: float | None = None
+    """CPU time of the load generator over the window's length: its share of one core. Near one, the generator was the
+    bottleneck and the server could do more."""
     environment: Environment
 
 
@@ -153,3 +162,26 @@ Result = Annotated[PrepareResult | TrainResult | EvaluateResult | LoadTestResult
 RESULT: pydantic.TypeAdapter[PrepareResult | TrainResult | EvaluateResult | LoadTestResult] = pydantic.TypeAdapter(
     Result
 )
+READABLE: dict[str, tuple[int, ...]] = {"prepare": (1,), "train": (1,), "evaluate": (1, 2), "loadtest": (1, 2)}
+"""Kind of result to the schema versions that are read; the last one is written."""
+
+
+def parse_result(text: str | bytes, what: str) -> PrepareResult | TrainResult | EvaluateResult | LoadTestResult:
+    """Validates a stored result, also one that an earlier version wrote.
+
+    Raises:
+        InvalidInputError: naming `what`; for a document of another version, that version and those that are read.
+    """
+    try:
+        return RESULT.validate_json(text)
+    except pydantic.ValidationError as error:
+        remedy = "read it with the version that wrote it"
+        refuse_other_version(text, READABLE.get(_kind(text), (1, 2)), what, remedy)
+        raise InvalidInputError(f"{what} is not a valid result: {explain(error)}") from error
+
+
+def _kind(text: str | bytes) -> str:
+    try:
+        return str(json.loads(text).get("kind"))
+    except (ValueError, AttributeError):
+        return ""

@@ -84,7 +84,8 @@ class ReportSpec(Schema):
     """Summarise the results of an experiment and write its report."""
 
     kind: Literal["report"] = "report"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
+    """Part of the report's id: raised when reports say more, so that an older one is not taken for done."""
     experiment: Name
     title: str
     description: str

@@ -4,14 +4,17 @@ from typing import Literal
 
 import pydantic
 
-from core.schemas.base import Schema, Sha256
+from core.schemas.base import Schema, Sha256, parse_json, refuse_other_version
 from core.schemas.data import ImageSpec
 from core.schemas.environment import Environment
 from core.schemas.recipe import Recipe
 from core.schemas.results import ClassMetrics, EpochMetrics, LatencySummary, Parity
+from core.schemas.scores import Agreement, Curve, Disagreement, Loss, PairedTest, Scores
 from core.schemas.specs import FormatName, Framework, RuntimeName
 
 Mode = Literal["matched", "idiomatic"]
+GENERATOR_BUSY = 0.9
+"""Share of one core from which on a load generator, one process, counts as the bottleneck."""
 PickKind = Literal["accuracy", "p99", "throughput", "size"]
 
 
@@ -50,6 +53,13 @@ class Load(Schema):
     errors: dict[str, int]
     """gRPC status code to number of failed requests."""
     contended: bool
+    generator_cpu: float | None = None
+    """CPU share of one core the load generator used; None where it was not recorded."""
+
+    @property
+    def generator_bound(self) -> bool:
+        """True where the load generator was busy almost all the time: the server could have done more."""
+        return self.generator_cpu is not None and self.generator_cpu >= GENERATOR_BUSY
 
     @property
     def failed(self) -> int:
@@ -89,6 +99,10 @@ class Row(Schema):
     """Wilson score interval at 95 %."""
     macro_f1: float | None = None
     log_loss: float | None = None
+    scores: Scores | None = None
+    against_best: PairedTest | None = None
+    """The most accurate artefact (first) against this one (second), on the same images, corrected for all such tests;
+    None for the most accurate itself and where predictions are missing."""
     parity: Parity | None = None
     """Served probabilities against those of the framework's native format of the same training; None for the native
     format itself and where that was not scored."""
@@ -121,6 +135,8 @@ class Verdict(Schema):
     reason: str
     row: int | None = None
     picks: tuple[Pick, ...] = ()
+    method: str = ""
+    """Which test decides that two accuracies cannot be told apart."""
 
 
 class Arm(Schema):
@@ -194,7 +210,7 @@ class Export(Schema):
 
 
 class Classification(Schema):
-    """Confusion matrix and classification report of one arm and framework."""
+    """Confusion matrix, classification report, curves and worst images of one arm and framework."""
 
     arm: str
     framework: Framework
@@ -207,6 +223,14 @@ class Classification(Schema):
     weighted: ClassMetrics
     confusion: tuple[tuple[int, ...], ...]
     """Rows: true class; columns: predicted class."""
+    row: int | None = None
+    """Index into Summary.rows."""
+    roc: Curve | None = None
+    """False positive rate to true positive rate; with more than two classes the mean of each class against the rest."""
+    precision_recall: Curve | None = None
+    """Recall to precision, averaged likewise."""
+    losses: tuple[Loss, ...] = ()
+    """The test images with the largest losses, the worst first."""
 
 
 class Data(Schema):
@@ -237,7 +261,8 @@ class Place(Schema):
 class Summary(Schema):
     """Everything a report says, without the images and the predictions."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
+    """1 lacks what has a default here: it is read, and a report made from it has fewer sections."""
     experiment: str
     title: str
     description: str
@@ -250,6 +275,8 @@ class Summary(Schema):
     classifications: tuple[Classification, ...]
     loads: tuple[Load, ...]
     """Every load test, also those with settings other than the table's."""
+    agreement: Agreement | None = None
+    disagreements: tuple[Disagreement, ...] = ()
     data: Data | None
     places: tuple[Place, ...]
     notes: tuple[str, ...]
@@ -263,3 +290,13 @@ class Summary(Schema):
     def complete(self) -> bool:
         """True when every step of the experiment gave a usable result."""
         return not self.missing
+
+
+def parse_summary(text: str | bytes, what: str) -> Summary:
+    """Validates a `summary.json`, also one that an earlier version wrote.
+
+    Raises:
+        InvalidInputError: naming `what`; for a document of another version, that version and those that are read.
+    """
+    refuse_other_version(text, (1, 2), what, "run the experiment again, only its report is made anew")
+    return parse_json(Summary, text, what)

@@ -1,19 +1,18 @@
-"""Writes the report of an experiment: HTML, Markdown, CSV and the summary as JSON."""
+"""Writes the report of an experiment: HTML, Markdown, CSV, a card for each model and the summary as JSON."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core import files
+from core.prepared import Split
 from core.schemas.specs import ReportSpec
 from core.schemas.summary import Summary
 from evaluator.provenance import Result
+from evaluator.report.cards import cards
 from evaluator.report.csvfile import to_csv
 from evaluator.report.html import render
 from evaluator.report.markdown import to_markdown
-from evaluator.report.samples import Sample
+from evaluator.report.samples import Pictures, Sample, pictures_of
 from evaluator.rows import Probabilities
 from evaluator.summary import summarise
 
@@ -22,28 +21,30 @@ def write(
     spec: ReportSpec,
     results: Sequence[Result],
     probabilities: Probabilities,
-    labels: NDArray[np.int64],
+    test: Split,
     samples: Sequence[Sample],
     directory: Path,
 ) -> Summary:
-    """Summarises results and writes report.html, report.md, report.csv and, last, summary.json, each by rename.
+    """Summarises results and writes report.html, report.md, report.csv, cards/ and, last, summary.json, each by rename.
 
     Args:
         spec: what is reported; its `missing` lines mark the report incomplete.
         results: parsed result documents, in the order of the experiment.
         probabilities: float32 [n, classes] by run id of the evaluation.
-        labels: int64 [n], true classes of the test split.
+        test: the test split; its images are read one by one, those that are shown.
         samples: small pictures of the data, or none.
         directory: where the files go; created.
     """
-    summary = summarise(spec, results, probabilities, labels)
-    write_summary(summary, samples, directory)
+    summary = summarise(spec, results, probabilities, test.labels)
+    write_summary(summary, samples, pictures_of(summary, test), directory)
     return summary
 
 
-def write_summary(summary: Summary, samples: Sequence[Sample], directory: Path) -> None:
+def write_summary(summary: Summary, samples: Sequence[Sample], pictures: Pictures, directory: Path) -> None:
     """Writes the files of an existing summary."""
-    files.write_text(directory / "report.html", render(summary, samples))
+    files.write_text(directory / "report.html", render(summary, samples, pictures))
     files.write_text(directory / "report.md", to_markdown(summary))
     files.write_text(directory / "report.csv", to_csv(summary))
+    for name, card in cards(summary).items():
+        files.write_text(directory / "cards" / name, card)
     files.write_json(directory / "summary.json", summary)

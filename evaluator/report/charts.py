@@ -55,7 +55,7 @@ def curves(trainings: Sequence[Training], figure: str) -> Figure:
         xaxis={"title": {"text": "Epoch"}, "range": [0.7, epochs + 0.3], "dtick": max(1, -(-epochs // 10))},
         yaxis={"tickformat": ".0%" if share else "", "rangemode": "normal" if share else "tozero"},
     )
-    return _json(chart)
+    return as_json(chart)
 
 
 def seeds(groups: Sequence[Group]) -> Figure:
@@ -67,7 +67,7 @@ def seeds(groups: Sequence[Group]) -> Figure:
         chart.add_scatter(
             x=[text.framework(group.framework) for group, _ in points],
             y=[seed.accuracy for _, seed in points],
-            name=_safe(arm),
+            name=safe(arm),
             mode="markers",
             offsetgroup=str(number),
             marker={
@@ -78,7 +78,7 @@ def seeds(groups: Sequence[Group]) -> Figure:
             },
             error_y=_whiskers(points),
             customdata=[[seed.seed, text.interval(seed.interval)] for _, seed in points],
-            hovertemplate=f"{_safe(arm)} %{{x}} s%{{customdata[0]}}: %{{y:.2%}} (%{{customdata[1]}})<extra></extra>",
+            hovertemplate=f"{safe(arm)} %{{x}} s%{{customdata[0]}}: %{{y:.2%}} (%{{customdata[1]}})<extra></extra>",
         )
         means = [group for group in groups if group.arm == arm and group.accuracy and group.accuracy.count > 1]
         chart.add_scatter(
@@ -87,7 +87,7 @@ def seeds(groups: Sequence[Group]) -> Figure:
             mode="markers",
             offsetgroup=str(number),
             marker={"symbol": "line-ew-open", "size": 34, "line": {"width": 2}, "color": color("muted")},
-            hovertemplate=f"{_safe(arm)} %{{x}} mean: %{{y:.2%}}<extra></extra>",
+            hovertemplate=f"{safe(arm)} %{{x}} mean: %{{y:.2%}}<extra></extra>",
             showlegend=False,
         )
     chart.update_layout(
@@ -95,7 +95,7 @@ def seeds(groups: Sequence[Group]) -> Figure:
         scattergap=0.4,
         yaxis={"tickformat": ".1%", "range": _around(groups)},
     )
-    return _json(chart)
+    return as_json(chart)
 
 
 def latency(summary: Summary) -> Figure:
@@ -167,9 +167,9 @@ def phases(trainings: Sequence[Training]) -> Figure:
                 x=values,
                 orientation="h",
                 width=0.5,
-                name=_safe(phase),
+                name=safe(phase),
                 marker={"color": color(f"phase-{phase}" if phase in PHASES else "muted")},
-                hovertemplate=f"{_safe(phase)} %{{x:.3g}} s<extra></extra>",
+                hovertemplate=f"{safe(phase)} %{{x:.3g}} s<extra></extra>",
             )
     chart.update_layout(barmode="stack")
     return _bars(chart, 1.05 * max((sum(t.seconds.values()) for t in chosen), default=1.0), "seconds")
@@ -177,7 +177,7 @@ def phases(trainings: Sequence[Training]) -> Figure:
 
 def confusion(result: Classification) -> Figure:
     """Correct predictions in one colour, mistakes in another, each on its own scale: few mistakes still show."""
-    names = [_safe(row.name) for row in result.classes]
+    names = [safe(row.name) for row in result.classes]
     hits = [[n if i == j else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
     misses = [[n if i != j and n else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
     chart = go.Figure()
@@ -201,7 +201,7 @@ def confusion(result: Classification) -> Figure:
         xaxis={**axis, "title": {"text": "Predicted"}},
         yaxis={**axis, "title": {"text": "True"}, "tickangle": 0, "autorange": "reversed"},
     )
-    return _json(chart)
+    return as_json(chart)
 
 
 def legend(figure: Figure) -> list[tuple[str, str, str]]:
@@ -240,7 +240,7 @@ def _labels(rows: Sequence[Row]) -> list[str]:
 
 
 def _label(head: str, small: str) -> str:
-    return f'{_safe(head)}<br><span style="font-size:0.85em">{_safe(small)}</span>' if small else _safe(head)
+    return f'{safe(head)}<br><span style="font-size:0.85em">{safe(small)}</span>' if small else safe(head)
 
 
 def _bars(chart: go.Figure, end: float, title: str) -> Figure:
@@ -250,7 +250,7 @@ def _bars(chart: go.Figure, end: float, title: str) -> Figure:
         yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
         hovermode="y unified",
     )
-    return _json(chart)
+    return as_json(chart)
 
 
 def _whiskers(points: Sequence[tuple[Group, Any]]) -> dict[str, Any]:
@@ -280,12 +280,13 @@ def _value(epoch: EpochMetrics, figure: str) -> float:
     return float(getattr(epoch, figure))
 
 
-def _safe(name: str) -> str:
+def safe(name: str) -> str:
     """A name as Plotly shows it literally: its labels understand a little HTML."""
     return html.escape(name)
 
 
-def _json(chart: go.Figure) -> Figure:
+def as_json(chart: go.Figure) -> Figure:
+    """The figure without Plotly's own template: the page brings its looks."""
     chart.update_layout(template="none")
     figure: Figure = json.loads(chart.to_json())
     figure["layout"].pop("template", None)

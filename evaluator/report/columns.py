@@ -72,6 +72,7 @@ def load_note(row: Row) -> str:
         return ""
     flags = ["contended"] if row.load.contended else []
     flags += [f"{text.percent(row.load.error_share, 1)} failed"] if row.load.failed else []
+    flags += ["generator-bound"] if row.load.generator_bound else []
     return ", ".join(flags)
 
 

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+from core.schemas.scores import Scores
 from core.schemas.summary import Load, Row, Summary
 
 Getter = Callable[[Row], Any]
@@ -23,6 +24,10 @@ def _load(get: Callable[[Load], Any]) -> Getter:
     return lambda row: get(row.load) if row.load else None
 
 
+def _scores(get: Callable[[Scores], Any]) -> Getter:
+    return lambda row: get(row.scores) if row.scores else None
+
+
 FIELDS: dict[str, Getter] = {
     "arm": lambda row: row.arm,
     "mode": lambda row: row.mode,
@@ -39,6 +44,13 @@ FIELDS: dict[str, Getter] = {
     "accuracy_high": lambda row: row.accuracy_interval and row.accuracy_interval[1],
     "macro_f1": lambda row: row.macro_f1,
     "log_loss_nats": lambda row: row.log_loss,
+    "brier": _scores(lambda scores: scores.brier),
+    "calibration_error": _scores(lambda scores: scores.calibration.error),
+    "roc_auc": _scores(lambda scores: scores.roc_auc),
+    "average_precision": _scores(lambda scores: scores.average_precision),
+    "only_best_right": lambda row: row.against_best and row.against_best.only_first,
+    "only_this_right": lambda row: row.against_best and row.against_best.only_second,
+    "mcnemar_p_holm": lambda row: row.against_best and row.against_best.p_adjusted,
     "export_parity_largest": lambda row: row.export_parity.largest_difference,
     "export_parity_disagreements": lambda row: row.export_parity.disagreements,
     "native_parity_largest": lambda row: row.parity and row.parity.largest_difference,
@@ -57,6 +69,7 @@ FIELDS: dict[str, Getter] = {
     "p999_ms": _load(lambda load: load.latency_ms.p999),
     "max_ms": _load(lambda load: load.latency_ms.max),
     "failed_requests": _load(lambda load: load.failed),
+    "generator_cpu": _load(lambda load: load.generator_cpu),
     "load_contended": _load(lambda load: load.contended),
 }
 """Column to how a row fills it."""

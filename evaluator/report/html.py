@@ -13,13 +13,16 @@ from plotly.offline import get_plotlyjs
 
 from core.schemas.environment import Environment
 from core.schemas.summary import Arm, Classification, Row, Summary, Training
-from evaluator import text
-from evaluator.report import charts, tables
+from evaluator import pareto, text
+from evaluator.paired import ALPHA
+from evaluator.report import charts, quality_charts, quality_tables, tables
 from evaluator.report.columns import columns
-from evaluator.report.samples import Sample
+from evaluator.report.samples import Pictures, Sample
 
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("base.css", "parts.css", "print.css")
+MATRICES = ("matrix", "agreement")
+"""Charts without a legend, by the beginning of their ids."""
 SCRIPTS = ("theme.js", "charts.js", "tables.js")
 
 
@@ -33,11 +36,12 @@ class Panel:
     framework: str = ""
 
 
-def render(summary: Summary, samples: Sequence[Sample]) -> str:
-    """The page as a string."""
+def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures) -> str:
+    """The page as a string; a gallery's image that is not among the pictures is described in words alone."""
     curves = _curve_panels(summary)
     matrices = _matrix_panels(summary.classifications)
-    figures = _figures(summary, curves, matrices)
+    qualities = _quality_panels(summary)
+    figures = _figures(summary, curves, matrices) | _quality_figures(summary, qualities)
     return (
         _environment()
         .get_template("report.html.jinja")
@@ -45,6 +49,12 @@ def render(summary: Summary, samples: Sequence[Sample]) -> str:
             summary=summary,
             text=text,
             tables=tables,
+            quality=quality_tables,
+            alpha=ALPHA,
+            artefact=quality_charts.artefact,
+            zoomed={name: quality_charts.zoomed(figures[name]) for name in figures if name.startswith(("roc-", "pr-"))},
+            qualities=qualities,
+            pictures=pictures,
             facts=_facts(summary),
             columns=columns(summary.rows),
             domain=_domain(summary.rows),
@@ -59,7 +69,7 @@ def render(summary: Summary, samples: Sequence[Sample]) -> str:
             bar_height=charts.bar_height,
             commands=commands(summary),
             experiment_json=_pretty(summary.spec_json),
-            legends={name: charts.legend(figures[name]) for name in figures if not name.startswith("matrix")},
+            legends={name: charts.legend(figures[name]) for name in figures if not name.startswith(MATRICES)},
             figures=htmlsafe_json_dumps(figures),
             style=Markup("\n".join((TEMPLATES / name).read_text() for name in STYLES)),
             script=Markup("\n".join((TEMPLATES / name).read_text() for name in SCRIPTS)),
@@ -174,6 +184,31 @@ def _matrix_panels(results: Sequence[Classification]) -> list[Panel]:
         )
         for number, result in enumerate(results)
     ]
+
+
+def _quality_panels(summary: Summary) -> list[Panel]:
+    """One for each arm with scores of probabilities."""
+    panels = []
+    for number, arm in enumerate(summary.arms):
+        mine = [c for c in summary.classifications if c.arm == arm.name]
+        own = [c for c in mine if c.row is not None and summary.rows[c.row].scores]
+        if own:
+            panels.append(Panel(f"quality-{number}", arm.name, own))
+    return panels
+
+
+def _quality_figures(summary: Summary, panels: Sequence[Panel]) -> dict[str, charts.Figure]:
+    """Charts of probabilities, agreement and trade-offs by element id."""
+    figures: dict[str, charts.Figure] = {}
+    for panel in panels:
+        figures[f"reliability-{panel.key}"] = quality_charts.reliability(panel.content, summary.rows)
+        figures[f"roc-{panel.key}"] = quality_charts.roc(panel.content)
+        figures[f"pr-{panel.key}"] = quality_charts.precision_recall(panel.content)
+    if summary.agreement:
+        figures["agreement-matrix"] = quality_charts.agreement(summary.agreement, summary.rows)
+    if pareto.candidates(summary.rows):
+        figures["trade-off"] = quality_charts.trade_offs(summary)
+    return figures
 
 
 def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel]) -> dict[str, charts.Figure]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from core.schemas.summary import Summary
-from evaluator.report import tables
+from evaluator.report import quality_tables, tables
 from evaluator.report.columns import columns
 from evaluator.report.html import commands, describe_load, describe_recipe, machines
 from evaluator.report.tables import Table
@@ -15,36 +15,42 @@ def to_markdown(summary: Summary) -> str:
 
 
 def _blocks(summary: Summary) -> Iterator[str]:
-    yield f"# {_escape(summary.title)}"
+    yield f"# {escape(summary.title)}"
     if summary.description:
-        yield _escape(summary.description)
+        yield escape(summary.description)
     if not summary.complete:
-        yield "> **Incomplete.** These parts are missing:\n>\n" + "\n".join(
-            f"> - {_escape(m)}" for m in summary.missing
-        )
-    yield f"## Verdict\n\n**{_escape(summary.verdict.headline)}.** {_escape(summary.verdict.reason)}"
+        yield "> **Incomplete.** These parts are missing:\n>\n" + "\n".join(f"> - {escape(m)}" for m in summary.missing)
+    yield f"## Verdict\n\n**{escape(summary.verdict.headline)}.** {escape(summary.verdict.reason)}"
     if summary.verdict.picks:
         yield "\n".join(
-            f"- **{pick.title}:** {_escape(summary.rows[pick.row].label)}, {pick.value}. {_escape(pick.detail)}"
+            f"- **{pick.title}:** {escape(summary.rows[pick.row].label)}, {pick.value}. {escape(pick.detail)}"
             for pick in summary.verdict.picks
         )
     if summary.rows:
         yield "## Results\n\n" + _grid(*_verdict_table(summary))
     if settings := describe_load(summary):
         yield f"{settings}. A dash means: not measured."
-    yield from (f"> {_escape(note)}" for note in summary.notes)
+    if summary.verdict.method:
+        yield escape(summary.verdict.method)
+    yield from (f"> {escape(note)}" for note in summary.notes)
     for arm in summary.arms:
         yield f"**{arm.name}** ({arm.mode}): {describe_recipe(arm)}. {arm.finding}"
-    sections = [("Over seeds", tables.seeds(summary.groups)), ("Training", tables.trainings(summary))]
-    sections += [("Load tests", tables.loads(summary)), ("Export parity", tables.exports(summary))]
+    sections = [("Trade-offs", quality_tables.trade_offs(summary)), ("Over seeds", tables.seeds(summary.groups))]
+    sections += [("Training", tables.trainings(summary)), ("Load tests", tables.loads(summary))]
+    sections += [("Probabilities", quality_tables.probabilities(summary))]
+    sections += [("Agreement", quality_tables.agreement(summary)), ("Export parity", tables.exports(summary))]
     for title, table in sections:
         if table.rows:
-            yield f"## {title}\n\n" + _table(table)
+            yield f"## {title}\n\n" + markdown_table(table)
     if data := summary.data:
-        yield f"## Data\n\n{_escape(data.source)}, fingerprint `{data.fingerprint}`\n\n" + _table(tables.counts(data))
+        yield f"## Data\n\n{escape(data.source)}, fingerprint `{data.fingerprint}`\n\n" + markdown_table(
+            tables.counts(data)
+        )
     yield "## Environment"
-    yield from (f"**{roles}:** {_escape(machine)}" for roles, machine in machines(summary))
-    yield from (_table(table) for table in (tables.versions(summary.places), tables.artefacts(summary)) if table.rows)
+    yield from (f"**{roles}:** {escape(machine)}" for roles, machine in machines(summary))
+    yield from (
+        markdown_table(table) for table in (tables.versions(summary.places), tables.artefacts(summary)) if table.rows
+    )
     lines = "\n".join(f"# {comment}\n{command}" for comment, command in commands(summary))
     yield f"## Reproduce\n\n```sh\n{lines}\n```"
 
@@ -61,18 +67,19 @@ def _verdict_table(summary: Summary) -> tuple[list[str], list[list[str]], int]:
     return [column.title for column in shown], rows, sum(not column.numeric for column in shown)
 
 
-def _table(table: Table) -> str:
+def markdown_table(table: Table) -> str:
+    """A pipe table, without its caption."""
     return _grid(list(table.headers), [list(row) for row in table.rows], table.names)
 
 
 def _grid(headers: Sequence[str], rows: Sequence[Sequence[str]], names: int) -> str:
     """A pipe table whose columns after the first `names` are right-aligned."""
     rule = ["---" if number < names else "---:" for number in range(len(headers))]
-    lines = [headers, rule, *([_escape(cell) for cell in row] for row in rows)]
+    lines = [headers, rule, *([escape(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _escape(value: str) -> str:
+def escape(value: str) -> str:
     """Keeps text on one line, inside its cell, and free of markup."""
     plain = " ".join(value.split())
     return "".join(f"\\{c}" if c in "\\|`*_<>[]" else c for c in plain)

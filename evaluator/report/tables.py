@@ -55,18 +55,20 @@ def loads(summary: Summary) -> Table:
     """Every load test with the server's own account; its settings where they vary."""
     phases = list(dict.fromkeys(phase for load in summary.loads for phase in load.server_ms))
     settings = len({(load.users, load.batch_size) for load in summary.loads}) > 1
+    generator = any(load.generator_cpu is not None for load in summary.loads)
     headers = (
         *("Model", "Runtime", *(("Users", "Images each") if settings else ())),
         *("Requests", "img/s", "p50", "p90", "p95", "p99", "p99.9", "Max"),
         *(phase.capitalize() for phase in phases),
-        *("Mean batch", "Errors"),
+        *("Mean batch", *(("Generator CPU",) if generator else ()), "Errors"),
     )
-    rows = tuple(_load_cells(load, phases, settings) for load in summary.loads)
+    rows = tuple(_load_cells(load, phases, settings, generator) for load in summary.loads)
     server = f"; {text.names([p.capitalize() for p in phases])}: means the server reported" if phases else ""
-    return Table(f"Load tests, times in milliseconds{server}", headers, rows, names=2)
+    client = "; Generator CPU: the load generator’s share of one core" if generator else ""
+    return Table(f"Load tests, times in milliseconds{server}{client}", headers, rows, names=2)
 
 
-def _load_cells(load: Load, phases: Sequence[str], settings: bool) -> tuple[str, ...]:
+def _load_cells(load: Load, phases: Sequence[str], settings: bool, generator: bool) -> tuple[str, ...]:
     times = load.latency_ms
     return (
         load.model + (" (contended)" if load.contended else ""),
@@ -77,6 +79,7 @@ def _load_cells(load: Load, phases: Sequence[str], settings: bool) -> tuple[str,
         *map(text.significant, (times.p50, times.p90, times.p95, times.p99, times.p999, times.max)),
         *(text.significant(load.server_ms[p]) if p in load.server_ms else text.MISSING for p in phases),
         text.significant(load.mean_batch) if load.mean_batch else text.MISSING,
+        *((text.MISSING if load.generator_cpu is None else text.percent(load.generator_cpu, 0),) if generator else ()),
         ", ".join(f"{code} {n:,}" for code, n in load.errors.items()) or "0",
     )
 

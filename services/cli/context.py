@@ -27,8 +27,8 @@ EXIT_CODES: dict[type[BaseException], int] = {
     KeyboardInterrupt: 130,
 }
 EXIT_HELP = (
-    "Exit codes: 0 done · 1 failed, or a step of the experiment failed · 2 invalid input · 3 not found · "
-    "4 a service is not available · 130 interrupted"
+    "Exit codes: 0 done · 1 failed, a step of the experiment failed or a gate did not hold · 2 invalid input · "
+    "3 not found · 4 a service is not available · 130 interrupted"
 )
 # Where nobody looks at a terminal, tables keep their columns whole.
 out = Console(width=None if sys.stdout.isatty() else 200)

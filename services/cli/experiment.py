@@ -11,8 +11,7 @@ import typer
 from rich.table import Table
 
 from core.errors import NotFoundError
-from core.schemas.base import parse_json
-from core.schemas.summary import Row, Summary
+from core.schemas.summary import Row, Summary, parse_summary
 from services.cli.context import Home, ends_well, err, out
 from services.cli.progress import reporter
 from services.cli.services import say
@@ -89,7 +88,7 @@ def report(
 def read_summary(folder: Path) -> Summary:
     """The summary beside a report."""
     path = folder / "summary.json"
-    return parse_json(Summary, path.read_bytes(), str(path))
+    return parse_summary(path.read_bytes(), str(path))
 
 
 def print_verdict(summary: Summary) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core import environment, worker
 from core.errors import WrongStateError
 from core.prepared import PreparedData, open_prepared
-from core.results import read_result
+from core.results import AnyResult, read_result
 from core.schemas.results import EvaluateResult, PrepareResult
 from core.schemas.specs import EvaluateSpec, ReportSpec, parse_evaluator_spec
 from core.store import Store
@@ -107,7 +107,7 @@ def check_contract(metadata: ModelMetadata, data: PreparedData) -> None:
 def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
     """Writes the report over the results there are."""
     run.progress("report", 0, 1, "reports")
-    results = [read_result(store, result_id) for result_id in spec.results]
+    spec, results = read_results(store, spec)
     probabilities: dict[str, NDArray[np.float32]] = {
         result.run_id: read_predictions(store, result.run_id)
         for result in results
@@ -119,10 +119,22 @@ def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
     data = open_prepared(store, prepared.fingerprint)
     samples = samples_of(data.split("train"), data.manifest.classes)
     folder = object_folder(run)
-    summary = report.write(spec, results, probabilities, data.split("test").labels, samples, folder)
+    summary = report.write(spec, results, probabilities, data.split("test"), samples, folder)
     run.finish(summary)
     store.put("results", run.run_id, folder)
     shutil.rmtree(folder)
+
+
+def read_results(store: Store, spec: ReportSpec) -> tuple[ReportSpec, list[AnyResult]]:
+    """The result documents that can be read, and the spec with a line of `missing` for each of the others."""
+    results: list[AnyResult] = []
+    unread: list[str] = []
+    for result_id in spec.results:
+        try:
+            results.append(read_result(store, result_id))
+        except WrongStateError as error:
+            unread.append(str(error))
+    return spec.model_copy(update={"missing": (*spec.missing, *unread)}), results
 
 
 def read_predictions(store: Store, result_id: str) -> NDArray[np.float32]:

@@ -39,7 +39,7 @@ class Finished:
     """What an experiment came to."""
 
     report: Path
-    """Folder with report.html, report.md, report.csv and summary.json."""
+    """Folder with report.html, report.md, report.csv, summary.json and a card for each model in cards/."""
     failed: tuple[str, ...]
     """One line per step that failed."""
 

@@ -62,7 +62,7 @@ def browser() -> Iterator[Browser]:
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports")
     for name, one in EXPERIMENTS.items():
-        report.write(one.spec, one.results, one.probabilities, one.labels, one.samples(), folder / name)
+        report.write(one.spec, one.results, one.probabilities, one.test, one.samples(), folder / name)
     return folder
 
 
@@ -189,7 +189,7 @@ def test_charts_change_colour_with_the_theme(opened: Any) -> None:
 
 def test_choosing_an_arm_shows_its_curves_and_hides_the_others(opened: Any) -> None:
     page = opened("full")
-    page.get_by_role("radio", name="matched", exact=True).focus()
+    page.locator('[data-chooser="curves"]').get_by_role("radio", name="matched", exact=True).focus()
     page.keyboard.press("ArrowRight")
     assert page.locator("#curves-0").is_hidden()
     page.locator("#curves-1 .main-svg").first.wait_for()
@@ -200,6 +200,38 @@ def test_choosing_an_artefact_shows_its_confusion_matrix(opened: Any) -> None:
     page.get_by_role("radio", name="fastai idiomatic").check()
     page.locator("#matrix-7 .main-svg").first.wait_for()
     assert page.locator("#matrix-0").is_hidden()
+
+
+def test_choosing_an_arm_shows_its_reliability_roc_and_precision_curves(opened: Any) -> None:
+    page = opened("full")
+    chooser = page.locator('[data-chooser="qualities"]')
+    chooser.get_by_role("radio").nth(1).check()
+    assert page.locator("#quality-0").is_hidden()
+    for chart in ("reliability", "roc", "pr"):
+        page.locator(f"#{chart}-quality-1 .main-svg").first.wait_for()
+
+
+def test_hovering_a_trade_off_names_artefact_accuracy_latency_and_size(opened: Any) -> None:
+    page = opened("full")
+    page.locator("#trade-off").scroll_into_view_if_needed()
+    page.locator("#trade-off .points path").last.hover(force=True)
+    hover = page.locator("#trade-off .hoverlayer").text_content() or ""
+    assert "accuracy" in hover
+    assert "KiB" in hover
+
+
+def test_a_gallery_shows_the_images_themselves_each_embedded_once(opened: Any) -> None:
+    page = opened("full")
+    gallery = page.locator("#mistakes .gallery:visible")
+    assert gallery.locator("li").count() == 12
+    first = gallery.locator("svg.picture").first
+    assert (first.get_attribute("aria-label") or "").startswith("Test image ")
+    assert first.evaluate("svg => svg.getBoundingClientRect().width") > 0
+    used = page.locator("svg.picture use").evaluate_all("all => all.map(use => use.getAttribute('href'))")
+    symbols = page.locator("symbol").evaluate_all("all => all.map(symbol => '#' + symbol.id)")
+    assert len(symbols) == len(set(symbols))
+    assert set(used) == set(symbols)
+    assert len(used) > len(symbols), "artefacts share their images"
 
 
 def test_hovering_a_bar_gives_the_exact_figure(opened: Any) -> None:

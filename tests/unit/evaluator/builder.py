@@ -8,6 +8,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from core.prepared import Split
 from core.schemas.data import DataSpec, DigitsSource, ImageSpec
 from core.schemas.environment import Environment
 from core.schemas.recipe import Recipe, complete
@@ -110,6 +111,12 @@ class Experiment:
             results=tuple(result.run_id for result in self.results),
             missing=self.missing,
         )
+
+    @property
+    def test(self) -> Split:
+        """The test split: noise."""
+        pixels = np.random.default_rng(self.seed).integers(0, 256, (self.images, 8, 8, 1), dtype=np.uint8)
+        return Split(pixels, self.labels)
 
     def samples(self) -> tuple[Sample, ...]:
         """One noise picture for each class."""
@@ -247,6 +254,7 @@ class Experiment:
             server_ms={"queue": 0.3 * base, "infer": 0.5 * base},
             mean_batch=3.2,
             errors={},
+            generator_cpu=0.42,
             environment=environment(),
         )
 

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
 from evaluator import metrics
+from evaluator.intervals import wilson
 
 CLASSES = ("a", "b", "c")
 
@@ -53,12 +54,12 @@ def test_wilson_interval_agrees_with_the_published_formula() -> None:
     z, n, p = 1.959963984540054, 360, 353 / 360
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    assert metrics.wilson(353, 360) == pytest.approx((centre - half, centre + half))
+    assert wilson(353, 360) == pytest.approx((centre - half, centre + half))
 
 
 @pytest.mark.parametrize(("correct", "images"), [(0, 1), (1, 1), (0, 10_000), (10_000, 10_000)])
 def test_wilson_interval_stays_inside_zero_and_one_at_the_extremes(correct: int, images: int) -> None:
-    low, high = metrics.wilson(correct, images)
+    low, high = wilson(correct, images)
     assert 0 <= low < high <= 1
     assert low <= correct / images <= high
 

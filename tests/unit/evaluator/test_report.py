@@ -16,7 +16,7 @@ from evaluator.report.columns import columns
 from evaluator.report.csvfile import to_csv
 from evaluator.report.html import render
 from evaluator.report.markdown import to_markdown
-from evaluator.report.samples import EDGE, LIMIT, samples_of
+from evaluator.report.samples import EDGE, LIMIT, pictures_of, samples_of
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment
 
@@ -53,30 +53,30 @@ class Page(HTMLParser):
             self.labelled.append(label)
 
 
-def test_writes_four_files_and_returns_the_summary(tmp_path: Path) -> None:
+def test_writes_its_files_and_returns_the_summary(tmp_path: Path) -> None:
     one = Experiment(seeds=(0,), arms=("matched",))
-    found = report.write(one.spec, one.results, one.probabilities, one.labels, one.samples(), tmp_path / "report")
+    found = report.write(one.spec, one.results, one.probabilities, one.test, one.samples(), tmp_path / "report")
     names = sorted(path.name for path in (tmp_path / "report").iterdir())
-    assert names == ["report.csv", "report.html", "report.md", "summary.json"]
+    assert names == ["cards", "report.csv", "report.html", "report.md", "summary.json"]
     assert Summary.model_validate_json((tmp_path / "report" / "summary.json").read_bytes()) == found
 
 
 def test_writing_again_replaces_the_files(tmp_path: Path) -> None:
     one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",))
     for _ in range(2):
-        report.write(one.spec, one.results, one.probabilities, one.labels, (), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 4
+        report.write(one.spec, one.results, one.probabilities, one.test, (), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_the_page_loads_nothing_and_its_ids_are_unique(summary: Summary) -> None:
-    page = Page(render(summary, ()))
+    page = Page(render(summary, (), {}))
     assert page.fetched == []
     assert len(page.ids) == len(set(page.ids))
     assert set(page.labelled) <= set(page.ids)
 
 
 def test_every_chart_element_has_a_figure_and_every_figure_an_element(summary: Summary) -> None:
-    text = render(summary, ())
+    text = render(summary, (), {})
     elements = set(re.findall(r'<div class="chart [^"]*" id="([^"]+)"', text))
     match = re.search(r'id="figures">(.*?)</script>', text)
     assert match is not None
@@ -95,14 +95,14 @@ def test_every_chart_element_has_a_figure_and_every_figure_an_element(summary: S
 )
 def test_every_shape_of_experiment_has_a_report(experiment: Experiment) -> None:
     found = summary_of(experiment)
-    assert found.title in render(found, experiment.samples())
+    assert found.title in render(found, experiment.samples(), pictures_of(found, experiment.test))
     assert found.title.split(" ")[0] in to_markdown(found)
     assert to_csv(found).count("\n") == len(found.rows) + 1
 
 
 def test_names_from_outside_are_shown_as_text_and_never_as_markup() -> None:
     one = Experiment(classes=(HOSTILE, "b|c"), title=HOSTILE, seeds=(0,), arms=("matched",), frameworks=("keras",))
-    page = render(summary_of(one), one.samples())
+    page = render(summary_of(one), one.samples(), {})
     assert HOSTILE not in page
     assert "<img src=x" not in page
     assert "<img" not in to_markdown(summary_of(one)).replace("\\<img", "")
@@ -110,7 +110,7 @@ def test_names_from_outside_are_shown_as_text_and_never_as_markup() -> None:
 
 def test_an_incomplete_experiment_says_so_first(summary: Summary) -> None:
     broken = summary.model_copy(update={"missing": ("train keras: lost (memory)",)})
-    for page in (render(broken, ()), to_markdown(broken)):
+    for page in (render(broken, (), {}), to_markdown(broken)):
         assert "ncomplete" in page
         assert page.index("train keras: lost") < page.index(summary.verdict.headline.split("(")[0])
     assert "ncomplete" not in to_markdown(summary)

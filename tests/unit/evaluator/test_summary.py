@@ -144,7 +144,7 @@ def test_absent_predictions_cost_the_parity_but_not_the_row(experiment: Experime
     assert row.accuracy is not None
     assert row.parity is None
     assert found.missing == (
-        f"evaluate {run_id}: its predictions are not there; parity of {row.model} is not compared",
+        f"evaluate {run_id}: its predictions are not there; {row.model} is not compared image by image",
     )
 
 

@@ -130,3 +130,11 @@ def test_a_test_without_an_answer_summarises_to_zeros():
     found = recorder.latency_ms()
     assert set(found.model_dump().values()) == {0}
     assert (recorder.throughput, recorder.seconds) == (0, 1)
+
+
+def test_the_generators_share_of_a_core_is_its_cpu_time_over_the_window():
+    recorder = Recorder()
+    recorder.open(1 * S, cpu_ns=5 * S)
+    assert recorder.generator_cpu == 0
+    recorder.close(3 * S, cpu_ns=5 * S + 1_900 * MS)
+    assert recorder.generator_cpu == pytest.approx(0.95)

@@ -1,0 +1,58 @@
+"""The figures of a row by name, as comparisons and gates ask for them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from core.schemas.scores import Scores
+from core.schemas.summary import Load, Row
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of a row; None where it was not measured, or not in a way that counts."""
+
+    get: Callable[[Row], float | None]
+    better: Literal["high", "low"]
+    unit: str = ""
+
+
+def _load(get: Callable[[Load], float]) -> Callable[[Row], float | None]:
+    """A load test that overlapped with other timed work measured something else."""
+    return lambda row: get(row.load) if row.load and not row.load.contended else None
+
+
+def _scores(get: Callable[[Scores], float | None]) -> Callable[[Row], float | None]:
+    return lambda row: get(row.scores) if row.scores else None
+
+
+def _disagreements(row: Row) -> float:
+    return float(max(row.export_parity.disagreements, row.parity.disagreements if row.parity else 0))
+
+
+def _difference(row: Row) -> float:
+    return max(row.export_parity.largest_difference, row.parity.largest_difference if row.parity else 0.0)
+
+
+MEASURES: Mapping[str, Measure] = {
+    "accuracy": Measure(lambda row: row.accuracy, "high"),
+    "accuracy_low": Measure(lambda row: row.accuracy_interval[0] if row.accuracy_interval else None, "high"),
+    "macro_f1": Measure(lambda row: row.macro_f1, "high"),
+    "log_loss": Measure(lambda row: row.log_loss, "low", "nats"),
+    "brier": Measure(_scores(lambda scores: scores.brier), "low"),
+    "calibration_error": Measure(_scores(lambda scores: scores.calibration.error), "low"),
+    "roc_auc": Measure(_scores(lambda scores: scores.roc_auc), "high"),
+    "average_precision": Measure(_scores(lambda scores: scores.average_precision), "high"),
+    "parity_disagreements": Measure(_disagreements, "low", "images"),
+    "parity_difference": Measure(_difference, "low"),
+    "size_bytes": Measure(lambda row: float(row.size_bytes), "low", "bytes"),
+    "training_s": Measure(lambda row: None if row.training_contended else row.training_seconds, "low", "s"),
+    "throughput": Measure(_load(lambda load: load.throughput), "high", "images/s"),
+    "p50_ms": Measure(_load(lambda load: load.latency_ms.p50), "low", "ms"),
+    "p90_ms": Measure(_load(lambda load: load.latency_ms.p90), "low", "ms"),
+    "p95_ms": Measure(_load(lambda load: load.latency_ms.p95), "low", "ms"),
+    "p99_ms": Measure(_load(lambda load: load.latency_ms.p99), "low", "ms"),
+    "p999_ms": Measure(_load(lambda load: load.latency_ms.p999), "low", "ms"),
+    "failed_share": Measure(_load(lambda load: load.error_share), "low"),
+}
+"""Name to figure. Parity takes the worse of export (against memory) and serving (against the native format)."""

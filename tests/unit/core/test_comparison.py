@@ -1,0 +1,82 @@
+import pytest
+
+from core.comparison import COMPARED, compare, newcombe
+from core.schemas.summary import Summary
+from evaluator.summary import summarise
+from tests.unit.evaluator.builder import Experiment, digest
+
+
+@pytest.fixture(scope="module")
+def summary() -> Summary:
+    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras", "pytorch"))
+    return summarise(one.spec, one.results, one.probabilities, one.labels)
+
+
+def with_accuracy(summary: Summary, accuracy: float, interval: tuple[float, float]) -> Summary:
+    first = summary.rows[0].model_copy(update={"accuracy": accuracy, "accuracy_interval": interval})
+    return summary.model_copy(update={"rows": (first, *summary.rows[1:])})
+
+
+def test_newcombes_interval_agrees_with_the_published_example() -> None:
+    # Newcombe 1998, Table II: 56/70 against 48/80, method 10: difference 0.2, interval 0.0524 to 0.3339.
+    wilson = {56 / 70: (0.6918, 0.8768), 48 / 80: (0.4904, 0.7004)}
+    low, high = newcombe(48 / 80, wilson[48 / 80], 56 / 70, wilson[56 / 70])
+    assert (low, high) == (pytest.approx(0.0524, abs=2e-3), pytest.approx(0.3339, abs=2e-3))
+
+
+def test_a_report_compared_with_itself_shows_no_change(summary: Summary) -> None:
+    found = compare(summary, summary)
+    assert {one.change for one in found.differences} == {0}
+    assert {one.finding for one in found.differences} == {"equal"}
+    assert {one.metric for one in found.differences} == set(COMPARED)
+    assert len(found.notes) == 1
+
+
+def test_accuracies_whose_difference_excludes_zero_exceed_noise(summary: Summary) -> None:
+    found = compare(with_accuracy(summary, 0.9, (0.86, 0.93)), with_accuracy(summary, 0.99, (0.97, 0.996)))
+    first = found.differences[0]
+    assert (first.metric, first.finding) == ("accuracy", "exceeds noise")
+    assert first.change == pytest.approx(0.09)
+    assert first.interval is not None
+    assert first.interval[0] > 0
+
+
+def test_times_of_one_run_each_are_not_called_noise_or_signal(summary: Summary) -> None:
+    row = summary.rows[0]
+    assert row.load is not None
+    slower = row.load.latency_ms.model_copy(update={"p99": row.load.latency_ms.p99 * 1.01})
+    changes = {
+        "load": row.load.model_copy(update={"latency_ms": slower}),
+        "size_bytes": row.size_bytes + 1,
+        "accuracy": (row.accuracy or 0) - 1e-6,
+    }
+    other = summary.model_copy(update={"rows": (row.model_copy(update=changes),)})
+    findings = {one.metric: one.finding for one in compare(summary, other).differences}
+    assert findings["p99_ms"] == "noise not known"
+    assert findings["size_bytes"] == "exact"
+    assert findings["accuracy"] == "within noise"
+    assert findings["log_loss"] == "equal"
+
+
+def test_rows_only_one_report_has_are_named(summary: Summary) -> None:
+    fewer = summary.model_copy(update={"rows": summary.rows[1:]})
+    assert compare(summary, fewer).only_first == (summary.rows[0].label,)
+    assert compare(fewer, summary).only_second == (summary.rows[0].label,)
+
+
+def test_other_data_other_machines_and_missing_parts_are_noted(summary: Summary) -> None:
+    assert summary.data is not None
+    place = summary.places[0]
+    elsewhere = place.model_copy(
+        update={"environment": place.environment.model_copy(update={"cpu_model": "Another CPU"})}
+    )
+    other = summary.model_copy(
+        update={
+            "data": summary.data.model_copy(update={"fingerprint": digest("other")}),
+            "places": (elsewhere,),
+            "missing": ("train keras: lost",),
+        }
+    )
+    notes = " ".join(compare(summary, other).notes)
+    for words in ("different prepared data", "different machines", "The second report is incomplete"):
+        assert words in notes

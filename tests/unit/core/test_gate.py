@@ -1,0 +1,112 @@
+from typing import Any
+from xml.etree import ElementTree
+
+import pydantic
+import pytest
+
+from core.gate import check, junit_xml
+from core.schemas.gates import Gates
+from core.schemas.summary import Summary
+from evaluator.summary import summarise
+from tests.unit.evaluator.builder import Experiment
+
+
+@pytest.fixture(scope="module")
+def summary() -> Summary:
+    one = Experiment(seeds=(0, 1), arms=("matched",), frameworks=("keras", "pytorch"))
+    return summarise(one.spec, one.results, one.probabilities, one.labels)
+
+
+def gates(*rules: dict[str, Any], **options: Any) -> Gates:
+    return Gates.model_validate({"rules": list(rules), **options})
+
+
+def test_bounds_hold_with_their_ends_included(summary: Summary) -> None:
+    lowest = min(row.accuracy for row in summary.rows if row.accuracy is not None)
+    assert all(one.passed for one in check(summary, gates({"metric": "accuracy", "min": lowest})))
+    above = check(summary, gates({"metric": "accuracy", "min": lowest + 1e-9}))
+    failed = [one for one in above if not one.passed]
+    assert failed
+    assert "below the minimum" in failed[0].message
+
+
+def test_a_rule_judges_every_row_in_which_its_figure_was_measured(summary: Summary) -> None:
+    found = check(summary, gates({"metric": "p99_ms", "max": 1e6}))
+    assert len(found) == 1 + sum(row.load is not None for row in summary.rows)
+
+
+def test_a_rule_for_the_recommended_artefact_judges_that_one(summary: Summary) -> None:
+    _, only = check(summary, gates({"metric": "size_bytes", "max": 10**9, "of": "recommended"}))
+    assert summary.verdict.row is not None
+    assert only.artefact == summary.rows[summary.verdict.row].label
+
+
+def test_where_narrows_a_rule(summary: Summary) -> None:
+    found = check(summary, gates({"metric": "accuracy", "min": 0, "where": {"framework": "keras", "format": "onnx"}}))
+    assert [one.artefact.split("/")[0] for one in found[1:]] == ["matched keras s0 onnx", "matched keras s1 onnx"]
+
+
+def test_a_rule_that_finds_nothing_to_judge_fails(summary: Summary) -> None:
+    nobody = check(summary, gates({"metric": "accuracy", "min": 0, "where": {"framework": "fastai"}}))[-1]
+    assert not nobody.passed
+    assert "has no row" in nobody.message
+    unmeasured = check(summary, gates({"metric": "p99_ms", "max": 9e9, "where": {"seed": 1}}))[-1]
+    assert not unmeasured.passed
+    assert "was not measured" in unmeasured.message
+
+
+def test_a_contended_load_test_does_not_count(summary: Summary) -> None:
+    rows = tuple(
+        row.model_copy(update={"load": row.load.model_copy(update={"contended": True})}) if row.load else row
+        for row in summary.rows
+    )
+    assert not check(summary.model_copy(update={"rows": rows}), gates({"metric": "p99_ms", "max": 1e6}))[-1].passed
+
+
+def test_parity_takes_the_worse_of_export_and_serving(summary: Summary) -> None:
+    assert all(one.passed for one in check(summary, gates({"metric": "parity_disagreements", "max": 0})))
+    index = next(i for i, row in enumerate(summary.rows) if row.parity)
+    row = summary.rows[index]
+    assert row.parity is not None
+    worse = row.model_copy(update={"parity": row.parity.model_copy(update={"disagreements": 2})})
+    rows = tuple(worse if i == index else one for i, one in enumerate(summary.rows))
+    failed = [
+        one
+        for one in check(summary.model_copy(update={"rows": rows}), gates({"metric": "parity_disagreements", "max": 0}))
+        if not one.passed
+    ]
+    assert [(one.artefact, one.value) for one in failed] == [(row.label, 2)]
+
+
+def test_an_incomplete_report_fails_unless_that_is_allowed(summary: Summary) -> None:
+    broken = summary.model_copy(update={"missing": ("train keras: lost",)})
+    rule = {"metric": "accuracy", "min": 0}
+    assert "train keras: lost" in check(broken, gates(rule))[0].message
+    assert all(one.passed for one in check(broken, gates(rule, allow_incomplete=True)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"metric": "acuracy", "min": 1}, "unknown metric; known: accuracy"),
+        ({"metric": "accuracy"}, "needs min, max or both"),
+        ({"metric": "accuracy", "min": 1, "max": 0}, "min 1 lies above max 0"),
+        ({"metric": "accuracy", "mim": 1}, "mim"),
+        ({"metric": "accuracy", "min": 1, "where": {"framework": "caffe"}}, "framework"),
+    ],
+)
+def test_a_wrong_rule_says_what_is_wrong(rule: dict[str, Any], message: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=message):
+        gates(rule)
+
+
+def test_junit_counts_checks_and_names_failures(summary: Summary) -> None:
+    broken = summary.model_copy(update={"missing": ("lost <&> \x00",)})
+    checks = check(broken, gates({"metric": "accuracy", "min": 0, "where": {"seed": 0, "format": "onnx"}}))
+    suite = ElementTree.fromstring(junit_xml(checks, "digits")).find("testsuite")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
+    assert len(suite.findall("testcase")) == 3
+    failure = suite.find("testcase/failure")
+    assert failure is not None
+    assert failure.get("message") == "missing: lost <&> ?"
