@@ -101,6 +101,8 @@ TWINS = {"resnet18": "resnet-small", "resnet34": "resnet-small", "vgg11": "vgg-s
 """Too large for a suite that runs on every change; the same function builds the narrow twin."""
 TORCHVISION = {name: get_architecture(name, (64, 64, 3), 10) for name in ("resnet18", "resnet34")}
 TORCHVISION_IMAGES = 4
+FROM_PTH = "resnet18"
+"""Each .pth starts a process that imports torch: one is enough."""
 MEAN, STD = (0.45, 0.5, 0.4), (0.25, 0.3, 0.2)
 PLAIN_CASES = ("smooth", "binary")
 """Without batch norm and dropout: training and inference compute the same logits."""

@@ -105,12 +105,12 @@ class Probe:
         """What a network with torchvision's weights computes, in inference and in training mode."""
         recipe = networks.matched()
         settings = networks.settings(architecture, recipe)
-        loaded = [
-            weight_files.load(Pretrained(weights=str(self.torchvision / f"{name}{suffix}"), head="keep"), architecture)
-            for suffix in (".safetensors", ".pth")
-        ]
-        self.facts[f"{name}/same_from_pth"] = _equal(*loaded)
-        model = self.framework.build(architecture, loaded[0], settings)
+        files = {suffix: str(self.torchvision / f"{name}{suffix}") for suffix in (".safetensors", ".pth")}
+        weights = weight_files.load(Pretrained(weights=files[".safetensors"], head="keep"), architecture)
+        if name == networks.FROM_PTH:
+            same = weight_files.load(Pretrained(weights=files[".pth"], head="keep"), architecture)
+            self.facts["same_from_pth"] = _equal(weights, same)
+        model = self.framework.build(architecture, weights, settings)
         split = networks.images(architecture, networks.TORCHVISION_IMAGES, "inspect")
         self.arrays[f"{name}/inference"] = self.framework.predict(model, split.images)
         batch = next(matched_batches(split, architecture, 3, 1, networks.TORCHVISION_IMAGES))

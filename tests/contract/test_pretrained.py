@@ -10,6 +10,8 @@ from tests.contract import networks
 from tests.contract.conftest import Answers
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
+DEPENDS = 0.05
+"""Logits that varied less from image to image would prove little."""
 every_network = pytest.mark.parametrize("name", networks.TORCHVISION)
 
 
@@ -27,7 +29,7 @@ def test_training_mode_logits_are_torchvisions(
     answers: Answers, logits: dict[str, NDArray[np.float32]], name: str
 ) -> None:
     expected = logits[f"{name}/training"]
-    assert expected.std() > 0.05
+    assert expected.std(axis=0).max() > DEPENDS
     assert np.abs(answers.arrays[f"{name}/training"] - expected).max() <= 1e-4
 
 
@@ -39,13 +41,12 @@ def test_inference_mode_logits_are_torchvisions(
     # The logarithm of a softmax is its logits less one number per image.
     got = np.log(answers.arrays[f"{name}/inference"].astype(np.float64))
     gap = _centred(got) - _centred(expected)
-    assert expected.std() > 0.05
+    assert expected.std(axis=0).max() > DEPENDS
     assert np.abs(gap).max() <= 1e-4
 
 
-@every_network
-def test_pth_and_safetensors_give_the_same_weights(answers: Answers, logits: object, name: str) -> None:
-    assert answers.facts[f"{name}/same_from_pth"]
+def test_pth_and_safetensors_give_the_same_weights(answers: Answers, logits: object) -> None:
+    assert answers.facts["same_from_pth"]
 
 
 def _centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
