@@ -1,6 +1,6 @@
 # Bakeoff. `make` alone lists the targets.
 SHELL := bash
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
@@ -19,6 +19,7 @@ demo: setup  ## train, export, serve, score and load-test on built-in digits; op
 	$(BIN)/bakeoff run experiments/digits.yaml --open
 
 test: setup  ## run all tests: unit, contract, system
+	tools/system-packages.sh
 	$(BIN)/python -m pytest $(TESTS)
 
 check: setup  ## fast checks: format, lint, types, imports, proto lint and drift
@@ -42,14 +43,11 @@ down: setup  ## stop them
 report: setup  ## path of a report: make report NAME=digits
 	$(BIN)/bakeoff report $(NAME)
 
-bench-training: setup  ## images per second of each trainer against a bare loop of the same framework
-	$(BIN)/python tools/bench_training.py
-
 bench-loadgen: setup  ## what the load generator itself can do, against a server that answers nothing
 	$(BIN)/python -m loadtests.bench_null
 
 lock: setup  ## write constraints.txt from what is installed
 	tools/lock.sh
 
-.PHONY: help setup demo test check proto docs run up down report bench-training bench-loadgen lock
+.PHONY: help setup demo test check proto docs run up down report bench-loadgen lock
 .DEFAULT_GOAL := help

@@ -1,5 +1,6 @@
 """Atomic writes: a reader sees the old file or the new one, never half of either."""
 
+import fcntl
 import hashlib
 import os
 import uuid
@@ -7,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
+from typing import IO
 
 import pydantic
+
+from core.errors import WrongStateError
 
 CHUNK_BYTES = 1 << 20
 
@@ -55,6 +59,24 @@ def staged_directory(target: Path) -> Iterator[Path]:
                 raise
     finally:
         rmtree(staging, ignore_errors=True)
+
+
+def lock(path: Path, busy: str | None) -> IO[str]:
+    """Takes an exclusive lock on a file until the returned handle is closed or the process ends.
+
+    Args:
+        busy: what to say where somebody else holds it; None waits instead.
+
+    Raises:
+        WrongStateError: with `busy` as its text.
+    """
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+    except BlockingIOError as error:
+        file.close()
+        raise WrongStateError(str(busy)) from error
+    return file
 
 
 def sha256_file(path: Path) -> str:

@@ -97,9 +97,13 @@ class ModelRepository:
         return next((v for v in self.versions(name) if self.artifact(name, v).run_id == run_id), None)
 
     @contextmanager
-    def staging(self) -> Iterator[Path]:
-        """A hidden folder on the repository's file system to export into; removed at the end if still there."""
-        folder = self.root / f".staging-{uuid.uuid4().hex}"
+    def staging(self, run_id: str | None = None) -> Iterator[Path]:
+        """A hidden folder on the repository's file system to export into; removed at the end if still there.
+
+        With a run's id it is named after it, so that the next attempt of a run that was killed clears what was left.
+        """
+        folder = self.root / f".staging-{run_id or uuid.uuid4().hex}"
+        rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
             yield folder

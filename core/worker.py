@@ -40,6 +40,12 @@ class RunFolder:
         """The spec as the service accepted it."""
         return (self.path / SPEC).read_bytes()
 
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        path = self.path / EVENTS
+        lines = path.read_text().splitlines() if path.is_file() else []
+        return max(1, sum('"state": "running"' in line for line in lines))
+
     def progress(self, phase: str, done: float, total: float, unit: str, **values: float) -> None:
         """Tells how far a phase is, at most five times a second apart from its end.
 
@@ -81,6 +87,8 @@ def main(work: Callable[[RunFolder], None], folder: Path) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: _request_stop(run, number, frame))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the service decides.
     threading.Thread(target=_end_with_service, daemon=True).start()
+    # A worker of a service that was killed may still be leaving its last native call.
+    held = files.lock(folder / ".lock", busy=None)
     try:
         work(run)
     except BakeoffError as error:
@@ -89,6 +97,7 @@ def main(work: Callable[[RunFolder], None], folder: Path) -> None:
     except BaseException:
         logging.getLogger(__name__).exception("the run broke off")
         _leave(1)
+    held.close()
     _leave(0)
 
 

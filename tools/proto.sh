@@ -5,12 +5,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 env=.venv-proto
-if [ ! -x $env/bin/python ]; then
-  python3 -m venv $env
+if [ ! -e $env/.installed ]; then
+  python3 -m venv --clear $env
   $env/bin/pip install -q "grpcio-tools==1.78.0" "setuptools<81" "mypy-protobuf==3.7.0"
+  touch $env/.installed
 fi
 out=proto/gen
-[ "${1:-}" = check ] && out=$(mktemp -d)
+if [ "${1:-}" = check ]; then
+  out=$(mktemp -d)
+  trap 'rm -rf "$out"' EXIT
+fi
 mkdir -p "$out"
 mapfile -t files < <(cd proto && find . -name '*.proto' -not -path './gen/*' -printf '%P\n' | sort)
 PATH=$PWD/$env/bin:$PATH $env/bin/python -m grpc_tools.protoc -I proto \

@@ -65,6 +65,7 @@ class TrainingCallbacks:
     def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
         """Keeps the metrics and, once in a while, a checkpoint."""
         self._check_finite(metrics.train_loss, f"epoch {metrics.epoch}")
+        self._check_finite(metrics.validation_loss, f"the validation of epoch {metrics.epoch}")
         self.history.append(metrics)
         last = metrics.epoch == self._spec.recipe.epochs
         if last or time.monotonic() - self._saved >= CHECKPOINT_EVERY_S:

@@ -102,6 +102,7 @@ def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository:
             seconds=watch.seconds,
             images_per_second=images / watch.seconds["train"],
             peak_memory_bytes=environment.peak_memory_bytes(),
+            attempts=run.attempt(),
             models=tuple(models),
             environment=before.model_copy(update={"contended": contended}),
         ),

@@ -62,7 +62,7 @@ class Experiment(Schema):
     description: str = ""
     data: DataSpec
     arms: dict[Name, Arm] = pydantic.Field(min_length=1)
-    frameworks: tuple[Framework, ...] = pydantic.Field(FRAMEWORKS, min_length=1)  # type: ignore[arg-type]
+    frameworks: tuple[Framework, ...] = pydantic.Field(FRAMEWORKS, min_length=1)
     seeds: tuple[Seed, ...] = pydantic.Field((0,), min_length=1)
     formats: dict[Framework, tuple[FormatName, ...]] = pydantic.Field(default_factory=dict)
     """Formats of the first seed by framework; default: all it exports. Other seeds are exported and scored as ONNX."""

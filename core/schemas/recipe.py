@@ -99,7 +99,10 @@ def complete(mode: str, given: dict[str, Any]) -> dict[str, Any]:
     """The recipe a mode and the keys somebody wrote stand for; what was written wins over the mode's defaults."""
     if mode != "idiomatic":
         return {"mode": mode, **given}
-    optimizer = dict(given.get("optimizer") or {"name": "adam"})
+    chosen = given.get("optimizer") or {"name": "adam"}
+    if not isinstance(chosen, dict):
+        return {"mode": mode, **IDIOMATIC, **given}
+    optimizer = dict(chosen)
     defaults = IDIOMATIC_OPTIMIZER.get(str(optimizer.get("name", "adam")), {})
     # ε belongs to the weights: with another one the same numbers are another function.
     norm = {"batch_norm": {"momentum": None, "epsilon": IMAGENET_EPSILON}} if given.get("pretrained") else {}

@@ -27,6 +27,9 @@ class PrepareResult(Schema):
 class EpochMetrics(Schema):
     """One epoch. Losses are means per image in nats; accuracies are shares of one."""
 
+    # A framework may report a loss that is not finite; TrainingCallbacks ends the run before it is kept anywhere.
+    model_config = pydantic.ConfigDict(allow_inf_nan=True)
+
     epoch: int
     """From 1."""
     train_loss: float

@@ -1,6 +1,6 @@
 """Specs of runs: the JSON inside CreateRun. The `kind` selects the schema."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import pydantic
 
@@ -9,8 +9,8 @@ from core.schemas.base import Name, Schema, Sha256, explain
 from core.schemas.data import DataSpec
 from core.schemas.recipe import Recipe
 
-FRAMEWORKS = ("keras", "tensorflow", "pytorch", "fastai")
 Framework = Literal["keras", "tensorflow", "pytorch", "fastai"]
+FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 FormatName = Literal["onnx", "savedmodel", "keras", "pt2"]
 RuntimeName = Literal["onnxruntime", "tensorflow", "pytorch"]
 

@@ -95,7 +95,8 @@ def read_summary(folder: Path) -> Summary:
 
 def print_verdict(summary: Summary) -> None:
     """The verdict table on the terminal."""
-    table = Table(title=summary.title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    say_plain(summary.title, style="italic")
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for name in ("arm", "framework", "format", "runtime", "seed"):
         table.add_column(name)
     for name in ("accuracy", "F1", "parity", "size kB", "train s", "images/s", "p50 ms", "p99 ms"):
@@ -103,13 +104,19 @@ def print_verdict(summary: Summary) -> None:
     for row in summary.rows:
         table.add_row(*_cells(row))
     out.print(table)
-    out.print(f"\n[bold]{summary.verdict.headline}[/bold]\n{summary.verdict.reason}", highlight=False)
+    say_plain(f"\n{summary.verdict.headline}", style="bold")
+    say_plain(summary.verdict.reason)
     for pick in summary.verdict.picks:
-        out.print(f"  {pick.title}: {summary.rows[pick.row].label}, {pick.value}. {pick.detail}", highlight=False)
+        say_plain(f"  {pick.title}: {summary.rows[pick.row].label}, {pick.value}. {pick.detail}")
     for arm in summary.arms:
-        out.print(f"  {arm.name}: {arm.finding}", highlight=False)
+        say_plain(f"  {arm.name}: {arm.finding}")
     for note in summary.notes:
-        out.print(f"  note: {note}", style="dim", highlight=False)
+        say_plain(f"  note: {note}", style="dim")
+
+
+def say_plain(text: str, style: str | None = None) -> None:
+    """Prints text in which brackets are brackets, not markup."""
+    out.print(text, style=style, markup=False, highlight=False)
 
 
 def _cells(row: Row) -> list[str]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from services.cli.context import out
@@ -26,7 +27,9 @@ def show(rows: Sequence[dict[str, Any]], style: ListFormat, title: str = "") -> 
     if style is ListFormat.JSON:
         print(json.dumps(list(rows), indent=2))
         return
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    if title:
+        out.print(title, style="italic", markup=False, highlight=False)
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for name in rows[0] if rows else ():
         number = all(isinstance(row[name], int | float) for row in rows)
         table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold")
@@ -36,9 +39,9 @@ def show(rows: Sequence[dict[str, Any]], style: ListFormat, title: str = "") -> 
 
 
 def cell(value: Any) -> str:
-    """One value as text; nothing measured is a dash."""
+    """One value as text that Rich shows as it is; nothing measured is a dash."""
     if value is None:
         return "–"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else escape(str(value))

@@ -30,7 +30,7 @@ class BarReporter:
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[now]}", style="dim"),
+            TextColumn("{task.fields[now]}", style="dim", markup=False),
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}

@@ -24,6 +24,7 @@ def up(
     base_port: Annotated[
         int | None, typer.Option(help="First port; 0 takes free ones; default: 7101.", min=0, max=64000)
     ] = None,
+    style: FormatOption = ListFormat.TABLE,
 ) -> None:
     """Start every service on this machine and print each address."""
     home = Home() if host is None else Home(host=host)
@@ -35,7 +36,7 @@ def up(
     if missing:
         say(f"starting {', '.join(missing)}")
         stack.start(missing, base_port)
-    show(_rows(home, chosen), ListFormat.TABLE)
+    show(_rows(home, chosen), style)
 
 
 @ends_well

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -34,8 +34,17 @@ class Stack:
         return [service for service in self._directory.started() if is_alive(service)]
 
     def missing(self, names: Sequence[str]) -> list[str]:
-        """Services that do not answer at the address where they are expected."""
-        return [name for name in names if not is_serving(self._directory.target(name))]
+        """Services that nobody named in the environment and that do not run from this home folder.
+
+        A service of another home on the default port is not ours: it has another store.
+        """
+        mine = {service.name for service in self.running()}
+        named = {name for name in SERVICES if variable(name) in os.environ}
+        absent = [name for name in names if name not in mine | named or not is_serving(self._directory.target(name))]
+        # The evaluator knows the servers by the addresses they had when it started.
+        if any(name.startswith("serving-") for name in absent) and "evaluator" in names and "evaluator" not in named:
+            absent = list(dict.fromkeys([*absent, "evaluator"]))
+        return absent
 
     def start(self, names: Sequence[str], base_port: int | None) -> list[Started]:
         """Starts services and waits until each is SERVING.
@@ -46,28 +55,32 @@ class Stack:
         Raises:
             BakeoffError: one ended or did not answer in time; those already started stay and can be stopped.
         """
+        # What is to start but still runs, hung or with old addresses, is in the way.
+        self.stop([service for service in self.running() if service.name in names])
         alive = self.running()
-        started = []
+        started: list[Started] = []
         # The evaluator needs the addresses of the servers, so it comes last.
         for name in sorted(names, key=lambda name: name == "evaluator"):
-            service = self._launch(name, base_port)
-            started.append(service)
+            started.append(self._launch(name, base_port))
             self._directory.write((*alive, *started))
-        ready = [self._wait(service) for service in started]
-        self._directory.write((*alive, *ready))
-        return ready
+        for index, service in enumerate(started):
+            started[index] = self._wait(service)
+            self._directory.write((*alive, *started))
+        return started
 
     def stop(self, services: Sequence[Started] | None = None) -> list[Started]:
         """Stops services, by default all; SIGTERM lets them drain, SIGKILL ends what does not."""
         chosen = self.running() if services is None else [service for service in services if is_alive(service)]
         for service in chosen:
-            os.kill(service.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(service.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for service in chosen:
             while is_alive(service) and time.monotonic() < deadline:
                 time.sleep(POLL_S)
-            if is_alive(service):
-                os.kill(service.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                if is_alive(service):
+                    os.kill(service.pid, signal.SIGKILL)
         gone = {service.pid for service in chosen}
         self._directory.write(tuple(s for s in self._directory.started() if s.pid not in gone and is_alive(s)))
         return chosen

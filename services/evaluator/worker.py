@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from core import environment, worker
 from core.errors import WrongStateError
 from core.prepared import PreparedData, open_prepared
-from core.schemas.results import RESULT, EvaluateResult, PrepareResult
+from core.results import read_result
+from core.schemas.results import EvaluateResult, PrepareResult
 from core.schemas.specs import EvaluateSpec, ReportSpec, parse_evaluator_spec
 from core.store import Store
 from core.worker import RunFolder
 from evaluator import metrics, report, scoring
-from evaluator.provenance import Result
 from evaluator.report.samples import samples_of
 from services.client.inference import InferenceClient
 from services.client.tensors import INPUT, OUTPUT, ModelMetadata
@@ -70,12 +70,19 @@ def evaluate(run: RunFolder, spec: EvaluateSpec, store: Store, target: str, thre
         **metrics.compute(test.labels, probabilities, classes),
     )
     run.finish(result)
-    folder = run.path / f"object-{time.time_ns()}"
-    folder.mkdir()
+    folder = object_folder(run)
     np.savez_compressed(folder / PREDICTIONS, probabilities=probabilities)
     shutil.copyfile(run.path / worker.RESULT, folder / worker.RESULT)
     store.put("results", run.run_id, folder)
     shutil.rmtree(folder)
+
+
+def object_folder(run: RunFolder) -> Path:
+    """An empty folder for the result object; what a killed attempt left in it is gone."""
+    folder = run.path / "object"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 def check_contract(metadata: ModelMetadata, data: PreparedData) -> None:
@@ -111,17 +118,11 @@ def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
         raise WrongStateError(f"the report of {spec.experiment} names no prepared data; run its prepare step first")
     data = open_prepared(store, prepared.fingerprint)
     samples = samples_of(data.split("train"), data.manifest.classes)
-    folder = run.path / f"object-{time.time_ns()}"
+    folder = object_folder(run)
     summary = report.write(spec, results, probabilities, data.split("test").labels, samples, folder)
     run.finish(summary)
     store.put("results", run.run_id, folder)
     shutil.rmtree(folder)
-
-
-def read_result(store: Store, result_id: str) -> Result:
-    """A result document from the store."""
-    result: Result = RESULT.validate_json((store.path("results", result_id) / worker.RESULT).read_bytes())
-    return result
 
 
 def read_predictions(store: Store, result_id: str) -> NDArray[np.float32]:

@@ -61,15 +61,21 @@ def _override(document: CommentedMap, override: str) -> None:
         if not isinstance(place.get(part), dict):
             place[part] = CommentedMap()
         place = place[part]
-    place[last] = YAML(typ="safe").load(text)
+    try:
+        place[last] = YAML(typ="safe").load(text)
+    except MarkedYAMLError as error:
+        raise InvalidInputError(f"--set {override!r} is not valid YAML after the '=': {error.problem}") from error
 
 
 def _replace_source(document: CommentedMap, data: str) -> None:
-    source = (document.get("data") or {}).get("source") or {}
-    key = {"folder": "path", "dataset": "name"}.get(source.get("kind", ""))
-    if key is None:
-        raise InvalidInputError(f"--data goes with data.source.kind folder or dataset, not {source.get('kind')!r}")
-    source[key] = data
+    block = document.get("data")
+    source = block.get("source") if isinstance(block, dict) else None
+    kind = source.get("kind") if isinstance(source, dict) else None
+    key = {"folder": "path", "dataset": "name"}.get(str(kind))
+    if key is None or not isinstance(source, dict):
+        raise InvalidInputError(f"--data goes with data.source.kind folder or dataset, not {kind!r}")
+    # The service that reads it has another working directory.
+    source[key] = str(Path(data).absolute()) if Path(data).exists() else data
 
 
 def _plain(value: Any) -> Any:

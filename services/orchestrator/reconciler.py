@@ -8,7 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 from bakeoff.run.v1 import run_pb2
 
 from core import files
-from core.errors import BakeoffError, CancelledError, NotFoundError, WrongStateError
+from core.errors import BakeoffError, CancelledError, InvalidInputError, NotFoundError, WrongStateError
+from core.results import read_result
 from core.schemas.base import content_id
 from core.schemas.experiment import Experiment
-from core.schemas.results import RESULT, LoadTestResult, PrepareResult, PublishedModel, TrainResult
+from core.schemas.results import LoadTestResult, PrepareResult, PublishedModel, TrainResult
 from core.schemas.specs import LoadTestSpec
 from core.store import Store
 from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
@@ -76,7 +77,6 @@ class Reconciler:
     def _run(self) -> Finished:
         experiment = self.experiment
         prepared = self._prepare()
-        self._check_architectures(prepared)
         trainings = steps.train_steps(experiment, prepared.fingerprint)
         each = len(trainings) // len(experiment.frameworks)
         totals: dict[str, int] = dict.fromkeys(experiment.frameworks, each)
@@ -89,17 +89,20 @@ class Reconciler:
     def _prepare(self) -> PrepareResult:
         first = self.experiment.frameworks[0]
         with self._trainer(first) as trainer:
-            digest = trainer.inspect(self.experiment.data.source).digest
-            step = steps.prepare_step(self.experiment.data, digest, first)
+            source = trainer.inspect(self.experiment.data.source)
+            self._check_architectures(trainer, len(source.classes))
+            step = steps.prepare_step(self.experiment.data, source.digest, first)
             result = self._result(step, PrepareResult) or self._remote(step, trainer, PrepareResult)
         self._results.append(result.run_id)
         return result
 
-    def _check_architectures(self, prepared: PrepareResult) -> None:
-        """Fails early, before the first training, for a network that does not fit the data."""
-        with self._trainer(self.experiment.frameworks[0]) as trainer:
-            for arm in self.experiment.arms.values():
-                trainer.describe(arm.architecture, self.experiment.data.image.shape, len(prepared.classes))
+    def _check_architectures(self, trainer: TrainerClient, classes: int) -> None:
+        """Fails before anything starts for a network that is unknown or does not fit the images."""
+        for name, arm in self.experiment.arms.items():
+            try:
+                trainer.describe(arm.architecture, self.experiment.data.image.shape, classes)
+            except BakeoffError as error:
+                raise InvalidInputError(f"arms.{name}.architecture: {error}") from error
 
     def _train_all(self, trainings: list[Step]) -> list[TrainResult]:
         with ThreadPoolExecutor(self.parallel) as pool:
@@ -188,7 +191,7 @@ class Reconciler:
             return None
         if not silent:
             self.reporter.finished(step, "already done", "")
-        result = RESULT.validate_python(self.store.read_json("results", step.run_id, "result.json"))
+        result = read_result(self.store, step.run_id)
         if not isinstance(result, schema):
             raise WrongStateError(f"results/{step.run_id} holds a {result.kind} result, expected {schema.__name__}")
         return result
@@ -196,16 +199,17 @@ class Reconciler:
     def _remote(self, step: Step, client: RunClient, schema: type[ResultT] | None) -> Any:
         """Has a service do a step and returns its result from the store."""
         run_id = step.run_id
-        client.create(run_id, step.spec)
         self._active[run_id] = client
         try:
-            run = client.finish(run_id, lambda event: self._show_event(step, event))
-        except NotFoundError:  # The service came back without its volume: the work starts again.
             client.create(run_id, step.spec)
-            run = client.finish(run_id, lambda event: self._show_event(step, event))
+            self._check_stop()
+            run = self._finish(step, client)
+        except BaseException as error:
+            if not isinstance(error, Exception) or self._stop.is_set():
+                _cancel(client, run_id)
+            raise
         finally:
-            if not self._stop.is_set():
-                self._active.pop(run_id, None)
+            self._active.pop(run_id, None)
         raise_unless_succeeded(run)
         if not self.store.has("results", run_id):
             raise WrongStateError(
@@ -213,6 +217,17 @@ class Reconciler:
             )
         self.reporter.finished(step, "done", "")
         return self._result(step, schema, silent=True) if schema else None
+
+    def _finish(self, step: Step, client: RunClient) -> run_pb2.Run:
+        try:
+            return client.finish(step.run_id, lambda event: self._show_event(step, event))
+        except NotFoundError:  # The service came back without its volume: the work starts again.
+            client.create(step.run_id, step.spec)
+            return client.finish(step.run_id, lambda event: self._show_event(step, event))
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise CancelledError("interrupted")
 
     @contextmanager
     def _tolerated(self, step: Step) -> Iterator[None]:
@@ -261,10 +276,13 @@ class Reconciler:
         """Leaves no worker behind. Cancelled runs go on from their checkpoints the next time."""
         self._stop.set()
         for run_id, client in list(self._active.items()):
-            try:
-                client.cancel(run_id)
-            except (BakeoffError, ValueError):  # The service, or the channel, is already gone.
-                continue
+            _cancel(client, run_id)
+
+
+def _cancel(client: RunClient, run_id: str) -> None:
+    """Stops a run as far as its service can be reached."""
+    with suppress(BakeoffError, ValueError):  # The service, or the channel, is already gone.
+        client.cancel(run_id)
 
 
 @contextmanager
@@ -281,13 +299,14 @@ def _object_folder(folder: Path) -> Iterator[Path]:
 def _replace_folder(source: Path, target: Path) -> None:
     """Copies a result object for people; what was there before stays until the copy is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    with files.staged_directory(target.with_name(f".{target.name}.new")) as staging:
+    old, new = (target.with_name(f".{target.name}.{part}") for part in ("old", "new"))
+    for leftover in (old, new):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with files.staged_directory(new) as staging:
         shutil.copytree(source, staging, dirs_exist_ok=True)
     if target.exists():
         target.rename(old)
-    target.with_name(f".{target.name}.new").rename(target)
+    new.rename(target)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -127,7 +127,11 @@ def metrics(settings: ServiceSettings) -> Iterator[None]:
     if settings.metrics_port is None:
         yield
         return
-    server, thread = prometheus_client.start_http_server(settings.metrics_port, settings.host)
+    try:
+        server, thread = prometheus_client.start_http_server(settings.metrics_port, settings.host)
+    except OSError as error:
+        where = f"{settings.host}:{settings.metrics_port}"
+        raise BakeoffError(f"{where} cannot be used ({error.strerror}); choose another --metrics-port") from error
     log.info("metrics on http://%s:%d/metrics", settings.host, server.server_port)
     try:
         yield

@@ -93,7 +93,7 @@ def help_text(settings: type[ServiceSettings], program: str) -> str:
     """Every flag with its environment variable, default and meaning."""
     rows = [f"usage: {program} [--flag value …]", "", (settings.__doc__ or "").strip(), ""]
     for name, field in settings.model_fields.items():
-        default = "required" if field.is_required() else f"default {field.default}"
+        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)}"
         rows.append(f"  --{name.replace('_', '-'):22} {variable(settings, name)} ({default})")
         rows.append(f"      {field.description}")
     return "\n".join(rows)

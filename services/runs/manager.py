@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from core import files
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from core.worker import EXIT_NAMED_ERROR
 from services.runs.executor import Executor, Handle
-from services.runs.record import LOG, EventReader, RunRecord
+from services.runs.record import LOG, RECORD, EventReader, RunRecord
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ class Work:
     """Validates spec JSON; returns kind and canonical JSON. Raises a domain error where the run cannot start."""
     command: Callable[[Path, str], Sequence[str]]
     """The worker's command line for a run folder and kind."""
+    done: Callable[[str], bool] = lambda run_id: True
+    """Whether the result of a run that succeeded is still there for others."""
 
 
 class RunManager:
@@ -45,16 +48,18 @@ class RunManager:
         self._stopping: set[str] = set()
         self._changed = asyncio.Condition()
         self._loop: asyncio.Task[None] | None = None
+        self._lock: IO[str] | None = None
 
     async def start(self) -> None:
         """Reads the run folders, queues what was not finished, oldest first, and begins to work."""
         self._root.mkdir(parents=True, exist_ok=True)
-        found = [RunRecord.read(p) for p in self._root.iterdir() if not p.name.startswith(".") and p.is_dir()]
+        self._lock = files.lock(self._root / ".lock", f"{self._root} is in use by another service; stop it first")
+        found = [RunRecord.read(p.parent) for p in self._root.glob(f"[!.]*/{RECORD}")]
         for run in sorted(found, key=lambda run: run.record.create_time):
             self._runs[run.record.id] = run
-            if not run.finished:
-                log.info("run %s resumes", run.record.id)
-                run.enter("queued", "the service restarted")
+            if run.record.state == "running":
+                self._retry(run, "lost with the service")
+            elif not run.finished:
                 self._queue.append(run.record.id)
         self._loop = asyncio.create_task(self._work_loop())
 
@@ -65,7 +70,12 @@ class RunManager:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
         await asyncio.gather(*(self._end(handle) for handle in self._active.values()))
+        for run_id in self._active:
+            if not self._runs[run_id].finished:
+                self._runs[run_id].enter("queued", "the service stopped")
         self._active.clear()
+        if self._lock is not None:
+            self._lock.close()
 
     async def create(self, run_id: str, spec_json: str) -> RunRecord:
         """Accepts a run. The same id and spec again returns the same run; a failed or cancelled one is queued again."""
@@ -78,7 +88,7 @@ class RunManager:
             self._runs[run_id] = RunRecord.create(self._root / run_id, kind, canonical)
         elif known.spec_json() != canonical:
             raise AlreadyExistsError(f"run {run_id!r} exists with another spec; choose another id")
-        elif known.record.state in ("failed", "cancelled") and run_id not in self._active:
+        elif self._lacks_result(known) and run_id not in self._active:
             known.record.idle_attempts = 0
             known.forget_outcome()
             known.enter("queued", "asked again")
@@ -87,6 +97,12 @@ class RunManager:
         self._queue.append(run_id)
         await self._notify()
         return self._runs[run_id]
+
+    def _lacks_result(self, run: RunRecord) -> bool:
+        """Over, but without a result for anybody: failed, cancelled, or succeeded into a store that was emptied."""
+        return run.record.state in ("failed", "cancelled") or (
+            run.record.state == "succeeded" and not self._work.done(run.record.id)
+        )
 
     def get(self, run_id: str) -> RunRecord:
         """Raises NotFoundError for an unknown id."""
@@ -101,19 +117,25 @@ class RunManager:
     async def cancel(self, run_id: str) -> RunRecord:
         """Stops a run; a finished one stays as it is. Returns once its worker is gone."""
         run = self.get(run_id)
+        # The stop goes on when the caller leaves: half a stop would hold the slot for ever.
+        await asyncio.shield(asyncio.ensure_future(self._cancel(run)))
+        return run
+
+    async def _cancel(self, run: RunRecord) -> None:
+        run_id = run.record.id
         if run.finished:
-            return run
+            return
         if run_id in self._queue:
             self._queue.remove(run_id)
         if handle := self._active.get(run_id):
             self._stopping.add(run_id)
             await self._end(handle)
-            self._active.pop(run_id, None)
+            if self._active.get(run_id) is handle:
+                del self._active[run_id]
             self._stopping.discard(run_id)
         if not run.finished:
             run.enter("cancelled", "cancelled on request")
         await self._notify()
-        return run
 
     async def watch(self, run_id: str, after: int) -> AsyncIterator[tuple[int, dict[str, Any]]]:
         """Events with a number above `after`, then new ones, until the run is over."""
@@ -129,16 +151,28 @@ class RunManager:
                     await asyncio.wait_for(self._changed.wait(), 2 * POLL_S)
 
     async def _work_loop(self) -> None:
+        """Goes on after an error such as a full disk: what could not be written is tried again at the next turn."""
+        troubled = False
         while True:
-            for run_id, handle in list(self._active.items()):
-                status = self._executor.poll(handle)
-                if status is not None and run_id not in self._stopping:
-                    del self._active[run_id]
-                    self._conclude(self._runs[run_id], status)
-                    await self._notify()
-            while self._queue and len(self._active) < self._slots:
-                self._launch(self._runs[self._queue.popleft()])
-            await asyncio.sleep(POLL_S)
+            try:
+                await self._turn()
+                troubled = False
+            except OSError:
+                if not troubled:
+                    log.exception("runs under %s cannot be kept on disk; trying again", self._root)
+                troubled = True
+            await asyncio.sleep(POLL_S * (20 if troubled else 1))
+
+    async def _turn(self) -> None:
+        for run_id, handle in list(self._active.items()):
+            status = self._executor.poll(handle)
+            if status is not None and run_id not in self._stopping:
+                self._conclude(self._runs[run_id], status)
+                del self._active[run_id]
+                await self._notify()
+        while self._queue and len(self._active) < self._slots:
+            self._launch(self._runs[self._queue[0]])
+            self._queue.popleft()
 
     def _launch(self, run: RunRecord) -> None:
         run.forget_outcome()
@@ -160,12 +194,11 @@ class RunManager:
                 "failed", f"the worker ended with status {status}: {run.last_log_line()} (see {run.folder / LOG})"
             )
         else:
-            self._retry(run, status)
+            self._retry(run, "lost (memory, eviction, node)" if status == -9 else f"killed by signal {-status}")
 
-    def _retry(self, run: RunRecord, status: int) -> None:
+    def _retry(self, run: RunRecord, reason: str) -> None:
         """A worker killed by a signal is tried again from its checkpoint, three times without a new one at most."""
         run.record.idle_attempts = 1 + run.record.idle_attempts * (run.checkpoint_mark() == run.record.mark)
-        reason = "lost (memory, eviction, node)" if status == -9 else f"killed by signal {-status}"
         if run.record.idle_attempts >= IDLE_ATTEMPTS:
             run.enter("failed", f"{reason}; {IDLE_ATTEMPTS} attempts without progress")
             return

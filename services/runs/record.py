@@ -61,14 +61,15 @@ class RunRecord:
 
     def enter(self, state: State, message: str = "") -> None:
         """Changes the state, on disk first, and adds the event."""
-        self.record.state = state
-        self.record.error = message if state == "failed" else ""
-        now = time.time()
+        now, changed = time.time(), self.record.model_copy()
+        changed.state = state
+        changed.error = message if state == "failed" else ""
         if state == "running":
-            self.record.attempts += 1
-            self.record.start_time = self.record.start_time or now
-        self.record.end_time = now if state in TERMINAL else 0.0
-        files.write_json(self.folder / RECORD, self.record)
+            changed.attempts += 1
+            changed.start_time = changed.start_time or now
+        changed.end_time = now if state in TERMINAL else 0.0
+        files.write_json(self.folder / RECORD, changed)
+        self.record = changed
         drop_torn_event(self.folder)
         append_event(self.folder, {"state_change": {"state": state, "message": message}})
 

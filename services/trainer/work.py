@@ -36,6 +36,10 @@ class TrainerWork:
             *("--repository", str(settings.repository), "--threads", str(settings.threads)),
         )
 
+    def done(self, run_id: str) -> bool:
+        """Whether the run's result is in the store."""
+        return self._store.has("results", run_id)
+
     def _check_training(self, spec: TrainSpec) -> None:
         mine = self._settings.framework
         if spec.framework != mine:

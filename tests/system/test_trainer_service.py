@@ -222,7 +222,7 @@ def test_a_corrupt_image_is_named_or_skipped_and_listed(client: TrainerClient, t
 
 
 def test_a_service_killed_in_the_middle_resumes_and_ends_with_the_same_weights(tmp_path: Path) -> None:
-    epochs = 60
+    epochs = 250
     with trainer(tmp_path) as first:
         run = prepare(first, "digits", DigitsSource(), ImageSpec(height=8, width=8, color="grey"))
         data = json.loads(run.result_json)["fingerprint"]

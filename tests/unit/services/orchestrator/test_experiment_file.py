@@ -86,11 +86,29 @@ def test_an_error_names_line_key_and_what_is_allowed(tmp_path: Path, old: str, n
         ("name=" + "x" * 40, "characters, 63 are allowed"),
         ("frameworks=[]", "at least 1"),
         ("seeds", "expected key.path=value"),
+        ("seeds=[0", "not valid YAML after the '='"),
+        ("arms.matched={architecture: mlp, mode: idiomatic, recipe: {epochs: 1, optimizer: adam}}", "recipe.optimizer"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         read_experiment(write(tmp_path, SMALL), [override])
+
+
+@pytest.mark.parametrize("block", ["5", "{source: 5}", "{source: {kind: digits}}"])
+def test_data_without_a_place_cannot_be_replaced(tmp_path: Path, block: str) -> None:
+    with pytest.raises(InvalidInputError, match="--data goes with"):
+        read_experiment(write(tmp_path, SMALL), [f"data={block}"], data="/images")
+
+
+def test_data_that_exists_here_is_found_wherever_the_service_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images").mkdir()
+    monkeypatch.chdir(tmp_path)
+    text = SMALL.replace("{kind: digits}", "{kind: folder, path: /nowhere}")
+    source = read_experiment(write(tmp_path, text), data="images").data.source
+    assert source.model_dump()["path"] == str(tmp_path / "images")
 
 
 def test_several_problems_are_told_together(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Runs are real processes here: a small script that speaks core.worker's protocol."""
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -8,9 +9,11 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pydantic
 import pytest
 
-from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from core import files
+from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
 from services.runs.executor import ChildProcessExecutor
 from services.runs.manager import RunManager, Work
 from services.runs.record import EventReader, RunRecord, drop_torn_event
@@ -26,8 +29,8 @@ def accept(spec_json: str) -> tuple[str, str]:
     return "test", json.dumps(spec, sort_keys=True)
 
 
-def manager(root: Path, slots: int = 1) -> RunManager:
-    work = Work(accept, lambda folder, kind: [sys.executable, str(SCRIPT), str(folder)])
+def manager(root: Path, slots: int = 1, done: Callable[[str], bool] = lambda run_id: True) -> RunManager:
+    work = Work(accept, lambda folder, kind: [sys.executable, str(SCRIPT), str(folder)], done)
     return RunManager(root, work, ChildProcessExecutor(), slots)
 
 
@@ -119,7 +122,7 @@ def test_an_invalid_spec_leaves_nothing_behind(tmp_path: Path) -> None:
             runs.get("one")
 
     drive(tmp_path, body)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_a_named_error_fails_the_run_in_its_own_words_without_a_second_try(tmp_path: Path) -> None:
@@ -183,6 +186,89 @@ def test_cancel_ends_the_worker_within_two_seconds(tmp_path: Path, do: str) -> N
 
     drive(tmp_path, body)
     assert not processes_of(tmp_path)
+
+
+def test_a_cancel_whose_caller_leaves_goes_on_and_frees_the_slot(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("ignore signals"))
+        await until(lambda: (tmp_path / "one" / "attempts").exists())
+        cancelling = asyncio.create_task(runs.cancel("one"))
+        await asyncio.sleep(0.1)
+        cancelling.cancel()
+        assert (await finished(runs, "one")).record.state == "cancelled"
+        await runs.create("two", spec("work"))
+        assert (await finished(runs, "two")).record.state == "succeeded"
+
+    drive(tmp_path, body)
+
+
+def test_a_full_disk_for_a_moment_loses_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, left = files.write_json, [2]
+
+    def full(path: Path, model: pydantic.BaseModel) -> None:
+        if path.name == "run.json" and "succeeded" in model.model_dump_json() and left[0]:
+            left[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, model)
+
+    async def body(runs: RunManager) -> None:
+        monkeypatch.setattr(files, "write_json", full)
+        for name in ("one", "two"):
+            await runs.create(name, spec("work"))
+        for name in ("one", "two"):
+            assert (await finished(runs, name)).record.state == "succeeded"
+
+    drive(tmp_path, body)
+    assert left == [0]
+    assert RunRecord.read(tmp_path / "one").record.state == "succeeded"
+
+
+def test_two_services_never_work_on_the_same_folder(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        with pytest.raises(WrongStateError, match="in use by another service"):
+            await manager(tmp_path).start()
+
+    drive(tmp_path, body)
+
+
+def test_losses_together_with_the_service_count_as_attempts(tmp_path: Path) -> None:
+    asyncio.run(lose_services(tmp_path, times=3))
+
+    async def body(runs: RunManager) -> None:
+        run = await finished(runs, "one")
+        assert run.record.state == "failed"
+        assert run.record.error == "lost with the service; 3 attempts without progress"
+
+    drive(tmp_path, body)
+
+
+async def lose_services(root: Path, times: int) -> None:
+    """Starts a service, waits for its worker, and leaves the record as a SIGKILL of both would."""
+    attempts = root / "one" / "attempts"
+    for number in range(1, times + 1):
+        runs = manager(root)
+        await runs.start()
+        if number == 1:
+            await runs.create("one", spec("sleep"))
+        await until(lambda n=number: attempts.exists() and attempts.read_text() == str(n))  # type: ignore[misc]
+        record = (root / "one" / "run.json").read_bytes()
+        await runs.stop()
+        (root / "one" / "run.json").write_bytes(record)
+
+
+def test_a_result_that_left_the_store_is_made_again(tmp_path: Path) -> None:
+    async def body() -> None:
+        runs = manager(tmp_path, done=lambda run_id: False)
+        await runs.start()
+        try:
+            await runs.create("one", spec("work"))
+            await finished(runs, "one")
+            await runs.create("one", spec("work"))
+            assert (await finished(runs, "one")).record.attempts == 2
+        finally:
+            await runs.stop()
+
+    asyncio.run(body())
 
 
 def test_a_cancelled_run_can_be_asked_for_again(tmp_path: Path) -> None:

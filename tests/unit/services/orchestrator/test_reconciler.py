@@ -1,0 +1,108 @@
+"""What an interruption leaves behind. The client is a fake: the moment of the interruption must be exact."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bakeoff.run.v1 import run_pb2
+
+from core.errors import CancelledError
+from core.store import Store
+from services.client.directory import Directory
+from services.orchestrator import steps
+from services.orchestrator.experiment_file import read_experiment
+from services.orchestrator.reconciler import Reconciler, _replace_folder
+
+DIGITS = Path(__file__).parents[4] / "experiments/digits.yaml"
+
+
+class Silent:
+    """A reporter nobody listens to."""
+
+    def plan(self, totals: dict[str, int]) -> None: ...
+    def progress(self, step: Any, phase: str, done: float, total: float, values: dict[str, float]) -> None: ...
+    def log(self, step: Any, level: str, text: str) -> None: ...
+    def finished(self, step: Any, outcome: Any, text: str) -> None: ...
+
+
+class FakeClient:
+    """Remembers what was cancelled; `on_create` and `on_finish` run inside the calls."""
+
+    def __init__(self, on_create: Callable[[], None], on_finish: Callable[[], None]) -> None:
+        self.cancelled: list[str] = []
+        self._on_create, self._on_finish = on_create, on_finish
+
+    def create(self, run_id: str, spec: object) -> None:
+        self._on_create()
+
+    def finish(self, run_id: str, on_event: object) -> run_pb2.Run:
+        self._on_finish()
+        return run_pb2.Run(state=run_pb2.RUN_STATE_SUCCEEDED)
+
+    def cancel(self, run_id: str) -> None:
+        self.cancelled.append(run_id)
+
+
+@pytest.fixture
+def reconciler(tmp_path: Path) -> Reconciler:
+    store = Store(str(tmp_path / "store"), tmp_path / "cache")
+    return Reconciler(read_experiment(DIGITS), Directory(tmp_path), store, Silent())
+
+
+@pytest.fixture
+def step(reconciler: Reconciler) -> steps.Step:
+    return steps.prepare_step(reconciler.experiment.data, "digest", "keras")
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def nothing() -> None:
+    return
+
+
+def test_an_interruption_while_a_run_is_watched_cancels_it(reconciler: Reconciler, step: steps.Step) -> None:
+    client = FakeClient(nothing, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        reconciler._remote(step, client, None)  # type: ignore[arg-type]
+    assert client.cancelled == [step.run_id]
+
+
+def test_an_interruption_while_a_run_is_accepted_cancels_it(reconciler: Reconciler, step: steps.Step) -> None:
+    accepting, interrupted = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        accepting.set()
+        interrupted.wait(10)
+
+    client = FakeClient(slow, lambda: pytest.fail("a run that was interrupted is not watched"))
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            reconciler._remote(step, client, None)  # type: ignore[arg-type]
+        except CancelledError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert accepting.wait(10)
+    reconciler._cancel_active()
+    interrupted.set()
+    thread.join(10)
+    assert raised
+    assert client.cancelled[-1] == step.run_id
+
+
+def test_a_report_left_half_replaced_by_a_kill_does_not_come_back(tmp_path: Path) -> None:
+    new, stale = tmp_path / "new", tmp_path / "reports/.digits.new"
+    for folder, text in ((new, "fresh"), (stale, "stale")):
+        folder.mkdir(parents=True)
+        (folder / "report.html").write_text(text)
+    for _ in range(2):
+        _replace_folder(new, tmp_path / "reports/digits")
+        assert (tmp_path / "reports/digits/report.html").read_text() == "fresh"
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["digits"]
