@@ -28,6 +28,9 @@ check: setup  ## fast checks: format, lint, types, imports, proto lint and drift
 proto: setup  ## generate proto/gen from proto/
 	tools/proto.sh
 
+docs: setup  ## write the tables in docs/ that come from code
+	$(BIN)/python -m trainer.architectures.table >docs/architectures.md
+
 run: setup  ## run an experiment: make run EXPERIMENT=experiments/mnist.yaml ARGS='--data DIR'
 	$(BIN)/bakeoff run $(EXPERIMENT) $(ARGS)
 
@@ -49,5 +52,5 @@ bench-loadgen: setup  ## what the load generator itself can do, against a server
 lock: setup  ## write constraints.txt from what is installed
 	tools/lock.sh
 
-.PHONY: help setup demo test check proto run up down report bench-serving bench-loadgen lock
+.PHONY: help setup demo test check proto docs run up down report bench-serving bench-loadgen lock
 .DEFAULT_GOAL := help

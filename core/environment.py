@@ -13,7 +13,7 @@ from core.schemas.environment import Environment
 
 DISTRIBUTIONS = (
     "bakeoff", "numpy", "pillow", "grpcio", "protobuf", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "torch",
-    "torchvision", "fastai", "onnx", "onnxruntime", "onnxscript", "scikit-learn", "datasets", "locust",
+    "torchvision", "fastai", "safetensors", "onnx", "onnxruntime", "onnxscript", "scikit-learn", "datasets", "locust",
 )  # fmt: skip
 
 

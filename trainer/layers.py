@@ -39,7 +39,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class Pool:
-    """Square pooling; windows that do not fit are dropped (valid), padding counts as −∞ for max."""
+    """Square pooling; windows that do not fit are dropped (valid). Padding counts as −∞ for max, as 0 for average."""
 
     kind: Literal["max", "average"] = "max"
     size: int = 2
@@ -153,6 +153,12 @@ class Architecture:
         """The dropout nodes, in network order."""
         return tuple(node for _, node in self.walk() if isinstance(node.layer, Dropout))
 
+    @property
+    def single_norms(self) -> tuple[Node, ...]:
+        """Batch norms that see one value per image and channel: of a batch of one image the variance is undefined."""
+        norms = (node for _, node in self.walk() if isinstance(node.layer, BatchNorm))
+        return tuple(node for node in norms if prod(node.input_shape[:-1]) == 1)
+
     def count(self, trainable: bool) -> int:
         """Number of trainable, or of not trainable, parameters."""
         return sum(p.size for p in self.parameters.values() if p.trainable is trainable)
@@ -170,6 +176,8 @@ def place(layers: tuple[Layer, ...], shape: Shape, where: str, prefix: str = "")
         kind = _kind(layer)
         seen[kind] += 1
         path = f"{prefix}{kind}{seen[kind]}"
+        if wrong := _undefined(layer):
+            raise InvalidInputError(f"{where}: {path} ({describe(layer)}) is not defined: {wrong}")
         node = _place_one(layer, path, shape, where)
         if any(size < 1 for size in node.output_shape):
             raise InvalidInputError(
@@ -246,6 +254,24 @@ def _place_one(layer: Layer, path: str, shape: Shape, where: str) -> Node:
             return Node(layer, path, shape, sizes[0], body=inner, shortcut=side)
         case _:
             return Node(layer, path, shape, shape)
+
+
+def _undefined(layer: Layer) -> str:
+    """Why no framework, or not every framework alike, can compute a layer; empty where all can."""
+    match layer:
+        case Conv(filters, kernel, stride, padding) if min(filters, kernel, stride) < 1 or padding < 0:
+            return "filters, kernel and stride are at least 1, padding at least 0"
+        case Pool(_, size, stride, padding) if min(size, stride) < 1 or padding < 0:
+            return "size and stride are at least 1, padding at least 0"
+        case Pool(_, size, _, padding) if 2 * padding > size:
+            # A window of nothing but padding has no maximum and no mean.
+            return f"padding is at most half the window of {size}"
+        case Dropout(rate) if not 0.0 <= rate < 1.0:
+            return "rate is at least 0 and less than 1"
+        case Dense(units) if units < 1:
+            return "units are at least 1"
+        case _:
+            return ""
 
 
 def _slide(shape: Shape, kernel: int, stride: int, padding: int) -> Shape:

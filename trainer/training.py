@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.errors import DivergedError
+from core.errors import DivergedError, InvalidInputError
 from core.prepared import PreparedData
+from core.schemas.data import PreparedManifest
+from core.schemas.recipe import IMAGENET_MEAN, IMAGENET_STD
 from core.schemas.results import EpochMetrics
 from core.schemas.specs import TrainSpec
 from core.worker import RunFolder
-from trainer import checkpoint
+from trainer import checkpoint, weight_files
 from trainer.architectures import get_architecture
 from trainer.framework import BuildSettings, Framework, Model, State, TrainingData
 from trainer.layers import Architecture
-from trainer.weights import initial_weights
+from trainer.weights import Weights, initial_weights
 
 CHECKPOINT_EVERY_S = 1.0
 """Shorter epochs are not all worth a file; the last one always is."""
@@ -100,9 +102,7 @@ def train(
     architecture = get_architecture(spec.architecture, manifest.spec.image.shape, len(manifest.classes))
     settings = build_settings(spec, data, threads)
     with watch.phase("build"):
-        shared = spec.recipe.initializer == "shared"
-        weights = initial_weights(architecture, spec.seed) if shared else None
-        model = framework.build(architecture, weights, settings)
+        model = framework.build(architecture, starting_weights(framework, architecture, settings), settings)
     callbacks = TrainingCallbacks(run, spec, run.path / "checkpoints")
     framework.fit(model, training, spec.recipe, callbacks)
     watch.add("train", sum(metrics.train_seconds for metrics in callbacks.history))
@@ -110,15 +110,52 @@ def train(
     return Trained(model, architecture, settings, tuple(callbacks.history))
 
 
+def starting_weights(framework: Framework, architecture: Architecture, settings: BuildSettings) -> Weights | None:
+    """The weights a training starts from; None: what the framework's own initialisers give.
+
+    Raises:
+        NotFoundError: pretrained weights are not where the recipe says.
+        InvalidInputError: they are damaged or another network's.
+    """
+    recipe = settings.recipe
+    shared = initial_weights(architecture, settings.seed) if recipe.initializer == "shared" else None
+    if recipe.pretrained is None:
+        return shared
+    given = weight_files.load(recipe.pretrained, architecture)
+    # Only the new last layer is left of these.
+    fresh = shared or framework.weights(framework.build(architecture, None, settings))
+    return {**fresh, **given}
+
+
 def build_settings(spec: TrainSpec, data: PreparedData, threads: int) -> BuildSettings:
     """Settings of a model for prepared data: normalisation by the recipe, per channel."""
     channels = data.manifest.spec.image.channels
-    unit = spec.recipe.normalization == "unit"
-    return BuildSettings(
-        recipe=spec.recipe,
-        seed=spec.seed,
-        mean=(0.0,) * channels if unit else data.manifest.mean,
-        # A channel that never varies would be divided by zero; it carries nothing either way.
-        std=(1.0,) * channels if unit else tuple(value or 1.0 for value in data.manifest.std),
-        threads=threads,
-    )
+    # A channel that never varies would be divided by zero; it carries nothing either way.
+    scales = {
+        "unit": ((0.0,) * channels, (1.0,) * channels),
+        "standardize": (data.manifest.mean, tuple(value or 1.0 for value in data.manifest.std)),
+        "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    }
+    mean, std = scales[spec.recipe.normalization]
+    return BuildSettings(spec.recipe, spec.seed, mean, std, threads=threads)
+
+
+def check_training(spec: TrainSpec, manifest: PreparedManifest) -> None:
+    """What can be known to be wrong before a training starts.
+
+    Raises:
+        InvalidInputError, NotFoundError: network, recipe, data and weights do not go together; says which and why.
+    """
+    recipe, image = spec.recipe, manifest.spec.image
+    architecture = get_architecture(spec.architecture, image.shape, len(manifest.classes))
+    if recipe.normalization == "imagenet" and image.channels != 3:
+        raise InvalidInputError("recipe.normalization imagenet needs colour images; write image: {color: rgb}")
+    images = manifest.images("train")
+    if architecture.single_norms and (images % recipe.batch_size or recipe.batch_size) == 1:
+        raise InvalidInputError(
+            f"the last of {images} training images would be a batch of one, of which {spec.architecture}'s "
+            f"{architecture.single_norms[0].path} cannot compute a variance; choose a recipe.batch_size other than "
+            f"{recipe.batch_size}"
+        )
+    if recipe.pretrained is not None:
+        weight_files.check(recipe.pretrained, architecture)

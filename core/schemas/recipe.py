@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from core.schemas.base import Schema
+from core.schemas.base import Schema, Sha256
 
 Origin = Literal["shared", "framework"]
 """shared: the one definition all frameworks follow; framework: what that framework's documentation would give you."""
@@ -39,6 +39,24 @@ class BatchNormSpec(Schema):
     epsilon: float | None = pydantic.Field(1e-5, gt=0)
 
 
+IMAGENET = "imagenet"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of pixels / 255, red, green, blue: what torchvision's ImageNet weights were trained with."""
+IMAGENET_EPSILON = 1e-5
+
+
+class Pretrained(Schema):
+    """Weights a training starts from, in place of the initialiser's."""
+
+    weights: str = pydantic.Field(min_length=1)
+    """A .safetensors or .pth file with torchvision's names, absolute or relative to where the trainer service runs; or
+    "imagenet": torchvision's own file for the network, from its cache."""
+    head: Literal["replace", "keep"] = "replace"
+    """replace: the last layer is the initialiser's, for classes of one's own; keep: it comes from the file too."""
+    sha256: Sha256 | None = None
+    """Of the file; what `bakeoff run` fills in, so that another file under the same path is another training."""
+
+
 class Recipe(Schema):
     """One training, completely: nothing is left to a default that is not written here or named "framework"."""
 
@@ -53,8 +71,16 @@ class Recipe(Schema):
     """shared: the same batches in the same order with the same dropout masks, the last partial batch included."""
     arithmetic: Origin = "shared"
     """shared: optimiser and BatchNorm arithmetic as defined in this file and in DESIGN; framework: its own classes."""
-    normalization: Literal["unit", "standardize"] = "unit"
-    """unit: pixel / 255; standardize: (pixel / 255 − mean) / std of the training split, per channel. In the graph."""
+    normalization: Literal["unit", "standardize", "imagenet"] = "unit"
+    """unit: pixel / 255; standardize: (pixel / 255 − mean) / std of the training split, per channel; imagenet: the same
+    with ImageNet's figures. In the graph."""
+    pretrained: Pretrained | None = None
+    """Null: the initialiser alone."""
+
+    @pydantic.field_validator("pretrained", mode="before")
+    @classmethod
+    def _weights_alone(cls, value: Any) -> Any:
+        return {"weights": value} if isinstance(value, str) else value
 
 
 IDIOMATIC: dict[str, Any] = {
@@ -78,4 +104,6 @@ def complete(mode: str, given: dict[str, Any]) -> dict[str, Any]:
         return {"mode": mode, **IDIOMATIC, **given}
     optimizer = dict(chosen)
     defaults = IDIOMATIC_OPTIMIZER.get(str(optimizer.get("name", "adam")), {})
-    return {"mode": mode, **IDIOMATIC, **given, "optimizer": {**defaults, "name": "adam", **optimizer}}
+    # ε belongs to the weights: with another one the same numbers are another function.
+    norm = {"batch_norm": {"momentum": None, "epsilon": IMAGENET_EPSILON}} if given.get("pretrained") else {}
+    return {"mode": mode, **IDIOMATIC, **norm, **given, "optimizer": {**defaults, "name": "adam", **optimizer}}

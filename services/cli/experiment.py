@@ -17,6 +17,7 @@ from services.cli.progress import reporter
 from services.cli.services import say
 from services.cli.stack import Stack
 from services.orchestrator.experiment_file import read_experiment
+from services.orchestrator.pretrained import pin_weights
 from services.orchestrator.reconciler import Reconciler, freeze
 from services.orchestrator.steps import services_needed
 
@@ -45,7 +46,7 @@ def run(
 ) -> None:
     """Run an experiment to its end; started again, it repeats nothing that is finished."""
     given = [*(overrides or ()), *(["data.skip_corrupt=true"] if skip_corrupt else [])]
-    experiment = read_experiment(file, given, data)
+    experiment = pin_weights(read_experiment(file, given, data))
     home = Home()
     store = home.open_store()
     with Stack(home, say).with_services(services_needed(experiment)), reporter(err) as progress:

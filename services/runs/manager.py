@@ -81,8 +81,9 @@ class RunManager:
         """Accepts a run. The same id and spec again returns the same run; a failed or cancelled one is queued again."""
         if not RUN_ID.fullmatch(run_id):
             raise InvalidInputError(f"run id {run_id!r} is not valid: expected 1 to 63 of [a-z0-9-]")
+        # In a thread: looking at data and weights takes a while, and other calls go on meanwhile.
+        kind, canonical = await asyncio.to_thread(self._work.accept, spec_json)
         known = self._runs.get(run_id)
-        kind, canonical = self._work.accept(spec_json)
         if known is None:
             self._runs[run_id] = RunRecord.create(self._root / run_id, kind, canonical)
         elif known.spec_json() != canonical:

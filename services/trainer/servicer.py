@@ -19,7 +19,7 @@ from services.runs.servicer import RunServicer
 from services.trainer.settings import TrainerSettings
 from services.trainer.work import TrainerWork
 from trainer import preparation
-from trainer.architectures import ARCHITECTURES, get_architecture
+from trainer.architectures import get_architecture, listing
 from trainer.layers import describe
 
 
@@ -46,9 +46,7 @@ class TrainerServicer(RunServicer, pb_grpc.TrainerServiceServicer):
         self, request: pb.ListArchitecturesRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListArchitecturesResponse:
         """See the contract."""
-        rows = [
-            pb.ArchitectureSummary(name=name, description=entry.description) for name, entry in ARCHITECTURES.items()
-        ]
+        rows = [pb.ArchitectureSummary(name=name, description=description) for name, description in listing().items()]
         return pb.ListArchitecturesResponse(architectures=rows)
 
     async def DescribeArchitecture(  # noqa: N802

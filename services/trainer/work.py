@@ -10,7 +10,7 @@ from core.prepared import open_prepared
 from core.schemas.specs import TrainSpec, parse_trainer_spec
 from core.store import Store
 from services.trainer.settings import TrainerSettings
-from trainer.architectures import get_architecture
+from trainer.training import check_training
 
 
 class TrainerWork:
@@ -50,5 +50,4 @@ class TrainerWork:
             raise InvalidInputError(
                 f"{mine} does not export {', '.join(foreign)}; it exports {', '.join(EXPORTS[mine])}"
             )
-        data = open_prepared(self._store, spec.data).manifest
-        get_architecture(spec.architecture, data.spec.image.shape, len(data.classes))
+        check_training(spec, open_prepared(self._store, spec.data).manifest)

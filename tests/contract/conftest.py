@@ -54,12 +54,21 @@ class Probes:
 
 
 @pytest.fixture(scope="session")
-def probes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probes]:
+def torchvision_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files and logits of torchvision's own models; an empty folder where it is not installed."""
+    folder = tmp_path_factory.mktemp("torchvision")
+    if find_spec("torchvision"):
+        _python("tests.contract.torchvision_models", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def probes(tmp_path_factory: pytest.TempPathFactory, torchvision_models: Path) -> Iterator[Probes]:
     """Starts the probe of every installed framework."""
     installed = [name for name in FRAMEWORKS if find_spec(LIBRARIES[name])]
     folders = {name: tmp_path_factory.mktemp(f"probe-{name}") for name in installed}
     with ThreadPoolExecutor(max_workers=2) as pool:
-        yield Probes({name: pool.submit(_run, name, folder) for name, folder in folders.items()})
+        yield Probes({name: pool.submit(_run, name, folder, torchvision_models) for name, folder in folders.items()})
 
 
 @pytest.fixture(params=FRAMEWORKS)
@@ -68,11 +77,15 @@ def answers(request: pytest.FixtureRequest, probes: Probes) -> Answers:
     return probes[request.param]
 
 
-def _run(framework: str, folder: Path) -> Answers:
-    command = [sys.executable, "-m", "tests.contract.probe", framework, str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"the probe of {framework} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+def _run(framework: str, folder: Path, torchvision: Path) -> Answers:
+    _python("tests.contract.probe", framework, str(folder), str(torchvision))
     with np.load(folder / "arrays.npz") as stored:
         arrays = dict(stored)
     return Answers(framework, folder, arrays, json.loads((folder / "facts.json").read_text()))
+
+
+def _python(*command: str) -> None:
+    line = [sys.executable, "-m", *command]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")

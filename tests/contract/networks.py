@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from core.prepared import Split
 from core.schemas.recipe import Adam, Recipe, Sgd
 from trainer.architectures import get_architecture
+from trainer.architectures.imagenet import resnet, vgg
 from trainer.framework import BuildSettings
 from trainer.layers import (
     Activation,
@@ -44,7 +45,14 @@ def _residual() -> Architecture:
 
 def _smooth() -> Architecture:
     convs = (Conv(4), Activation("tanh"), Pool("average"), Conv(6, padding=1), Activation("sigmoid"))
-    layers = (*convs, Pool("average", size=3, stride=1), Flatten(), Dense(7, bias=False), Activation("tanh"), Dense(3))
+    layers = (
+        *convs,
+        Pool("average", size=3, stride=1, padding=1),
+        Flatten(),
+        Dense(7, bias=False),
+        Activation("tanh"),
+        Dense(3),
+    )
     return Architecture("smooth", "Average pools, tanh, sigmoid.", (12, 10, 3), 3, layers, "normalized_sigmoid")
 
 
@@ -58,6 +66,15 @@ def _vector_norm() -> Architecture:
     return Architecture("vector-norm", "Batch norm and dropout of vectors.", (6, 5, 1), 4, layers)
 
 
+def _resnet() -> Architecture:
+    return Architecture("resnet-small", "ResNet's blocks, narrow.", (33, 35, 3), 5, resnet(5, (1, 2), (4, 6)))
+
+
+def _vgg() -> Architecture:
+    shape = (56, 56, 3)
+    return Architecture("vgg-small", "VGG's, narrow.", shape, 5, vgg(shape, 5, ((3,), (4, 4)), units=8))
+
+
 CASES: dict[str, Architecture] = {
     "mlp": get_architecture("mlp", (8, 8, 1)),
     "digits-cnn": get_architecture("digits-cnn"),
@@ -68,7 +85,25 @@ CASES: dict[str, Architecture] = {
     "smooth": _smooth(),
     "binary": _binary(),
     "vector-norm": _vector_norm(),
+    "resnet-small": _resnet(),
 }
+LIGHT: dict[str, Architecture] = {
+    "cats-dogs-cnn": get_architecture("cats-dogs-cnn", (46, 46, 3)),
+    "asl-cnn": get_architecture("asl-cnn", (14, 14, 3)),
+    "asl-cnn-softmax": get_architecture("asl-cnn-softmax", (14, 14, 3)),
+    "asl-strided": get_architecture("asl-strided", (40, 40, 3)),
+    "asl-resblock": get_architecture("asl-resblock", (40, 40, 3)),
+    "asl-grid-d2-u32-c3": get_architecture("asl-grid-d2-u32-c3", (24, 24, 3)),
+    "vgg-small": _vgg(),
+}
+"""Made of what the cases have: one batch shows that they are put together alike."""
+TWINS = {"resnet18": "resnet-small", "resnet34": "resnet-small", "vgg11": "vgg-small"}
+"""Too large for a suite that runs on every change; the same function builds the narrow twin."""
+TORCHVISION = {name: get_architecture(name, (64, 64, 3), 10) for name in ("resnet18", "resnet34")}
+TORCHVISION_IMAGES = 4
+FROM_PTH = "resnet18"
+"""Each .pth starts a process that imports torch: one is enough."""
+MEAN, STD = (0.45, 0.5, 0.4), (0.25, 0.3, 0.2)
 PLAIN_CASES = ("smooth", "binary")
 """Without batch norm and dropout: training and inference compute the same logits."""
 
@@ -76,8 +111,9 @@ PLAIN_CASES = ("smooth", "binary")
 def settings(architecture: Architecture, recipe: Recipe, dtype: str = "float32", seed: int = 3) -> BuildSettings:
     """One thread, and a mean and deviation per channel that no framework can ignore unnoticed."""
     channels = architecture.input_shape[2]
-    mean, std = (0.45, 0.5, 0.4)[:channels], (0.25, 0.3, 0.2)[:channels]
-    return BuildSettings(recipe, seed, mean, std, "float64" if dtype == "float64" else "float32", threads=1)
+    return BuildSettings(
+        recipe, seed, MEAN[:channels], STD[:channels], "float64" if dtype == "float64" else "float32", threads=1
+    )
 
 
 def matched(optimizer: str = "adam", epochs: int = 1) -> Recipe:

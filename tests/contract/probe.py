@@ -1,7 +1,8 @@
 """Puts one framework through every case and writes down what it computed; the tests compare.
 
-`python -m tests.contract.probe FRAMEWORK FOLDER` runs in a process of its own, because one process holds one framework
-family. It writes `arrays.npz`, `facts.json` and the exported files below `<case>/`.
+`python -m tests.contract.probe FRAMEWORK FOLDER TORCHVISION` runs in a process of its own, because one process holds
+one framework family. TORCHVISION is the folder of tests.contract.torchvision_models. It writes `arrays.npz`,
+`facts.json` and the exported files below `<case>/`.
 """
 
 import json
@@ -20,9 +21,10 @@ from core.errors import CancelledError, InvalidInputError
 from core.formats import get_format
 from core.prepared import Split
 from core.runtimes import load
-from core.schemas.recipe import Recipe, complete
+from core.schemas.recipe import Pretrained, Recipe, complete
 from core.schemas.results import EpochMetrics
 from tests.contract import networks
+from trainer import weight_files
 from trainer.architectures import get_architecture
 from trainer.batches import matched_batches
 from trainer.framework import Framework, State, TrainingData, get_framework
@@ -57,8 +59,8 @@ class Recorder:
 class Probe:
     """One framework's answers: `arrays` by name, `facts` as JSON."""
 
-    def __init__(self, framework: Framework, folder: Path) -> None:
-        self.framework, self.folder = framework, folder
+    def __init__(self, framework: Framework, folder: Path, torchvision: Path) -> None:
+        self.framework, self.folder, self.torchvision = framework, folder, torchvision
         self.arrays: dict[str, NDArray[Any]] = {}
         self.facts: dict[str, Any] = {"formats": list(framework.formats)}
 
@@ -71,6 +73,11 @@ class Probe:
             if name in SGD_CASES:
                 self.train(name, architecture, "sgd")
             self.export(name, architecture)
+        for name, architecture in networks.LIGHT.items():
+            self.inspect(f"{name}/float64", architecture, "float64")
+        if (self.torchvision / "logits.npz").is_file():
+            for name, architecture in networks.TORCHVISION.items():
+                self.load_torchvision(name, architecture)
         self.serve()
         self.count_full_size()
         self.initialise()
@@ -93,6 +100,21 @@ class Probe:
             "counts": [seen.parameters, seen.trainable_parameters],
             "round_trip": _equal(self.framework.weights(model), {k: v.astype(dtype) for k, v in given.items()}),
         }
+
+    def load_torchvision(self, name: str, architecture: Architecture) -> None:
+        """What a network with torchvision's weights computes, in inference and in training mode."""
+        recipe = networks.matched()
+        settings = networks.settings(architecture, recipe)
+        files = {suffix: str(self.torchvision / f"{name}{suffix}") for suffix in (".safetensors", ".pth")}
+        weights = weight_files.load(Pretrained(weights=files[".safetensors"], head="keep"), architecture)
+        if name == networks.FROM_PTH:
+            same = weight_files.load(Pretrained(weights=files[".pth"], head="keep"), architecture)
+            self.facts["same_from_pth"] = _equal(weights, same)
+        model = self.framework.build(architecture, weights, settings)
+        split = networks.images(architecture, networks.TORCHVISION_IMAGES, "inspect")
+        self.arrays[f"{name}/inference"] = self.framework.predict(model, split.images)
+        batch = next(matched_batches(split, architecture, 3, 1, networks.TORCHVISION_IMAGES))
+        self.arrays[f"{name}/training"] = self.framework.inspect(model, batch).logits
 
     def train(self, name: str, architecture: Architecture, optimizer: str) -> None:
         """Float64 weights after one and after ten matched steps."""
@@ -268,4 +290,4 @@ def _stored(state: State) -> State:
 
 
 if __name__ == "__main__":
-    Probe(get_framework(sys.argv[1]), Path(sys.argv[2])).run()
+    Probe(get_framework(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])).run()

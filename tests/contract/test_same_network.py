@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tests.contract import networks
 from tests.contract.conftest import Answers, Probes
 from tests.contract.probe import SGD_CASES
-from trainer.architectures import ARCHITECTURES, get_architecture
+from trainer.architectures import ARCHITECTURES, FAMILIES, get_architecture
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
 
@@ -20,6 +20,7 @@ NOTHING = 1e-13
 """Of the largest value of all tensors: what rounding leaves of a zero, such as the gradient of a bias before a norm."""
 TRAINED = [(case, "adam", steps) for case in networks.CASES for steps in networks.STEP_IMAGES]
 TRAINED += [(case, "sgd", steps) for case in SGD_CASES for steps in networks.STEP_IMAGES]
+EXACT_CASES = [*networks.CASES, *networks.LIGHT]
 every_case = pytest.mark.parametrize("case", networks.CASES)
 
 
@@ -47,10 +48,12 @@ def worst(all_answers: list[Answers], name: str) -> list[str]:
 
 
 def test_every_architecture_of_the_registry_is_among_the_cases() -> None:
-    assert set(ARCHITECTURES) <= set(networks.CASES)
+    covered = {**networks.CASES, **networks.LIGHT}
+    assert [name for name in ARCHITECTURES if networks.TWINS.get(name, name) not in covered] == []
+    assert all(any(name.startswith(f"{stem}-") for name in covered) for stem in FAMILIES)
 
 
-@every_case
+@pytest.mark.parametrize("case", EXACT_CASES)
 def test_float64_logits_are_equal_in_all_frameworks(probes: Probes, case: str) -> None:
     for one, other in combinations(probes.all(), 2):
         logits = [each.arrays[f"{case}/float64/logits"] for each in (one, other)]
@@ -58,7 +61,7 @@ def test_float64_logits_are_equal_in_all_frameworks(probes: Probes, case: str) -
         assert difference(logits[0], logits[1]) <= EXACT, (one.framework, other.framework)
 
 
-@every_case
+@pytest.mark.parametrize("case", EXACT_CASES)
 def test_float64_gradients_are_equal_in_all_frameworks(probes: Probes, case: str) -> None:
     assert worst(probes.all(), f"{case}/float64/gradients") == []
 

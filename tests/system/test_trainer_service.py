@@ -18,7 +18,7 @@ from PIL import Image
 
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
 from core.schemas.data import DataSpec, DigitsSource, FolderSource, ImageSpec, Source, SplitSpec
-from core.schemas.recipe import Adam, Recipe
+from core.schemas.recipe import Adam, Pretrained, Recipe
 from core.schemas.specs import PrepareSpec, TrainSpec
 from services.client.control import TrainerClient, is_serving
 
@@ -152,6 +152,23 @@ def test_what_cannot_run_is_refused_before_it_starts(client: TrainerClient, fing
             client.create("refused", training(fingerprint, **changes))
     with pytest.raises(NotFoundError):
         client.get("refused")
+
+
+def test_weights_that_do_not_fit_are_refused_before_a_training_starts(
+    client: TrainerClient, fingerprint: str, tmp_path: Path
+) -> None:
+    whole, cut, wrong = (tmp_path / f"{name}.pth" for name in ("whole", "cut", "wrong"))
+    torch_save = "import sys, torch; torch.save({'conv1.weight': torch.zeros(3)}, sys.argv[1])"
+    subprocess.run([sys.executable, "-c", torch_save, str(wrong)], check=True, timeout=60)
+    cut.write_bytes(wrong.read_bytes()[:200])
+    for weights, kind, message in (
+        (str(whole), NotFoundError, f"weights unavailable: no file {whole}"),
+        (str(cut), InvalidInputError, f"{cut} is not a whole file of weights"),
+        (str(wrong), InvalidInputError, f"{wrong} does not hold resnet18: it lacks 'bn1.bias'"),
+    ):
+        recipe = Recipe(mode="matched", epochs=1, batch_size=32, pretrained=Pretrained(weights=weights))
+        with pytest.raises(kind, match=message):
+            client.create("refused", training(fingerprint, architecture="resnet18", recipe=recipe))
 
 
 def test_a_spec_that_is_no_spec_is_an_invalid_argument(client: TrainerClient) -> None:

@@ -6,7 +6,7 @@ import pytest
 from core.errors import InvalidInputError
 from core.schemas.base import canonical_json, content_id, parse_json
 from core.schemas.data import DataSpec, FolderSource, ImageSpec, SplitSpec
-from core.schemas.recipe import Adam, Recipe, complete
+from core.schemas.recipe import Adam, Pretrained, Recipe, complete
 from core.schemas.specs import EvaluateSpec, PrepareSpec, TrainSpec, parse_evaluator_spec, parse_trainer_spec
 
 IMAGE = {"height": 8, "width": 8}
@@ -114,3 +114,24 @@ def test_idiomatic_recipes_leave_to_the_framework_what_nobody_wrote() -> None:
 def test_an_evaluator_spec_survives_its_json() -> None:
     spec = EvaluateSpec(model="m", version=1, artifact="0" * 64, runtime="onnxruntime", data="0" * 64)
     assert parse_evaluator_spec(spec.model_dump_json()) == spec
+
+
+def test_a_path_is_short_for_pretrained_weights_with_a_new_head() -> None:
+    recipe = Recipe.model_validate({"mode": "matched", "epochs": 1, "pretrained": "w.pth"})
+    assert recipe.pretrained == Pretrained(weights="w.pth", head="replace")
+
+
+@pytest.mark.parametrize(
+    "given", ["", {"weights": ""}, {"weights": "w", "head": "new"}, {"weights": "w", "sha256": "x"}]
+)
+def test_pretrained_weights_are_validated(given: object) -> None:
+    with pytest.raises(pydantic.ValidationError, match="pretrained"):
+        Recipe.model_validate({"mode": "matched", "epochs": 1, "pretrained": given})
+
+
+def test_pretrained_weights_bring_their_epsilon_unless_it_is_written() -> None:
+    given = {"epochs": 1, "pretrained": "imagenet"}
+    assert Recipe(**complete("idiomatic", given)).batch_norm.epsilon == 1e-5
+    assert Recipe(**complete("idiomatic", {"epochs": 1})).batch_norm.epsilon is None
+    written = {**given, "batch_norm": {"momentum": None, "epsilon": 1e-3}}
+    assert Recipe(**complete("idiomatic", written)).batch_norm.epsilon == 1e-3

@@ -1,18 +1,33 @@
 """The networks have the shapes and parameter counts of the studies they come from."""
 
+from pathlib import Path
+
 import pytest
 
 from core.errors import InvalidInputError, NotFoundError
-from trainer.architectures import ARCHITECTURES, get_architecture
-from trainer.layers import Dropout
+from trainer.architectures import ARCHITECTURES, FAMILIES, get_architecture, listing
+from trainer.architectures.table import markdown
+from trainer.layers import Conv, Dense, Dropout, Pool, Residual
 
-# Trainable and fixed parameters, worked out by hand from the layer tables.
+PAGE = Path(__file__).parents[3] / "docs/architectures.md"
+# Trainable and fixed parameters: published where there is a source, otherwise worked out by hand from the layer tables.
 COUNTS = {
     "mlp": (669_706, 0),
     "digits-cnn": (13_754, 96),
     "mnist-cnn": (421_642, 0),
     "cifar-cnn3": (160_202, 0),
     "cnn5": (950_401, 1_088),
+    "cats-dogs-cnn": (3_453_121, 0),
+    # 1,792 + 73,856 + 14·14·128·64 + 64 + 64·29 + 29
+    "asl-cnn": (1_683_229, 0),
+    "asl-cnn-softmax": (1_683_229, 0),
+    # Kernels 9·(3·8 + 8·16 + 16·32 + 32·64 + 64·128), two per filter of 248, 512·29 + 29
+    "asl-strided": (98_136 + 496 + 14_877, 496),
+    # and 2·9·(8² + 16² + 32² + 64² + 128²) more kernels with norms
+    "asl-resblock": (113_509 + 18 * 21_824 + 2 * 496, 3 * 496),
+    "resnet18": (11_689_512, 9_600),
+    "resnet34": (21_797_672, 17_024),
+    "vgg11": (132_863_336, 0),
 }
 
 
@@ -43,7 +58,7 @@ def test_other_inputs_change_only_the_dense_layer_after_flatten() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(NotFoundError, match="unknown architecture 'vgg'; known: mlp, digits-cnn"):
+    with pytest.raises(NotFoundError, match=r"unknown architecture 'vgg'; known: mlp, digits-cnn.*asl-grid-d<0"):
         get_architecture("vgg")
 
 
@@ -59,4 +74,77 @@ def test_every_path_is_unique_and_every_dropout_found(name: str) -> None:
     architecture = get_architecture(name)
     paths = [node.path for _, node in architecture.walk()]
     assert len(set(paths)) == len(paths)
-    assert len(architecture.dropouts) == sum(isinstance(layer, Dropout) for layer in architecture.layers)
+    assert len(architecture.dropouts) == sum(isinstance(node.layer, Dropout) for _, node in architecture.walk())
+
+
+def test_the_asl_net_ends_in_sigmoids_and_its_twin_differs_in_that_alone() -> None:
+    net, twin = get_architecture("asl-cnn"), get_architecture("asl-cnn-softmax")
+    assert (net.head, twin.head) == ("normalized_sigmoid", "softmax")
+    assert net.layers == twin.layers
+
+
+def test_the_grid_has_27_members_that_all_build_for_the_studys_images() -> None:
+    names = list(FAMILIES["asl-grid"].names())
+    assert len(set(names)) == 27
+    assert {get_architecture(name).input_shape for name in names} == {(64, 64, 3)}
+    assert {get_architecture(name).head for name in names} == {"normalized_sigmoid"}
+
+
+def test_a_grid_name_says_what_the_network_is() -> None:
+    net = get_architecture("asl-grid-d2-u32-c3", classes=5)
+    assert [layer.filters for layer in net.layers if isinstance(layer, Conv)] == [32, 32, 32]
+    assert [layer.units for layer in net.layers if isinstance(layer, Dense)] == [32, 32, 5]
+    assert net.name == "asl-grid-d2-u32-c3"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("asl-grid", "not a member"),
+        ("asl-grid-d1-u64", "not a member"),
+        ("asl-grid-u64-d1-c2", "not a member"),
+        ("asl-grid-d01-u64-c2", "not a member"),
+        ("asl-grid-d1-u64-c2-x", "not a member"),
+        ("asl-grid-d3-u64-c4", "d3, c4 not allowed"),
+    ],
+)
+def test_a_name_that_is_no_member_is_answered_with_the_syntax_and_an_example(name: str, problem: str) -> None:
+    with pytest.raises(NotFoundError, match=problem) as raised:
+        get_architecture(name)
+    assert "expected asl-grid-d<0|1|2>-u<32|64|128>-c<1|2|3>, for example asl-grid-d0-u32-c1" in str(raised.value)
+
+
+def test_the_listing_has_every_network_and_one_line_per_family() -> None:
+    assert list(listing()) == [*ARCHITECTURES, "asl-grid-d<0|1|2>-u<32|64|128>-c<1|2|3>"]
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("resnet18", (2, 2, 2, 2)), ("resnet34", (3, 4, 6, 3))])
+def test_resnets_halve_the_image_at_the_first_block_of_each_later_stage(name: str, blocks: tuple[int, ...]) -> None:
+    net = get_architecture(name)
+    residual = [node for node in net.nodes if isinstance(node.layer, Residual)]
+    assert len(residual) == sum(blocks)
+    projected = [index for index, node in enumerate(residual) if node.shortcut]
+    assert projected == [sum(blocks[:stage]) for stage in (1, 2, 3)]
+    assert [node.output_shape for node in residual if node.shortcut] == [(28, 28, 128), (14, 14, 256), (7, 7, 512)]
+
+
+@pytest.mark.parametrize(
+    ("size", "first_dense", "averages"),
+    [
+        ((224, 224), 25_088, 0),
+        ((448, 448), 25_088, 1),
+        ((32, 32), 512, 0),
+        ((256, 256), 8 * 8 * 512, 0),
+        ((224, 448), 7 * 14 * 512, 0),
+    ],
+)
+def test_vgg_averages_to_7x7_only_what_is_a_multiple_of_it(
+    size: tuple[int, int], first_dense: int, averages: int
+) -> None:
+    net = get_architecture("vgg11", (*size, 3), 10)
+    assert net.parameters["dense1/kernel"].shape == (first_dense, 4096)
+    assert sum(isinstance(layer, Pool) and layer.kind == "average" for layer in net.layers) == averages
+
+
+def test_the_page_of_networks_is_what_the_code_says() -> None:
+    assert PAGE.read_text() == markdown(), "docs/architectures.md is out of date: run make docs"

@@ -114,3 +114,34 @@ def test_a_head_needs_its_number_of_outputs(layers: tuple[Layer, ...], classes: 
 )
 def test_layers_are_described_in_words(layer: Layer, text: str) -> None:
     assert describe(layer) == text
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Pool("average", size=2, padding=2), "padding is at most half the window of 2"),
+        (Pool("max", size=3, stride=2, padding=2), "padding is at most half the window of 3"),
+        (Pool(size=0), "size and stride are at least 1"),
+        (Pool(stride=0), "size and stride are at least 1"),
+        (Conv(0), "filters, kernel and stride are at least 1"),
+        (Conv(3, stride=0), "filters, kernel and stride are at least 1"),
+        (Conv(3, padding=-1), "padding at least 0"),
+        (Dropout(1.0), "rate is at least 0 and less than 1"),
+        (Dropout(-0.1), "rate is at least 0 and less than 1"),
+    ],
+)
+def test_a_layer_that_is_not_defined_is_refused(layer: Layer, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=rf"net: \w+1 \(.*\) is not defined: .*{message}"):
+        place((layer,), (8, 8, 3), "net")
+
+
+def test_a_dense_layer_has_units() -> None:
+    with pytest.raises(InvalidInputError, match="units are at least 1"):
+        place((Dense(0),), (8,), "net")
+
+
+def test_norms_of_one_value_per_image_are_found_wherever_they_are() -> None:
+    inside = Residual((Conv(4, kernel=1), BatchNorm()), (Conv(4, kernel=1),))
+    layers = (Conv(3, padding=1), BatchNorm(), Conv(3, kernel=8), inside, Flatten(), BatchNorm(), Dense(2))
+    net = Architecture("net", "", (8, 8, 3), 2, layers)
+    assert [node.path for node in net.single_norms] == ["residual1.body.batchnorm1", "batchnorm2"]

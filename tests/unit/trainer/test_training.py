@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.errors import CancelledError, DivergedError
+from core.errors import CancelledError, DivergedError, InvalidInputError, NotFoundError
+from core.schemas.data import PreparedManifest
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from core.schemas.specs import TrainSpec
 from core.worker import RunFolder
-from trainer import checkpoint, training
+from trainer import checkpoint, training, weight_files
+from trainer.architectures import get_architecture
+from trainer.framework import BuildSettings
+from trainer.layers import Architecture
 from trainer.training import TrainingCallbacks
+from trainer.weights import Weights, initial_weights
 
 
 def metrics(epoch: int, loss: float = 0.5) -> EpochMetrics:
@@ -129,3 +134,71 @@ def test_a_request_to_stop_is_heard_at_the_next_step(run: RunFolder, spec: Train
     run.cancelled.set()
     with pytest.raises(CancelledError):
         found.step(1, 1, 10, 0.1)
+
+
+def manifest(classes: int = 29, images: int = 64, size: int = 64, color: str = "rgb") -> PreparedManifest:
+    names = tuple(f"c{i}" for i in range(classes))
+    return PreparedManifest.model_validate(
+        {
+            "spec": {"source": {"kind": "digits"}, "image": {"height": size, "width": size, "color": color}},
+            "source_digest": "d", "classes": names, "counts": {"train": {"c0": images}}, "mean": (0.5,), "std": (0.1,),
+            "decoder": {}, "golden_indices": (), "sha256": {},
+        }
+    )  # fmt: skip
+
+
+def changed(spec: TrainSpec, architecture: str, **recipe: object) -> TrainSpec:
+    given = Recipe.model_validate({**spec.recipe.model_dump(), **recipe})
+    return spec.model_copy(update={"architecture": architecture, "recipe": given})
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(65, 64), (1, 64), (3, 2), (7, 1)])
+def test_a_last_batch_of_one_is_refused_where_a_norm_sees_one_value_per_image(
+    spec: TrainSpec, images: int, batch_size: int
+) -> None:
+    small = manifest(images=images, size=32)
+    with pytest.raises(InvalidInputError, match=r"batch of one, of which asl-strided's batchnorm5 cannot"):
+        training.check_training(changed(spec, "asl-strided", batch_size=batch_size), small)
+    training.check_training(changed(spec, "asl-strided", batch_size=batch_size), manifest(images=images))
+    training.check_training(changed(spec, "mlp", batch_size=batch_size), small)
+
+
+def test_imagenet_normalisation_needs_colour(spec: TrainSpec) -> None:
+    with pytest.raises(InvalidInputError, match="imagenet needs colour images"):
+        training.check_training(changed(spec, "mlp", normalization="imagenet"), manifest(color="grey"))
+    training.check_training(changed(spec, "mlp", normalization="imagenet"), manifest())
+
+
+def test_pretrained_weights_are_looked_at_before_training(spec: TrainSpec, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="weights unavailable: no file"):
+        training.check_training(changed(spec, "resnet18", pretrained=str(tmp_path / "w.pth")), manifest())
+    with pytest.raises(InvalidInputError, match="no pretrained weights for mlp"):
+        training.check_training(changed(spec, "mlp", pretrained=str(tmp_path / "w.pth")), manifest())
+
+
+class OwnInitialisers:
+    """A framework whose own initialisers give sevens."""
+
+    def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Weights:
+        assert weights is None
+        return {key: np.full(parameter.shape, 7.0) for key, parameter in architecture.parameters.items()}
+
+    def weights(self, model: Weights) -> Weights:
+        return model
+
+
+@pytest.mark.parametrize("initializer", ["shared", "framework"])
+def test_a_new_head_is_the_initialisers_and_the_rest_the_files(
+    spec: TrainSpec, monkeypatch: pytest.MonkeyPatch, initializer: str
+) -> None:
+    network = get_architecture("resnet18", (64, 64, 3), 29)
+    given = {key: np.full(p.shape, 3.0) for key, p in network.parameters.items() if not key.startswith("dense1/")}
+    monkeypatch.setattr(weight_files, "load", lambda pretrained, architecture: given)
+    recipe = changed(spec, "resnet18", pretrained="w.pth", initializer=initializer).recipe
+    settings = BuildSettings(recipe, 5, (0.0,) * 3, (1.0,) * 3)
+    weights = training.starting_weights(OwnInitialisers(), network, settings)  # type: ignore[arg-type]
+    assert weights is not None
+    assert weights.keys() == network.parameters.keys()
+    assert all((weights[key] == 3.0).all() for key in given)
+    fresh = initial_weights(network, 5)["dense1/kernel"] if initializer == "shared" else np.full((512, 29), 7.0)
+    np.testing.assert_array_equal(weights["dense1/kernel"], fresh)

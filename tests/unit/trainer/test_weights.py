@@ -43,6 +43,6 @@ def test_a_missing_unknown_or_misshapen_tensor_is_named() -> None:
         check({**weights, "extra": np.zeros(1)}, NET)
     with pytest.raises(InvalidInputError, match=r"'dense2/bias' have shape \(3,\), digits-cnn expects \(10,\)"):
         check({**weights, "dense2/bias": np.zeros(3)}, NET)
-    del weights["conv1/bias"]
-    with pytest.raises(InvalidInputError, match="'conv1/bias' are missing"):
+    del weights["dense2/bias"]
+    with pytest.raises(InvalidInputError, match="'dense2/bias' are missing"):
         check(weights, NET)

@@ -1,0 +1,63 @@
+"""The networks, each written once. A name used in experiment files selects one."""
+
+from core.errors import NotFoundError
+from trainer.architectures import asl, imagenet, studies
+from trainer.architectures.asl import CLASSES, SHAPE
+from trainer.architectures.entry import Entry, Family, ImageShape
+from trainer.layers import Architecture
+
+ARCHITECTURES: dict[str, Entry] = {
+    "mlp": Entry("Dense network without convolution (study S2).", studies.mlp, (28, 28, 1), 10),
+    "digits-cnn": Entry("Two small convolutions with batch norm, for the demo.", studies.digits_cnn, (8, 8, 1), 10),
+    "mnist-cnn": Entry("Two convolutions and a dense layer (study S2).", studies.mnist_cnn, (28, 28, 1), 10),
+    "cifar-cnn3": Entry("Three convolutions with max pooling (study S5).", studies.cifar_cnn3, (32, 32, 3), 10),
+    "cnn5": Entry(
+        "Five convolutions with batch norm and dropout (study S3).",
+        studies.cnn5,
+        (150, 150, 1),
+        2,
+        binary_head="sigmoid",
+    ),
+    "cats-dogs-cnn": Entry(
+        "Four convolutions with max pooling and dropout (study S4).",
+        studies.cats_dogs_cnn,
+        (150, 150, 3),
+        2,
+        binary_head="sigmoid",
+    ),
+    "asl-cnn": Entry("S1's Keras net with its 29-way sigmoid head.", asl.asl_cnn, SHAPE, CLASSES, "normalized_sigmoid"),
+    "asl-cnn-softmax": Entry("The same net with a softmax head.", asl.asl_cnn, SHAPE, CLASSES),
+    "asl-strided": Entry("S1's fastai net: strided convolutions with batch norm.", asl.strided, SHAPE, CLASSES),
+    "asl-resblock": Entry("The same with residual blocks.", asl.resblock, SHAPE, CLASSES),
+    "resnet18": Entry("ResNet-18, torchvision's layout.", imagenet.resnet18, (224, 224, 3), 1000),
+    "resnet34": Entry("ResNet-34, torchvision's layout.", imagenet.resnet34, (224, 224, 3), 1000),
+    "vgg11": Entry("VGG-11 without batch norm, torchvision's layout.", imagenet.vgg11, (224, 224, 3), 1000),
+}
+FAMILIES: dict[str, Family] = {family.stem: family for family in (asl.GRID,)}
+
+
+def get_architecture(name: str, input_shape: ImageShape | None = None, classes: int | None = None) -> Architecture:
+    """Builds a network for an input and a number of classes, by default those it was designed for.
+
+    Raises:
+        NotFoundError: unknown name, the known ones listed.
+        InvalidInputError: the network does not fit the input.
+    """
+    entry = _entry(name)
+    shape, number = input_shape or entry.input_shape, classes or entry.classes
+    return Architecture(name, entry.description, shape, number, entry.layers(shape, number), entry.head_for(number))
+
+
+def listing() -> dict[str, str]:
+    """Name, or name syntax of a family, to one sentence."""
+    families = {family.syntax: family.description for family in FAMILIES.values()}
+    return {name: entry.description for name, entry in ARCHITECTURES.items()} | families
+
+
+def _entry(name: str) -> Entry:
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    for stem, family in FAMILIES.items():
+        if name == stem or name.startswith(f"{stem}-"):
+            return family.member(name)
+    raise NotFoundError(f"unknown architecture {name!r}; known: {', '.join(listing())}")
