@@ -17,6 +17,7 @@ from loadtests.driver import Progress, measure
 from loadtests.images import draw, test_images
 from loadtests.recorder import Recorder
 from loadtests.user import Load
+from services.client.checks import check_artifact
 from services.client.inference import InferenceClient
 
 GENERATOR_THREADS = 1
@@ -48,6 +49,7 @@ def run(setting: Setting, spec: LoadTestSpec, stop: gevent.event.Event, progress
     with InferenceClient(setting.target, timeout_s=setting.timeout_s, attempts=1) as client:
         checks.check_live(client)
         checks.check_model(client, spec.model, spec.version, data.manifest.spec.image.shape, classes)
+        check_artifact(client, spec.model, spec.version, spec.artifact)
         probe = next(draw(images, spec.batch_size, spec.seed, 0))
         checks.check_answer(client, spec.model, spec.version, probe, classes)
         if stop.is_set():

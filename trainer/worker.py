@@ -10,7 +10,7 @@ from core import environment, worker
 from core.contention import TimedSection
 from core.prepared import open_prepared
 from core.repository import ModelRepository
-from core.schemas.results import PrepareResult, TrainResult
+from core.schemas.results import PrepareResult, PublishedModel, TrainResult
 from core.schemas.specs import PrepareSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from core.worker import RunFolder
@@ -78,17 +78,13 @@ def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository:
         framework = get_framework(spec.framework)
         data = open_prepared(store, spec.data)
     before = environment.describe(threads)
+    # The export is timed too, and it would disturb another run as much as training does.
     with TimedSection() as timed:
         trained = train(framework, spec, data, run, watch, threads)
-    contended = timed.contended
-    models = []
-    with watch.phase("export"):
-        publisher = Publisher(framework, spec, data, trained, threads)
-        for done, format_name in enumerate(spec.formats):
-            run.progress("export", done, len(spec.formats), "formats")
-            models.append(publisher.publish(repository, format_name, run))
-        framework.extras(trained.model, extras_folder(run))
-    run.progress("export", len(spec.formats), len(spec.formats), "formats")
+        with watch.phase("export"):
+            publisher = Publisher(framework, spec, data, trained, threads)
+            models = export(run, spec, publisher, repository)
+            framework.extras(trained.model, extras_folder(run))
     images = len(data.split("train")) * len(trained.history)
     publish_result(
         run,
@@ -103,10 +99,21 @@ def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository:
             images_per_second=images / watch.seconds["train"],
             peak_memory_bytes=environment.peak_memory_bytes(),
             attempts=run.attempt(),
-            models=tuple(models),
-            environment=before.model_copy(update={"contended": contended}),
+            models=models,
+            environment=before.model_copy(update={"contended": timed.contended}),
         ),
     )
+
+
+def export(
+    run: RunFolder, spec: TrainSpec, publisher: Publisher, repository: ModelRepository
+) -> tuple[PublishedModel, ...]:
+    """Publishes every format of the spec, with progress."""
+    models = []
+    for done, format_name in enumerate(spec.formats, 1):
+        models.append(publisher.publish(repository, format_name, run))
+        run.progress("export", done, len(spec.formats), "formats")
+    return tuple(models)
 
 
 def extras_folder(run: RunFolder) -> Path:

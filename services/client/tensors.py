@@ -15,8 +15,8 @@ from core.schemas.data import ImageSpec
 
 INPUT, OUTPUT = "image", "probabilities"
 """Tensor names of every exported artefact."""
-PREPROCESS, CLASSES = "bakeoff.preprocess", "bakeoff.classes"
-"""Keys of ModelConfig parameters: an ImageSpec as JSON, and the ordered class names as a JSON list."""
+PREPROCESS, CLASSES, ARTIFACT = "bakeoff.preprocess", "bakeoff.classes", "bakeoff.artifact"
+"""Keys of ModelConfig parameters: an ImageSpec as JSON, ordered class names as a JSON list, the artefact's digest."""
 CLASS_NAMES = pydantic.TypeAdapter(tuple[str, ...])
 OVERHEAD_BYTES = 4096
 """Room for names, shape and parameters beside the pixels."""
@@ -62,6 +62,8 @@ class ImageContract:
     spec: ImageSpec
     classes: tuple[str, ...]
     """In the order of the probabilities; empty where the server does not tell."""
+    artifact: str = ""
+    """sha256 over the files that answer; empty where the server does not tell."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ def image_contract(response: pb.ModelConfigResponse) -> ImageContract:
         )
     spec = parse_json(ImageSpec, values[PREPROCESS], f"parameter {PREPROCESS} of model {config.name!r}")
     try:
-        return ImageContract(spec, CLASS_NAMES.validate_json(values.get(CLASSES, "[]")))
+        return ImageContract(spec, CLASS_NAMES.validate_json(values.get(CLASSES, "[]")), values.get(ARTIFACT, ""))
     except pydantic.ValidationError as error:
         raise InvalidInputError(
             f"parameter {CLASSES} of model {config.name!r} is not valid: {explain(error)}"

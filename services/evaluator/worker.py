@@ -19,6 +19,7 @@ from core.store import Store
 from core.worker import RunFolder
 from evaluator import metrics, report, scoring
 from evaluator.report.samples import samples_of
+from services.client.checks import check_artifact
 from services.client.inference import InferenceClient
 from services.client.tensors import INPUT, OUTPUT, ModelMetadata
 
@@ -56,6 +57,7 @@ def evaluate(run: RunFolder, spec: EvaluateSpec, store: Store, target: str, thre
     start = time.perf_counter()
     with InferenceClient(target, timeout_s=CALL_TIMEOUT_S) as client:
         check_contract(client.model_metadata(spec.model, spec.version), data)
+        check_artifact(client, spec.model, spec.version, spec.artifact)
         probabilities = scoring.score(
             lambda images: client.predict(spec.model, images, spec.version).probabilities,
             test,

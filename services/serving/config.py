@@ -16,6 +16,7 @@ from services.serving.versions import VersionPolicy, parse_config, parse_policy,
 
 INPUT, INPUT_TYPE = "image", "UINT8"
 OUTPUT, OUTPUT_TYPE = "probabilities", "FP32"
+ARTIFACT = "bakeoff.artifact"
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,15 @@ def read_config(artifact: Artifact, path: Path, settings: ServingSettings) -> Se
     if config.max_batch_size < 1:
         raise InvalidInputError(f"{path}: max_batch_size is {config.max_batch_size}, expected 1 or more")
     policy = _policy(config, settings)
+    message = _effective(config, policy, policy_of(config, parse_policy(settings.version_policy)))
+    # Which very files answer: who measures them can refuse others of the same name.
+    message.parameters[ARTIFACT].string_value = artifact.digest
     return ServedConfig(
         shape=artifact.preprocess.shape,
         classes=artifact.classes,
         max_request=config.max_batch_size,
         policy=policy,
-        message=_effective(config, policy, policy_of(config, parse_policy(settings.version_policy))),
+        message=message,
     )
 
 

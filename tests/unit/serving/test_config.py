@@ -56,6 +56,11 @@ def test_the_effective_batching_is_what_the_configuration_says(tmp_path, setting
     assert message.output[0].label_filename == "labels.txt"
 
 
+def test_the_configuration_says_which_files_answer(tmp_path, settings, artifact):
+    message = read_config(artifact, tmp_path / "none", settings).message
+    assert message.parameters["bakeoff.artifact"].string_value == artifact.digest
+
+
 def test_a_missing_file_means_the_published_configuration(tmp_path, settings, artifact):
     assert read_config(artifact, tmp_path / "none", settings).message.name == "m"
 
