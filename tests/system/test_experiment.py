@@ -214,5 +214,5 @@ def test_ctrl_c_leaves_no_process_and_the_next_run_goes_on(tmp_path: Path) -> No
     again = bakeoff.run("run", *arguments)
     assert again.code == 0, again.err
     assert bakeoff.processes() == []
-    events = next(bakeoff.home.glob("runs/*/train-*/events.jsonl")).read_text()
-    assert "asked again" in events
+    trainings = [path.read_text() for path in bakeoff.home.glob("runs/*/train-*/events.jsonl")]
+    assert ["asked again" in events for events in trainings].count(True) == 1
