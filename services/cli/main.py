@@ -57,7 +57,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Entry point of the console script. Being terminated ends like Ctrl-C: nothing that was started stays behind."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup.
+            signal.signal(number, _interrupt)
     app(prog_name="bakeoff")
 
 

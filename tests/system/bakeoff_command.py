@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Bakeoff:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=_hear_ctrl_c,
         )
 
     def json(self, *arguments: str) -> Any:
@@ -75,6 +77,11 @@ class Bakeoff:
             except (OSError, UnicodeDecodeError):
                 continue
         return found
+
+
+def _hear_ctrl_c() -> None:
+    """A shell's background jobs, which tests may run in, pass an ignored SIGINT on to everything they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def overrides(*values: str) -> list[str]:
