@@ -72,14 +72,16 @@ def _carve(
 ) -> None:
     """Moves a random share (of `sizes`, per class) of the train split into a new split."""
     train = splits["train"]
+    # At least one image stays for training, and one for each split that is still to be carved.
+    keep = sum(split not in splits or split == "train" for split in SPLITS if split != name)
     taken = []
     for label, class_name in enumerate(classes):
         items = train[labels[train] == label]
-        count = min(_share(int(sizes[label]), share), len(items) - 1)
+        count = min(_share(int(sizes[label]), share), len(items) - keep)
         if count < 1:
             raise InvalidInputError(
                 f"class {class_name!r} has {_images(len(items))} left to train on, too few to take a {name} split "
-                "from; add images or remove the class"
+                f"from, which needs {keep + 1}; add images or remove the class"
             )
         taken.append(_shuffled(items, seed, name, class_name)[:count])
     splits[name] = np.sort(np.concatenate(taken))

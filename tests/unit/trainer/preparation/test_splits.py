@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidInputError
@@ -38,6 +38,7 @@ shares = st.tuples(st.floats(0.01, 0.6), st.floats(0.01, 0.6)).filter(lambda pai
 
 
 @settings(deadline=None, max_examples=150)
+@example(counts=[3, 3], share=(0.25, 0.5), policy="given")
 @given(counts=counts_of_classes, share=shares, policy=st.sampled_from(["stratified", "contiguous", "given"]))
 def test_splits_are_disjoint_complete_sorted_and_hold_every_class(
     counts: list[int], share: tuple[float, float], policy: str
@@ -135,9 +136,10 @@ def test_a_class_too_small_for_three_splits_is_named(policy: str, count: int) ->
         run(labelled(10, count), spec(policy))
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_class_too_small_to_carve_from_is_named(count: int) -> None:
-    with pytest.raises(InvalidInputError, match=r"class 'c1' has 1 image left to train on, too few to take a .* split"):
+@pytest.mark.parametrize(("count", "has"), [(1, "1 image"), (2, "2 images")])
+def test_a_class_too_small_to_carve_from_is_named(count: int, has: str) -> None:
+    message = f"class 'c1' has {has} left to train on, too few to take a test split from, which needs 3;"
+    with pytest.raises(InvalidInputError, match=message):
         run(labelled(10, count), spec("given"))
 
 
