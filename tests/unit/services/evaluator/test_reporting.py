@@ -3,7 +3,7 @@ from pathlib import Path
 
 from core import files
 from core.store import Store
-from services.evaluator.worker import read_results
+from services.evaluator.reporting import read_results
 from tests.unit.evaluator.builder import Experiment
 
 
