@@ -89,13 +89,18 @@ def run(
     Args:
         rights: full method to the right it needs, where tokens are asked for; the others need control.
     """
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr(settings)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(settings, application, name, rights))
     except BakeoffError as error:
         log.error("%s cannot start: %s", name, error)
         raise SystemExit(1) from error
+
+
+def log_to_stderr(settings: ServiceSettings) -> None:
+    """Sets up the process's log."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -164,8 +169,14 @@ async def _ready(application: Application, stopping: asyncio.Event) -> bool:
 
 def interceptors(settings: ServiceSettings, rights: Mapping[str, Right]) -> list[grpc.aio.ServerInterceptor]:
     """The check of tokens, where the settings ask for one: without it no call pays for it."""
+    found = authoriser(settings, rights)
+    return [AuthorisationInterceptor(found, refusal)] if found else []
+
+
+def authoriser(settings: ServiceSettings, rights: Mapping[str, Right]) -> Authoriser | None:
+    """Who decides about calls; None where no token is asked for."""
     tokens = settings.read_tokens()
-    return [AuthorisationInterceptor(Authoriser(tokens, rights), refusal)] if tokens else []
+    return Authoriser(tokens, rights) if tokens else None
 
 
 def protection(settings: ServiceSettings) -> str:
