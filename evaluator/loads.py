@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from hdrh.histogram import HdrHistogram
 
+from core.rates import highest_passed
 from core.schemas.results import LatencySummary, LoadTestResult
 from core.schemas.summary import Load, Run, Saturation
 
@@ -77,18 +78,17 @@ def _saturation(loads: list[Load]) -> Saturation:
     points = sorted(loads, key=lambda load: load.rate or 0.0)
     first = points[0]
     bound = next((load.bound_ms for load in points if load.bound_ms is not None), None)
-    judged = [load for load in points if load.within_bound is not None]
-    failed = next((load for load in judged if not load.within_bound), None)
-    passed = [load for load in judged if failed is None or (load.rate or 0.0) < (failed.rate or 0.0)]
+    judged = {load.rate: load for load in points if load.rate is not None and load.within_bound is not None}
+    best, failed = highest_passed({rate: bool(load.within_bound) for rate, load in judged.items()})
     return Saturation(
         model=first.model,
         version=first.version,
         runtime=first.runtime,
         bound_ms=bound,
         points=tuple(points),
-        best_rate=passed[-1].rate if passed else None,
-        failed_rate=failed.rate if failed else None,
-        limit="" if failed is None else "generator" if failed.problems else "server",
+        best_rate=best,
+        failed_rate=failed,
+        limit="" if failed is None else "generator" if judged[failed].problems else "server",
     )
 
 
@@ -121,7 +121,7 @@ def _pooled_latency(results: Sequence[LoadTestResult]) -> tuple[LatencySummary, 
     mean = sum(result.latency_ms.mean * result.requests for result in results) / requests if requests else 0.0
     summary = LatencySummary(mean=mean, p50=at(50), p90=at(90), p95=at(95), p99=at(99), p999=at(99.9), max=longest)
     # A percentile beyond the number of queries is the maximum again: left out.
-    known = [q for q in CURVE if requests * (1 - q / 100) >= 1]
+    known = [q for q in CURVE if round(requests * (100 - q) / 100, 6) >= 1]
     return summary, tuple((float(q), at(q)) for q in known) if requests else ()
 
 

@@ -1,9 +1,9 @@
 """Which artefacts the repeats of a load test can tell apart.
 
 Two artefacts are separable where each was measured at least three times and every repeat of one beats every repeat of
-the other. The repeats are interleaved, so a slow minute of the machine hits all artefacts. Of equal artefacts, two with
-three repeats each come out like that by luck once in ten times (2 / C(6, 3)), with five once in 126. One run each has no
-spread: then only a factor of two counts as a difference, a margin that is chosen and not measured.
+the other. The repeats are interleaved, so a slow minute of the machine hits all artefacts. Of equal artefacts, two
+with three repeats each come out like that by luck once in ten times (2 / C(6, 3)), with five once in 126. One run
+each has no spread: then only a factor of two counts as a difference, a margin that is chosen and not measured.
 """
 
 from collections.abc import Callable, Sequence
