@@ -8,7 +8,7 @@ from core.rates import highest_passed
 from core.schemas.results import LatencySummary, LoadTestResult
 from core.schemas.summary import Load, Run, Saturation
 
-CURVE = (0, 10, 25, 50, 75, 90, 95, 97, 98, 99, 99.5, 99.9, 99.95, 99.99)
+CURVE = (25, 50, 75, 90, 95, 97, 98, 99, 99.5, 99.9, 99.95, 99.99)
 US_PER_MS = 1000
 
 
@@ -119,9 +119,10 @@ def _pooled_latency(results: Sequence[LoadTestResult]) -> tuple[LatencySummary, 
         return min(float(pooled.get_value_at_percentile(percentile)) / US_PER_MS, longest) if requests else 0.0
 
     mean = sum(result.latency_ms.mean * result.requests for result in results) / requests if requests else 0.0
-    summary = LatencySummary(mean=mean, p50=at(50), p90=at(90), p95=at(95), p99=at(99), p999=at(99.9), max=longest)
+    own = LatencySummary(mean=mean, p50=at(50), p90=at(90), p95=at(95), p99=at(99), p999=at(99.9), max=longest)
     # A percentile beyond the number of queries is the maximum again: left out.
     known = [q for q in CURVE if round(requests * (100 - q) / 100, 6) >= 1]
+    summary = own if len(results) > 1 else results[0].latency_ms
     return summary, tuple((float(q), at(q)) for q in known) if requests else ()
 
 
