@@ -27,6 +27,7 @@ from services.client.directory import Directory
 from services.orchestrator import steps
 from services.orchestrator.experiment_file import MisfitError
 from services.orchestrator.measuring import Measuring
+from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
 
@@ -131,8 +132,8 @@ class Reconciler:
         self.reporter.plan({"evaluate": len(models)})
         measuring = Measuring(self.directory, self.store, self.reporter, self._tolerated)
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
-            for _, model in models:
-                step = steps.evaluate_step(self.experiment, model, fingerprint)
+            for trained_by, model in models:
+                step = steps.evaluate_step(self.experiment, trained_by, model, fingerprint)
                 with self._tolerated(step), measuring.served([step]):
                     self._evaluate(step, evaluator)
         if self.experiment.loadtest and subjects:
@@ -154,7 +155,7 @@ class Reconciler:
             with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
                 self._remote(step, evaluator, None)
         target = self.directory.home / "reports" / self.experiment.name
-        _replace_folder(self.store.path("results", step.run_id), target)
+        replace_folder(self.store.path("results", step.run_id), target)
         return Finished(target, missing)
 
     def _trainer(self, framework: str) -> TrainerClient:
@@ -243,20 +244,6 @@ def _cancel(client: RunClient, run_id: str) -> None:
     """Stops a run as far as its service can be reached."""
     with suppress(BakeoffError, ValueError):  # The service, or the channel, is already gone.
         client.cancel(run_id)
-
-
-def _replace_folder(source: Path, target: Path) -> None:
-    """Copies a result object for people; what was there before stays until the copy is complete."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    old, new = (target.with_name(f".{target.name}.{part}") for part in ("old", "new"))
-    for leftover in (old, new):
-        shutil.rmtree(leftover, ignore_errors=True)
-    with files.staged_directory(new) as staging:
-        shutil.copytree(source, staging, dirs_exist_ok=True)
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def freeze(experiment: Experiment, store: Store, work: Path) -> str:
