@@ -123,7 +123,7 @@ class Measuring:
         result = self._stored(step)
         self.reporter.finished(step, "done", describe(result))
         for problem in result.problems:
-            self.reporter.log(step, "warning", f"does not count: {problem}")
+            self.reporter.log(step, "warning", problem)
         return result
 
     @contextmanager
@@ -178,9 +178,12 @@ def describe(result: LoadTestResult) -> str:
     """`200/s: 198 images/s, p99 4.21 ms, within 10 ms`."""
     spec = result.spec
     rate = f"{spec.rate:g}/s: " if spec.rate is not None else ""
-    bound = "" if result.within_bound is None else f", {'within' if result.within_bound else 'NOT within'} "
-    bound += f"{spec.bound_ms:g} ms" if bound else ""
-    return f"{rate}{result.throughput:,.0f} images/s, p99 {result.latency_ms.p99:.2f} ms{bound}"
+    judgement = ""
+    if not result.valid:
+        judgement = ", does not count"
+    elif result.within_bound is not None:
+        judgement = f", {'within' if result.within_bound else 'NOT within'} {spec.bound_ms:g} ms"
+    return f"{rate}{result.throughput:,.0f} images/s, p99 {result.latency_ms.p99:.2f} ms{judgement}"
 
 
 def _same_artefact(first: LoadTestSpec, second: LoadTestSpec) -> bool:
