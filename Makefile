@@ -43,8 +43,8 @@ down: setup  ## stop them
 report: setup  ## path of a report: make report NAME=digits
 	$(BIN)/bakeoff report $(NAME)
 
-bench-serving: setup  ## CPU per inference of the server: make bench-serving ARGS="--repository DIR MODEL"
-	$(BIN)/python tools/bench_serving.py $(ARGS)
+bench-serving: setup  ## CPU per inference against KServe and MLServer: make bench-serving ARGS="--write docs"
+	$(BIN)/python -m tools.bench $(ARGS)
 
 bench-loadgen: setup  ## the load generator against a server that computes nothing; fails where it cannot be trusted
 	$(BIN)/python -m loadtests.bench_null
