@@ -111,7 +111,8 @@ def page(results: Run) -> str:
 
 Same ONNX files (fp32, initial weights), same client: NVIDIA's perf_analyzer, one image per request, on the same
 {machine["cpu_quota"]:g} cores of {machine["cpu_model"]}.
-{options["runs"]} interleaved runs of {options["seconds"]:g} s each: median (smallest–largest). CPU is that of all processes of a server.
+{options["runs"]} interleaved runs of {options["seconds"]:g} s each: median (smallest–largest).
+CPU is that of all processes of a server.
 
 Load average of the machine from start to end: {load}. What exceeds about 3 is other work than this, which lowers every
 throughput and raises every latency here; CPU per inference suffers least.
