@@ -6,10 +6,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -25,10 +25,10 @@ SERVICE = "inference.GRPCInferenceService"
 START_TIMEOUT_S = 60
 
 
-def publish(root: Path, name: str, seed: int = 0) -> None:
+def publish(root: Path, name: str, seed: int = 0, **changes: Any) -> None:
     """Publishes a real ONNX model: `published.linear` with the weights of `seed`."""
     kernel = published.weights(seed)
-    published.publish(root, name, published.linear(kernel), linear_model(kernel, published.SHAPE))
+    published.publish(root, name, published.linear(kernel), linear_model(kernel, published.SHAPE), **changes)
 
 
 def infer_request(model: str, images: NDArray[np.uint8], **fields: str) -> pb.ModelInferRequest:
@@ -76,13 +76,17 @@ class ServingProcess:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
-    def _wait(self, condition: "object") -> None:
-        assert callable(condition)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not condition():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        wait_for(condition, self.process, self.log)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns once a condition holds; fails with the log when the process ends or takes too long."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not condition():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
 
 
 @contextmanager
