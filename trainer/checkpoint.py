@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from core import files
 from core.schemas.results import EpochMetrics
 from trainer.framework import State
+from trainer.weights import Weights
 
 NAME = "checkpoint.npz"
 HISTORY = "history.json"
@@ -25,6 +26,8 @@ class Checkpoint:
 
     history: tuple[EpochMetrics, ...]
     state: State
+    best: Weights | None = None
+    """Canonical weights of the best epoch, where the recipe keeps them."""
 
     @property
     def epoch(self) -> int:
@@ -32,11 +35,12 @@ class Checkpoint:
         return len(self.history)
 
 
-def save(folder: Path, history: Sequence[EpochMetrics], state: State) -> None:
+def save(folder: Path, history: Sequence[EpochMetrics], state: State, best: Weights | None = None) -> None:
     """Writes a checkpoint in one rename: weights, optimiser and history belong together or not at all."""
     text = json.dumps([metrics.model_dump() for metrics in history])
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {f"state/{key}": value for key, value in state.items()}
+    arrays |= {f"best/{key}": value for key, value in (best or {}).items()}
     np.savez(buffer, allow_pickle=False, **arrays, **{HISTORY: np.frombuffer(text.encode(), np.uint8)})
     files.write_bytes(folder / NAME, buffer.getvalue())
 
@@ -48,5 +52,9 @@ def load(folder: Path) -> Checkpoint | None:
         return None
     with np.load(path, allow_pickle=False) as archive:
         history = HISTORIES.validate_json(archive[HISTORY].tobytes())
-        state = {key.removeprefix("state/"): archive[key] for key in archive.files if key.startswith("state/")}
-    return Checkpoint(history, state)
+        state, best = (_below(prefix, archive) for prefix in ("state/", "best/"))
+    return Checkpoint(history, state, best or None)
+
+
+def _below(prefix: str, archive: Any) -> State:
+    return {key.removeprefix(prefix): archive[key] for key in archive.files if key.startswith(prefix)}

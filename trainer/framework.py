@@ -4,7 +4,7 @@ A framework file is a module with a class of these methods and `FRAMEWORK = That
 asked for. Adding one: docs/adding-a-framework.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from trainer.batches import Batch
 from trainer.layers import Architecture
+from trainer.objective import Objective, objective
 from trainer.weights import Weights
 
 Model = Any
@@ -50,6 +51,10 @@ class TrainingData:
     validation: Split
     classes: tuple[str, ...]
 
+    def objective(self, recipe: Recipe) -> Objective:
+        """What a training on this data minimises."""
+        return objective(recipe, self.classes, self.train.labels)
+
 
 class Callbacks(Protocol):
     """How fit talks to whoever runs it."""
@@ -59,8 +64,16 @@ class Callbacks(Protocol):
     resume_epoch: int
     """Epochs already done; 0 starts afresh."""
 
+    @property
+    def history(self) -> Sequence[EpochMetrics]:
+        """The epochs done so far, those before a resumption included; grows with `epoch`."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more epochs are wanted; asked before the first epoch and after each."""
+
     def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
-        """After some steps of an epoch. Raises CancelledError to stop, DivergedError never: see `epoch`."""
+        """After some steps of an epoch. Raises CancelledError to stop, DivergedError on a loss that is not finite."""
 
     def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
         """After each epoch; `state` is called when a checkpoint is wanted. Raises on a loss that is not finite."""
@@ -91,6 +104,9 @@ class Framework(Protocol):
 
     def weights(self, model: Model) -> Weights:
         """Canonical weights of a model, BatchNorm statistics included, in the model's dtype."""
+
+    def assign(self, model: Model, weights: Weights) -> None:
+        """Puts canonical weights into a model. Raises InvalidInputError when they belong to another architecture."""
 
     def fit(self, model: Model, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """Trains in place. With recipe.pipeline shared, on trainer.batches.matched_batches keyed by settings.seed."""

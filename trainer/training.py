@@ -18,6 +18,9 @@ from trainer import checkpoint, weight_files
 from trainer.architectures import get_architecture
 from trainer.framework import BuildSettings, Framework, Model, State, TrainingData
 from trainer.layers import Architecture
+from trainer.objective import class_weights
+from trainer.phases import phases
+from trainer.schedules import best_epoch, exported_epoch, stops
 from trainer.weights import Weights, initial_weights
 
 CHECKPOINT_EVERY_S = 1.0
@@ -44,15 +47,23 @@ class Stopwatch:
 
 
 class TrainingCallbacks:
-    """Progress, checkpoints and the finite-loss check, for `Framework.fit`."""
+    """Progress, checkpoints, early stopping, the best epoch and the finite-loss check, for `Framework.fit`."""
 
-    def __init__(self, run: RunFolder, spec: TrainSpec, folder: Path) -> None:
+    def __init__(self, run: RunFolder, spec: TrainSpec, folder: Path, weights: Callable[[], Weights]) -> None:
         found = checkpoint.load(folder)
         self.resume: State | None = found.state if found else None
         self.resume_epoch = found.epoch if found else 0
         self.history: list[EpochMetrics] = list(found.history) if found else []
-        self._run, self._spec, self._folder = run, spec, folder
+        self.best: Weights | None = found.best if found else None
+        """Weights of the best epoch so far, where the recipe asks for them."""
+        self._run, self._spec, self._folder, self._weights = run, spec, folder, weights
         self._saved = time.monotonic()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more epochs are wanted; follows from the history, so that it survives a resumption."""
+        done = len(self.history) >= self._spec.recipe.epochs
+        return done or stops(self._spec.recipe.early_stopping, self.history)
 
     def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
         """Reports progress. Raises CancelledError on request and DivergedError for a loss that is not finite."""
@@ -67,9 +78,11 @@ class TrainingCallbacks:
         self._check_finite(metrics.train_loss, f"epoch {metrics.epoch}")
         self._check_finite(metrics.validation_loss, f"the validation of epoch {metrics.epoch}")
         self.history.append(metrics)
-        last = metrics.epoch == self._spec.recipe.epochs
-        if last or time.monotonic() - self._saved >= CHECKPOINT_EVERY_S:
-            checkpoint.save(self._folder, self.history, state())
+        keep = self._spec.recipe.keep_best
+        if keep is not None and best_epoch(keep, self.history) == metrics.epoch:
+            self.best = self._weights()
+        if self.stopped or time.monotonic() - self._saved >= CHECKPOINT_EVERY_S:
+            checkpoint.save(self._folder, self.history, state(), self.best)
             self._saved = time.monotonic()
         values = metrics.model_dump(exclude={"train_seconds", "validation_seconds"})
         self._run.progress("train", metrics.epoch, self._spec.recipe.epochs, "epochs", **values)
@@ -91,6 +104,11 @@ class Trained:
     settings: BuildSettings
     history: tuple[EpochMetrics, ...]
 
+    @property
+    def exported(self) -> EpochMetrics:
+        """Of the epoch whose weights the model has."""
+        return self.history[exported_epoch(self.settings.recipe, self.history) - 1]
+
 
 def train(
     framework: Framework, spec: TrainSpec, data: PreparedData, run: RunFolder, watch: Stopwatch, threads: int
@@ -103,8 +121,10 @@ def train(
     settings = build_settings(spec, data, threads)
     with watch.phase("build"):
         model = framework.build(architecture, starting_weights(framework, architecture, settings), settings)
-    callbacks = TrainingCallbacks(run, spec, run.path / "checkpoints")
+    callbacks = TrainingCallbacks(run, spec, run.path / "checkpoints", lambda: framework.weights(model))
     framework.fit(model, training, spec.recipe, callbacks)
+    if callbacks.best is not None:
+        framework.assign(model, callbacks.best)
     watch.add("train", sum(metrics.train_seconds for metrics in callbacks.history))
     watch.add("validate", sum(metrics.validation_seconds for metrics in callbacks.history))
     return Trained(model, architecture, settings, tuple(callbacks.history))
@@ -157,5 +177,9 @@ def check_training(spec: TrainSpec, manifest: PreparedManifest) -> None:
             f"{architecture.single_norms[0].path} cannot compute a variance; choose a recipe.batch_size other than "
             f"{recipe.batch_size}"
         )
+    class_weights(recipe.class_weights, {name: manifest.counts["train"].get(name, 0) for name in manifest.classes})
+    phases(recipe, architecture)
+    if recipe.sampler == "weighted" and recipe.pipeline != "shared":
+        raise InvalidInputError("recipe.sampler weighted goes with pipeline: shared; write one of them otherwise")
     if recipe.pretrained is not None:
         weight_files.check(recipe.pretrained, architecture)

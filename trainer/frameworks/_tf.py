@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.errors import BakeoffError
 from core.prepared import Split
 from core.runtimes._tensorflow import import_tensorflow
+from core.schemas.recipe import Recipe
 from trainer.batches import Batch, matched_batches
 from trainer.framework import Callbacks
 from trainer.frameworks._onnx import INPUT, OUTPUT, read_facts
@@ -47,14 +48,31 @@ def inputs_of(batch: Batch) -> Inputs:
     return {"image": batch.images, **batch.masks}, batch.labels
 
 
-def matched_dataset(split: Split, architecture: Architecture, seed: int, batch_size: int, epochs: range) -> Any:
-    """The matched batches of the epochs (from 1) one after the other, drawn ahead of the training in a thread."""
+def matched_dataset(
+    split: Split,
+    architecture: Architecture,
+    seed: int,
+    recipe: Recipe,
+    epochs: range,
+    class_weights: tuple[float, ...] | None = None,
+) -> Any:
+    """The matched batches of the epochs (from 1) one after the other, drawn ahead of the training in a thread.
 
-    def draw() -> Iterator[Inputs]:
+    With class weights a third part of each batch: the weights of its images, float64 [n].
+    """
+    table = None if class_weights is None else np.array(class_weights, np.float64)
+
+    def draw() -> Iterator[tuple[Any, ...]]:
         for epoch in epochs:
-            yield from map(inputs_of, matched_batches(split, architecture, seed, epoch, batch_size))
+            keys = (seed, epoch, recipe.batch_size, recipe.sampler)
+            for batch in matched_batches(split, architecture, *keys):
+                inputs = inputs_of(batch)
+                yield inputs if table is None else (*inputs, table[batch.labels])
 
-    return tf.data.Dataset.from_generator(draw, output_signature=batch_spec(architecture, masks=True)).prefetch(2)
+    spec = batch_spec(architecture, masks=True)
+    if table is not None:
+        spec = (*spec, tf.TensorSpec([None], tf.float64))
+    return tf.data.Dataset.from_generator(draw, output_signature=spec).prefetch(2)
 
 
 class Ticker:

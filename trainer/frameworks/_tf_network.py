@@ -23,6 +23,7 @@ from trainer.layers import (
     Pool,
     Residual,
 )
+from trainer.objective import Objective
 from trainer.weights import ONES, Weights
 
 NORM_MOMENTUM, NORM_EPSILON = 0.99, 1e-3
@@ -38,6 +39,8 @@ class Run:
     """By dropout path; None draws them here."""
     update: bool = True
     """Whether training mode updates the running statistics."""
+    fixed: frozenset[str] = frozenset()
+    """Paths of batch norms that compute as in inference."""
 
 
 INFERENCE = Run()
@@ -102,7 +105,7 @@ class Network(tf.Module):
         gamma, beta = self._of(node, "gamma"), self._of(node, "beta")
         mean, variance = self._of(node, "moving_mean"), self._of(node, "moving_variance")
         epsilon = _default(self.norm.epsilon, NORM_EPSILON)
-        if not run.training:
+        if not run.training or node.path in run.fixed:
             return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
         y, batch_mean, unbiased = self.normalize(x, gamma, beta, epsilon)
         if run.update:
@@ -122,9 +125,23 @@ def scores(head: Head, logits: Any) -> Any:
     return tf.math.log_sigmoid(logits) if head == "normalized_sigmoid" else logits
 
 
-def losses(head: Head, logits: Any, labels: Any) -> Any:
-    """−log p(label) of every image, in nats [n]."""
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=scores(head, logits))
+def losses(head: Head, logits: Any, labels: Any, goal: Objective, weighted: bool) -> Any:
+    """The objective of every image [n], times its class's weight if `weighted`."""
+    values = scores(head, logits)
+    each = _each(values, labels, goal)
+    if not weighted or goal.class_weights is None:
+        return each
+    return each * tf.gather(tf.constant(goal.class_weights, values.dtype), labels)
+
+
+def _each(values: Any, labels: Any, goal: Objective) -> Any:
+    if goal.plain:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=values)
+    classes = values.shape[1]
+    targets = tf.one_hot(labels, classes, dtype=values.dtype) * (1.0 - goal.smoothing) + goal.smoothing / classes
+    if goal.kind == "cross_entropy":
+        return tf.nn.softmax_cross_entropy_with_logits(targets, values)
+    return tf.reduce_mean(tf.square(tf.nn.softmax(values) - targets), axis=1)
 
 
 def initial(architecture: Architecture, seed: int) -> Weights:

@@ -50,6 +50,10 @@ class TorchFramework:
         """Canonical weights, BatchNorm statistics included, in the model's dtype."""
         return read_weights(model.architecture, model.network)
 
+    def assign(self, model: TorchModel, weights: Weights) -> None:
+        """Puts canonical weights in. Raises InvalidInputError when they belong to another architecture."""
+        load_weights(model.architecture, model.network, weights)
+
     def predict(self, model: TorchModel, images: NDArray[np.uint8]) -> NDArray[np.floating]:
         """Probabilities [n, classes] in the model's dtype."""
         classifier = Classifier(model.network).eval()
