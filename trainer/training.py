@@ -50,7 +50,9 @@ class TrainingCallbacks:
     """Progress, checkpoints, early stopping, the best epoch and the finite-loss check, for `Framework.fit`."""
 
     def __init__(self, run: RunFolder, spec: TrainSpec, folder: Path, weights: Callable[[], Weights]) -> None:
-        found = checkpoint.load(folder)
+        recipe = spec.recipe
+        self._origin = f"{spec.architecture} with {spec.framework}, {recipe.optimizer.name}, {recipe.mode}"
+        found = checkpoint.load(folder, self._origin)
         self.resume: State | None = found.state if found else None
         self.resume_epoch = found.epoch if found else 0
         self.history: list[EpochMetrics] = list(found.history) if found else []
@@ -82,7 +84,7 @@ class TrainingCallbacks:
         if keep is not None and best_epoch(keep, self.history) == metrics.epoch:
             self.best = self._weights()
         if self.stopped or time.monotonic() - self._saved >= CHECKPOINT_EVERY_S:
-            checkpoint.save(self._folder, self.history, state(), self.best)
+            checkpoint.save(self._folder, self._origin, self.history, state(), self.best)
             self._saved = time.monotonic()
         values = metrics.model_dump(exclude={"train_seconds", "validation_seconds"})
         self._run.progress("train", metrics.epoch, self._spec.recipe.epochs, "epochs", **values)

@@ -41,20 +41,21 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "squared-error-weighted-sampler": {"loss": "mean_squared_error", "label_smoothing": 0.05, "sampler": "weighted"},
     "balanced": {"class_weights": "balanced", "optimizer": SGD},
     "gradual-unfreezing": {"freeze": FREEZE, "discriminative": 10, "optimizer": ADAMW, "schedule": "one-cycle"},
-    "frozen-throughout": {"freeze": {"until": "residual1", "epochs": EPOCHS}, "l2": 0.02, "optimizer": SGD},
+    "frozen-throughout": {"freeze": {"until": "residual1", "epochs": EPOCHS}, "l2": 0.02, "schedule": "cosine"},
 }
 TEN_STEPS: dict[str, dict[str, Any]] = {
     **{f"sgd-{name}": {"optimizer": SGD, "schedule": schedule} for name, schedule in SCHEDULES.items()},
-    "adamw-cosine": {"optimizer": ADAMW, "schedule": "cosine"},
     **OBJECTIVES,
 }
-RESUMED = ("sgd-plateau", "adamw-cosine", "gradual-unfreezing")
-RESUMED_AFTER = (3, 4)
-"""Epochs: at the end of a stage of the gradual unfreezing, and in the middle of one."""
-IDIOMATIC = {
-    **{f"own-{name}": {"schedule": schedule} for name, schedule in SCHEDULES.items()},
-    "own-adamw-l2-free": {"optimizer": {"name": "adamw"}, "class_weights": "balanced", "label_smoothing": 0.1},
-    "own-sgd-l2": {"optimizer": {"name": "sgd", "learning_rate": 0.01}, "l2": 0.01, "loss": "mean_squared_error"},
+RESUMED = {"sgd-plateau": (4,), "gradual-unfreezing": (3, 4)}
+"""After so many epochs: in the unfreezing at the end of a stage and in the middle of one, where a cycle goes on."""
+OWN_SGD = {"name": "sgd", "learning_rate": 0.01}
+IDIOMATIC: dict[str, dict[str, Any]] = {
+    "own-step": {"schedule": SCHEDULES["step"], "optimizer": {"name": "adamw"}, "class_weights": "balanced"},
+    "own-cosine": {"schedule": SCHEDULES["cosine"], "optimizer": OWN_SGD, "l2": 0.01, "loss": "mean_squared_error"},
+    "own-exponential": {"schedule": SCHEDULES["exponential"], "label_smoothing": 0.1},
+    "own-one-cycle": {"schedule": SCHEDULES["one-cycle"]},
+    "own-plateau": {"schedule": SCHEDULES["plateau"]},
     "own-unfreezing": {"freeze": FREEZE, "discriminative": 10},
 }
 

@@ -18,7 +18,8 @@ from PIL import Image
 
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
 from core.schemas.data import DataSpec, DigitsSource, FolderSource, ImageSpec, Source, SplitSpec
-from core.schemas.recipe import Adam, Pretrained, Recipe
+from core.schemas.recipe import Adam, AdamW, Frozen, Pretrained, Recipe
+from core.schemas.schedule import EarlyStopping, Plateau
 from core.schemas.specs import PrepareSpec, TrainSpec
 from services.client.control import TrainerClient, is_serving
 
@@ -190,6 +191,33 @@ def test_a_training_that_diverges_fails_with_step_and_loss(client: TrainerClient
     assert "lower recipe.optimizer.learning_rate (now 1e+30)" in run.error
 
 
+def test_a_class_weight_for_an_unknown_class_is_refused_before_it_starts(
+    client: TrainerClient, fingerprint: str
+) -> None:
+    recipe = Recipe(mode="matched", epochs=1, class_weights={"eleven": 2.0})
+    with pytest.raises(InvalidInputError, match="class_weights names 'eleven'; the classes are 0, 1, 2"):
+        client.create("refused", training(fingerprint, recipe=recipe))
+
+
+def test_a_training_stops_early_and_exports_its_best_epoch(client: TrainerClient, fingerprint: str, home: Path) -> None:
+    recipe = Recipe(
+        mode="matched",
+        epochs=200,
+        batch_size=32,
+        optimizer=Adam(learning_rate=0.03),
+        early_stopping=EarlyStopping(patience=4),
+        keep_best="validation_loss",
+    )
+    client.create("early", training(fingerprint, arm="early", recipe=recipe))
+    run = client.finish("early", lambda event: None)
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
+    history = json.loads(run.result_json)["history"]
+    best = min(history, key=lambda epoch: epoch["validation_loss"])
+    assert len(history) == best["epoch"] + 4 < 200
+    artifact = json.loads((home / "models/service-early-pytorch-s0-onnx/1/artifact.json").read_text())
+    assert artifact["metrics"] == best
+
+
 def test_cancel_stops_a_training_within_two_seconds(client: TrainerClient, fingerprint: str) -> None:
     client.create("long", training(fingerprint, epochs=10_000))
     for event in client.watch("long"):
@@ -224,13 +252,26 @@ def test_a_corrupt_image_is_named_or_skipped_and_listed(client: TrainerClient, t
 
 
 def test_a_service_killed_in_the_middle_resumes_and_ends_with_the_same_weights(tmp_path: Path) -> None:
-    epochs = 250
+    # Everything that has a memory: moments, stages, a plateau, the best epoch, and a stop that depends on all epochs.
+    recipe = Recipe(
+        mode="matched",
+        epochs=250,
+        batch_size=32,
+        optimizer=AdamW(),
+        schedule=Plateau(patience=20, factor=0.5),
+        freeze=(Frozen(until="head", epochs=5),),
+        early_stopping=EarlyStopping(patience=200),
+        keep_best="validation_accuracy",
+        class_weights="balanced",
+        label_smoothing=0.1,
+        sampler="weighted",
+    )
     with trainer(tmp_path) as first:
         run = prepare(first, "digits", DigitsSource(), ImageSpec(height=8, width=8, color="grey"))
         data = json.loads(run.result_json)["fingerprint"]
-        first.create("whole", training(data, epochs, arm="whole"))
+        first.create("whole", training(data, arm="whole", recipe=recipe))
         assert first.finish("whole", lambda event: None).state == run_pb2.RUN_STATE_SUCCEEDED
-        first.create("parts", training(data, epochs, arm="parts"))
+        first.create("parts", training(data, arm="parts", recipe=recipe))
         checkpoint = tmp_path / "runs/parts/checkpoints/checkpoint.npz"
         deadline = time.monotonic() + 120
         while not checkpoint.is_file():
@@ -241,7 +282,7 @@ def test_a_service_killed_in_the_middle_resumes_and_ends_with_the_same_weights(t
         assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
         assert run.attempts == 2
     whole, parts = (np.load(tmp_path / f"runs/{name}/checkpoints/checkpoint.npz") for name in ("whole", "parts"))
-    weights = [key for key in whole.files if key.startswith("state/")]
-    assert weights
-    for key in weights:
+    kept = [key for key in whole.files if key.startswith(("state/", "best/"))]
+    assert {key.split("/")[0] for key in kept} == {"state", "best"}
+    for key in kept:
         assert np.array_equal(whole[key], parts[key]), key

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.errors import InvalidInputError
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from trainer.framework import Callbacks, State
@@ -156,9 +157,17 @@ def unpack(state: State) -> dict[str, Any]:
 
 
 def restore_network(network: nn.Module, state: State | None) -> dict[str, Any]:
-    """Puts a checkpoint's weights in; the rest of its content, empty where there is none."""
+    """Puts a checkpoint's weights in; the rest of its content, empty where there is none.
+
+    Raises:
+        InvalidInputError: it belongs to another architecture.
+    """
     if state is None:
         return {}
     content = unpack(state)
-    network.load_state_dict(content.pop("network"))
+    try:
+        network.load_state_dict(content.pop("network"))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InvalidInputError(f"the checkpoint was saved from another architecture: {reason:.300}") from error
     return content

@@ -66,8 +66,8 @@ def test_a_checkpoint_gives_back_every_bit(tmp_path: Path) -> None:
         "step": np.int64(7),
         "raw": np.arange(5, dtype=np.uint8),
     }
-    checkpoint.save(tmp_path, [metrics(1), metrics(2)], state)
-    found = checkpoint.load(tmp_path)
+    checkpoint.save(tmp_path, "mlp", [metrics(1), metrics(2)], state)
+    found = checkpoint.load(tmp_path, "mlp")
     assert found is not None
     assert found.epoch == 2
     assert found.history == (metrics(1), metrics(2))
@@ -78,8 +78,25 @@ def test_a_checkpoint_gives_back_every_bit(tmp_path: Path) -> None:
     )
 
 
+def test_a_checkpoint_of_another_architecture_is_refused_before_training(run: RunFolder, spec: TrainSpec) -> None:
+    first = callbacks(run, spec)
+    for epoch in (1, 2, 3):
+        first.epoch(metrics(epoch), lambda: {"w": np.ones(2)})
+    with pytest.raises(InvalidInputError, match=r"another training: mlp with keras.*, not asl-cnn with keras"):
+        callbacks(run, changed(spec, "asl-cnn"))
+
+
+@pytest.mark.parametrize("kept", [0, 10, 300])
+def test_a_damaged_checkpoint_is_named(run: RunFolder, spec: TrainSpec, kept: int) -> None:
+    checkpoint.save(run.path, "mlp", [metrics(1)], {"w": np.ones(200)})
+    path = run.path / checkpoint.NAME
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InvalidInputError, match=r"checkpoint\.npz is damaged .*remove it"):
+        checkpoint.load(run.path, "mlp")
+
+
 def test_without_a_checkpoint_training_starts_afresh(run: RunFolder, spec: TrainSpec) -> None:
-    assert checkpoint.load(run.path) is None
+    assert checkpoint.load(run.path, "mlp") is None
     fresh = callbacks(run, spec)
     assert (fresh.resume, fresh.resume_epoch, fresh.history) == (None, 0, [])
 
@@ -109,7 +126,7 @@ def test_long_epochs_are_each_written(run: RunFolder, spec: TrainSpec, monkeypat
     monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 0.0)
     found = callbacks(run, spec)
     found.epoch(metrics(1), lambda: {"w": np.ones(1)})
-    saved = checkpoint.load(run.path / "checkpoints")
+    saved = checkpoint.load(run.path / "checkpoints", "mlp with keras, adam, matched")
     assert saved is not None
     assert saved.epoch == 1
 
