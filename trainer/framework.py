@@ -63,6 +63,8 @@ class Callbacks(Protocol):
     """State after `resume_epoch` epochs to continue from."""
     resume_epoch: int
     """Epochs already done; 0 starts afresh."""
+    each_step: Callable[[float], None] | None
+    """Called with every training step's own loss, where somebody wants them. It may raise to end the training."""
 
     @property
     def history(self) -> Sequence[EpochMetrics]:

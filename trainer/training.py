@@ -12,7 +12,7 @@ from core.prepared import PreparedData
 from core.schemas.data import PreparedManifest
 from core.schemas.recipe import IMAGENET_MEAN, IMAGENET_STD
 from core.schemas.results import EpochMetrics
-from core.schemas.specs import TrainSpec
+from core.schemas.specs import FindRateSpec, TrainSpec
 from core.worker import RunFolder
 from trainer import checkpoint, weight_files
 from trainer.architectures import get_architecture
@@ -56,6 +56,7 @@ class TrainingCallbacks:
         self.resume: State | None = found.state if found else None
         self.resume_epoch = found.epoch if found else 0
         self.history: list[EpochMetrics] = list(found.history) if found else []
+        self.each_step: Callable[[float], None] | None = None
         self.best: Weights | None = found.best if found else None
         """Weights of the best epoch so far, where the recipe asks for them."""
         self._run, self._spec, self._folder, self._weights = run, spec, folder, weights
@@ -149,7 +150,7 @@ def starting_weights(framework: Framework, architecture: Architecture, settings:
     return {**fresh, **given}
 
 
-def build_settings(spec: TrainSpec, data: PreparedData, threads: int) -> BuildSettings:
+def build_settings(spec: TrainSpec | FindRateSpec, data: PreparedData, threads: int) -> BuildSettings:
     """Settings of a model for prepared data: normalisation by the recipe, per channel."""
     channels = data.manifest.spec.image.channels
     # A channel that never varies would be divided by zero; it carries nothing either way.
@@ -162,7 +163,7 @@ def build_settings(spec: TrainSpec, data: PreparedData, threads: int) -> BuildSe
     return BuildSettings(spec.recipe, spec.seed, mean, std, threads=threads)
 
 
-def check_training(spec: TrainSpec, manifest: PreparedManifest) -> None:
+def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -> None:
     """What can be known to be wrong before a training starts.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`python -m trainer.worker RUN_DIR …`: executes one prepare or train run and puts its result into the store."""
+"""`python -m trainer.worker RUN_DIR …`: one prepare, train or lr-find run; its result goes into the store."""
 
 import argparse
 import functools
@@ -10,11 +10,11 @@ from core import environment, worker
 from core.contention import TimedSection
 from core.prepared import open_prepared
 from core.repository import ModelRepository
-from core.schemas.results import PrepareResult, PublishedModel, TrainResult
-from core.schemas.specs import PrepareSpec, TrainSpec, parse_trainer_spec
+from core.schemas.results import FindRateResult, PrepareResult, PublishedModel, TrainResult
+from core.schemas.specs import FindRateSpec, PrepareSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from core.worker import RunFolder
-from trainer import preparation
+from trainer import preparation, rate_finder
 from trainer.framework import get_framework
 from trainer.publishing import Publisher
 from trainer.training import Stopwatch, train
@@ -38,6 +38,8 @@ def work(run: RunFolder, arguments: argparse.Namespace) -> None:
     spec = parse_trainer_spec(run.spec())
     if isinstance(spec, PrepareSpec):
         prepare(run, spec, store, arguments.threads)
+    elif isinstance(spec, FindRateSpec):
+        find_rate(run, spec, store, arguments.threads)
     else:
         train_and_publish(run, spec, store, ModelRepository(arguments.repository), arguments.threads)
 
@@ -105,6 +107,30 @@ def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository:
     )
 
 
+def find_rate(run: RunFolder, spec: FindRateSpec, store: Store, threads: int) -> None:
+    """Looks for a learning rate."""
+    start = time.perf_counter()
+    run.progress("start", 0, 1, "framework")
+    framework = get_framework(spec.framework)
+    found = rate_finder.find(framework, spec, open_prepared(store, spec.data), run, threads)
+    publish_result(
+        run,
+        store,
+        FindRateResult(
+            run_id=run.run_id,
+            spec=spec,
+            rates=found.rates,
+            losses=found.losses,
+            smoothed=found.smoothed,
+            valley=found.valley,
+            steep=found.steep,
+            diverged=found.diverged,
+            seconds=time.perf_counter() - start,
+            environment=environment.describe(threads),
+        ),
+    )
+
+
 def export(
     run: RunFolder, spec: TrainSpec, publisher: Publisher, repository: ModelRepository
 ) -> tuple[PublishedModel, ...]:
@@ -123,7 +149,7 @@ def extras_folder(run: RunFolder) -> Path:
     return folder
 
 
-def publish_result(run: RunFolder, store: Store, result: PrepareResult | TrainResult) -> None:
+def publish_result(run: RunFolder, store: Store, result: PrepareResult | TrainResult | FindRateResult) -> None:
     """Writes the result, and the result object that marks the step as done for everybody."""
     run.finish(result)
     folder = run.path / "object"

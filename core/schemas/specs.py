@@ -50,6 +50,28 @@ class TrainSpec(Schema):
         return f"{self.model_prefix}-{format_name}"
 
 
+class FindRateSpec(Schema):
+    """Train for a few steps at a learning rate that grows from step to step, and record each step's loss."""
+
+    kind: Literal["lr-find"] = "lr-find"
+    schema_version: Literal[1] = 1
+    framework: Framework
+    seed: int = pydantic.Field(ge=0)
+    architecture: str
+    data: Sha256
+    recipe: Recipe
+    """Of the arm; schedule, epochs and early stopping do not matter here."""
+    lowest: float = pydantic.Field(1e-7, gt=0)
+    highest: float = pydantic.Field(10.0, gt=0)
+    steps: int = pydantic.Field(100, ge=20, le=10_000)
+
+    @pydantic.model_validator(mode="after")
+    def _rising(self) -> "FindRateSpec":
+        if self.lowest >= self.highest:
+            raise ValueError(f"lowest {self.lowest:g} must be less than highest {self.highest:g}")
+        return self
+
+
 class EvaluateSpec(Schema):
     """Score one served model on the test split."""
 
@@ -98,13 +120,13 @@ class ReportSpec(Schema):
     """One line per step that failed: the report is marked incomplete."""
 
 
-TrainerSpec = Annotated[PrepareSpec | TrainSpec, pydantic.Field(discriminator="kind")]
+TrainerSpec = Annotated[PrepareSpec | TrainSpec | FindRateSpec, pydantic.Field(discriminator="kind")]
 EvaluatorSpec = Annotated[EvaluateSpec | ReportSpec, pydantic.Field(discriminator="kind")]
-TRAINER_SPEC: pydantic.TypeAdapter[PrepareSpec | TrainSpec] = pydantic.TypeAdapter(TrainerSpec)
+TRAINER_SPEC: pydantic.TypeAdapter[PrepareSpec | TrainSpec | FindRateSpec] = pydantic.TypeAdapter(TrainerSpec)
 EVALUATOR_SPEC: pydantic.TypeAdapter[EvaluateSpec | ReportSpec] = pydantic.TypeAdapter(EvaluatorSpec)
 
 
-def parse_trainer_spec(text: str | bytes) -> PrepareSpec | TrainSpec:
+def parse_trainer_spec(text: str | bytes) -> PrepareSpec | TrainSpec | FindRateSpec:
     """Validates the spec of a trainer run. Raises InvalidInputError naming each wrong key."""
     try:
         return TRAINER_SPEC.validate_json(text)

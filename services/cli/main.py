@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import architectures, doctor, evidence, experiment, models, production, services
+from services.cli import architectures, doctor, evidence, experiment, lr_find, models, production, services
 from services.cli.context import EXIT_HELP
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("down")(services.down)
 app.command("status")(services.status)
 app.command("run")(experiment.run)
 app.command("report")(experiment.report)
+app.command("lr-find")(lr_find.lr_find)
 app.command("compare")(evidence.compare)
 app.command("gate")(evidence.judge)
 app.command("models")(models.models)

@@ -8,7 +8,7 @@ from core.errors import InvalidInputError
 from core.formats import EXPORTS
 from core.prepared import open_prepared
 from core.repository import ModelRepository
-from core.schemas.specs import TrainSpec, parse_trainer_spec
+from core.schemas.specs import FindRateSpec, PrepareSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from services.trainer.settings import TrainerSettings
 from trainer.training import check_training
@@ -24,7 +24,7 @@ class TrainerWork:
     def accept(self, spec_json: str) -> tuple[str, str]:
         """Kind and canonical JSON of a spec this service can run; a domain error naming what is wrong otherwise."""
         spec = parse_trainer_spec(spec_json)
-        if isinstance(spec, TrainSpec):
+        if not isinstance(spec, PrepareSpec):
             self._check_training(spec)
         return spec.kind, spec.model_dump_json()
 
@@ -46,13 +46,14 @@ class TrainerWork:
         self._store.sweep()
         ModelRepository(self._settings.repository).sweep()
 
-    def _check_training(self, spec: TrainSpec) -> None:
+    def _check_training(self, spec: TrainSpec | FindRateSpec) -> None:
         mine = self._settings.framework
         if spec.framework != mine:
             raise InvalidInputError(
                 f"this service trains with {mine}, not {spec.framework}; send the run to its service"
             )
-        if foreign := sorted(set(spec.formats) - set(EXPORTS[mine])):
+        formats = spec.formats if isinstance(spec, TrainSpec) else ()
+        if foreign := sorted(set(formats) - set(EXPORTS[mine])):
             raise InvalidInputError(
                 f"{mine} does not export {', '.join(foreign)}; it exports {', '.join(EXPORTS[mine])}"
             )

@@ -50,6 +50,7 @@ class Recorder:
         self.metrics: list[EpochMetrics] = []
         self.states: list[State] = []
         self.history = self.metrics
+        self.each_step: Callable[[float], None] | None = None
         self.stopped = False
 
     def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:

@@ -83,9 +83,11 @@ class Ticker:
         self._callbacks, self._epoch, self._done = callbacks, epoch, 0
         self._next = perf_counter() + REPORT_SECONDS
 
-    def tick(self, loss: float) -> None:
-        """After every step, with the epoch's mean loss so far; in validation too, so that it can be cancelled."""
+    def tick(self, loss: float, own: float) -> None:
+        """After every step, with the epoch's mean loss so far and the step's; in validation too, to be cancelled."""
         self._done += 1
+        if self._callbacks.each_step is not None and self._done <= self.total:
+            self._callbacks.each_step(own)
         if perf_counter() < self._next and self._done != self.total:
             return
         self._next = perf_counter() + REPORT_SECONDS

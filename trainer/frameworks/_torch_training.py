@@ -108,8 +108,10 @@ class Ticker:
         self._total = total
         self._next = time.perf_counter() + REPORT_SECONDS
 
-    def step(self, done: int, train: Means) -> None:
-        """After every training step."""
+    def step(self, done: int, train: Means, loss: float) -> None:
+        """After every training step, with its own loss."""
+        if self._callbacks.each_step is not None:
+            self._callbacks.each_step(loss)
         if done == self._total or self._due():
             self._callbacks.step(self._epoch, done, self._total, train.loss)
 

@@ -120,9 +120,10 @@ class Reporter(Plain):
 
     def after_batch(self) -> None:
         means = self.train_means if self.training else self.validation_means
-        means.add(self.loss.item(), head_scores(self.model.head, self.pred), *self.yb)
+        loss = self.loss.item()
+        means.add(loss, head_scores(self.model.head, self.pred), *self.yb)
         if self.training:
-            self.ticker.step(self.iter + 1, self.train_means)
+            self.ticker.step(self.iter + 1, self.train_means, loss)
         else:
             self.ticker.validating()
 

@@ -96,13 +96,16 @@ class Reporter(keras.callbacks.Callback):
         self._began = perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._ticker.tick(logs["loss"])
+        if self._callbacks.each_step is not None:
+            # Keras logs running means; forgetting them leaves the step's own loss.
+            self.model.reset_metrics()
+        self._ticker.tick(logs["loss"], logs["loss"])
 
     def on_test_begin(self, logs: Any = None) -> None:
         self._validated = perf_counter()
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._ticker.tick(logs["loss"])
+        self._ticker.tick(logs["loss"], logs["loss"])
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         metrics = EpochMetrics(

@@ -134,8 +134,9 @@ def _train_epoch(training: Training, loss_of: HeadLoss, batches: Batches, ticker
         logits = network(images)
         loss = loss_of(logits, labels)
         training.step(index, loss)
-        means.add(loss.item(), head_scores(network.head, logits), labels)
-        ticker.step(index + 1, means)
+        value = loss.item()
+        means.add(value, head_scores(network.head, logits), labels)
+        ticker.step(index + 1, means, value)
     return means
 
 

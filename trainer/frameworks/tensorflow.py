@@ -242,8 +242,9 @@ def _run(step: Any, batches: Iterator[tuple[Any, ...]], ticker: _tf.Ticker, step
     """Mean loss and accuracy over the images of so many batches, each as it was when its step was taken."""
     totals = np.zeros(3)
     for _ in range(steps):
-        totals += step(*next(batches)).numpy()
-        ticker.tick(totals[0] / totals[2])
+        sums = step(*next(batches)).numpy()
+        totals += sums
+        ticker.tick(totals[0] / totals[2], sums[0] / sums[2])
     return float(totals[0] / totals[2]), float(totals[1] / totals[2])
 
 

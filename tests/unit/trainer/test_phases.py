@@ -1,6 +1,6 @@
 """Stages of a training: what is fixed, and how fast the rest learns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ def recipe(epochs: int = 6, **keys: Any) -> Recipe:
 
 class Callbacks:
     resume: State | None = None
+    each_step: Callable[[float], None] | None = None
     stopped = False
     history: Sequence[EpochMetrics] = ()
 
