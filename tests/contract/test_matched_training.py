@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from core.schemas.specs import FRAMEWORKS
+from tests.contract import networks
 from tests.contract import training_cases as cases
 from tests.contract.conftest import LIBRARIES, Answers, Probes, run_python
 from tests.contract.test_same_network import worst
@@ -93,3 +94,18 @@ def test_each_frameworks_own_classes_train_by_the_recipe(one: Answers, case: str
 
 def test_a_checkpoint_of_another_architecture_is_refused(one: Answers) -> None:
     assert "from another architecture" in one.facts["foreign checkpoint"]
+
+
+def test_bfloat16_trains_in_reduced_precision_and_leaves_a_float32_model(one: Answers) -> None:
+    whole, found = one.facts["float32"], one.facts["bfloat16"]
+    assert found["dtypes"] == ["float32"]
+    assert found["loss"] != whole["loss"]
+    assert found["loss"] == pytest.approx(whole["loss"], rel=0.05)
+    assert max(found["predicts"], found["serves"]) <= 1e-5
+
+
+def test_bfloat16_moves_the_weights_where_float32_does(one: Answers) -> None:
+    before, whole, found = networks.weights(cases.NETWORK), one.below("float32/10"), one.below("bfloat16/10")
+    for key in (key for key in before if key.endswith("kernel")):
+        moved = whole[key] - before[key]
+        assert np.abs(found[key] - whole[key]).max() < 0.5 * np.abs(moved).max(), key

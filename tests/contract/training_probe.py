@@ -5,6 +5,7 @@ In a process of its own; writes `arrays.npz` and `facts.json`.
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
+from core.formats import get_format
+from core.runtimes import load
 from core.schemas.recipe import Recipe
 from tests.contract import networks
 from tests.contract import training_cases as cases
@@ -42,6 +45,7 @@ class TrainingProbe:
             weights, _ = self.fit(cases.recipe("idiomatic", cases.EPOCHS, keys), cases.SHORT, "float32")
             self.keep(f"{name}/10", weights)
             self.facts[name] = {"finite": all(bool(np.isfinite(value).all()) for value in weights.values())}
+        self.reduce()
         self.facts["foreign checkpoint"] = self.refuse()
         np.savez(folder / "arrays.npz", **self.arrays)  # type: ignore[arg-type]
         (folder / "facts.json").write_text(json.dumps(self.facts))
@@ -68,6 +72,28 @@ class TrainingProbe:
         recorder.metrics.extend(whole.metrics[:epochs])
         return self.fit(recipe, cases.SHORT, recorder=recorder)[0]
 
+    def reduce(self) -> None:
+        """The same training in float32 and in bfloat16, and what the second model predicts and exports."""
+        network, keys = cases.NETWORK, {"optimizer": cases.SGD}
+        images = networks.images(network, 2 * cases.BATCH, "validation").images
+        for precision in ("float32", "bfloat16"):
+            recipe = cases.recipe("matched", 1, {**keys, "precision": precision})
+            model, recorder = self.fitted(recipe, cases.LONG, "float32")
+            weights = self.framework.weights(model)
+            self.keep(f"{precision}/10", weights)
+            plain = cases.recipe("matched", 1, keys)
+            again = self.framework.build(network, weights, networks.settings(network, plain))
+            expected, found = (self.framework.predict(each, images) for each in (again, model))
+            with tempfile.TemporaryDirectory() as folder:
+                self.framework.export(model, "onnx", Path(folder))
+                served = load("onnx", Path(folder) / get_format("onnx").path, 1)(images)
+            self.facts[precision] = {
+                "loss": recorder.metrics[0].train_loss,
+                "dtypes": sorted({str(value.dtype) for value in weights.values()}),
+                "predicts": float(np.abs(expected - found).max()),
+                "serves": float(np.abs(expected - served).max()),
+            }
+
     def refuse(self) -> str:
         """What a checkpoint of another architecture ends in."""
         recipe = cases.recipe("matched", 2, {})
@@ -86,6 +112,11 @@ class TrainingProbe:
         self, recipe: Recipe, images: int, dtype: str = "float64", recorder: Recorder | None = None
     ) -> tuple[Weights, Recorder]:
         """Weights after a training, and what it reported."""
+        model, recorder = self.fitted(recipe, images, dtype, recorder)
+        return self.framework.weights(model), recorder
+
+    def fitted(self, recipe: Recipe, images: int, dtype: str, recorder: Recorder | None = None) -> tuple[Any, Recorder]:
+        """A trained model, and what its training reported."""
         network = cases.NETWORK
         model = self.framework.build(network, networks.weights(network), networks.settings(network, recipe, dtype))
         recorder = recorder or Recorder()
@@ -95,7 +126,7 @@ class TrainingProbe:
             tuple(f"class {index}" for index in range(network.classes)),
         )
         self.framework.fit(model, data, recipe, recorder)
-        return self.framework.weights(model), recorder
+        return model, recorder
 
     def keep(self, name: str, tensors: Weights) -> None:
         """Stores canonical tensors below a name."""

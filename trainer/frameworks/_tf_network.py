@@ -39,6 +39,8 @@ class Run:
     """By dropout path; None draws them here."""
     update: bool = True
     """Whether training mode updates the running statistics."""
+    reduced: bool = False
+    """Whether convolutions and matrix products compute in bfloat16."""
     fixed: frozenset[str] = frozenset()
     """Paths of batch norms that compute as in inference."""
 
@@ -67,7 +69,7 @@ class Network(tf.Module):
         """uint8 images [n, height, width, channels] → logits [n, outputs]."""
         pixels = tf.cast(images, self.dtype)
         x = pixels * tf.constant(self.scale, self.dtype) + tf.constant(self.offset, self.dtype)
-        return self._chain(self.architecture.nodes, x, run)
+        return tf.cast(self._chain(self.architecture.nodes, x, run), self.dtype)
 
     def _chain(self, nodes: tuple[Node, ...], x: Any, run: Run) -> Any:
         for node in nodes:
@@ -78,8 +80,9 @@ class Network(tf.Module):
         match node.layer:
             case Conv(_, kernel, stride, padding, _):
                 same = stride == 1 and 2 * padding == kernel - 1
-                y = tf.nn.conv2d(x, self._of(node, "kernel"), stride, "SAME" if same else _padding(padding))
-                return tf.nn.bias_add(y, self._of(node, "bias")) if node.layer.bias else y
+                x, kernel_values = self._operands(node, x, run)
+                y = tf.nn.conv2d(x, kernel_values, stride, "SAME" if same else _padding(padding))
+                return tf.nn.bias_add(y, tf.cast(self._of(node, "bias"), y.dtype)) if node.layer.bias else y
             case BatchNorm():
                 return self._batch_norm(node, x, run)
             case Activation(kind):
@@ -91,17 +94,23 @@ class Network(tf.Module):
             case Flatten():
                 return tf.reshape(x, [-1, prod(node.input_shape)])
             case Dense(_, bias):
-                y = tf.matmul(x, self._of(node, "kernel"))
-                return tf.nn.bias_add(y, self._of(node, "bias")) if bias else y
+                y = tf.matmul(*self._operands(node, x, run))
+                return tf.nn.bias_add(y, tf.cast(self._of(node, "bias"), y.dtype)) if bias else y
             case GlobalPool():
                 return tf.reduce_mean(x, [1, 2])
             case Residual():
                 return self._chain(node.body, x, run) + self._chain(node.shortcut, x, run)
 
+    def _operands(self, node: Node, x: Any, run: Run) -> tuple[Any, Any]:
+        """Values and kernel in the dtype of the product."""
+        dtype = tf.bfloat16 if run.reduced else self.dtype
+        return tf.cast(x, dtype), tf.cast(self._of(node, "kernel"), dtype)
+
     def _of(self, node: Node, name: str) -> Any:
         return self.parameters[f"{node.path}/{name}"]
 
     def _batch_norm(self, node: Node, x: Any, run: Run) -> Any:
+        x = tf.cast(x, self.dtype)
         gamma, beta = self._of(node, "gamma"), self._of(node, "beta")
         mean, variance = self._of(node, "moving_mean"), self._of(node, "moving_variance")
         epsilon = _default(self.norm.epsilon, NORM_EPSILON)

@@ -3,6 +3,8 @@
 import io
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from core.errors import InvalidInputError
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from trainer.framework import Callbacks, State
-from trainer.frameworks._torch_network import head_scores
+from trainer.frameworks._torch_network import Network, head_scores
 from trainer.layers import Head
 from trainer.objective import Objective
 
@@ -156,6 +158,16 @@ def unpack(state: State) -> dict[str, Any]:
     if "random" in content:
         torch.set_rng_state(content.pop("random"))
     return content
+
+
+@contextmanager
+def reduced_precision(network: Network, recipe: Recipe) -> Iterator[None]:
+    """torch's autocast to bfloat16 inside, where the recipe asks for it; float32 again for what comes after."""
+    network.reduced = recipe.precision == "bfloat16"
+    try:
+        yield
+    finally:
+        network.reduced = False
 
 
 def restore_network(network: nn.Module, state: State | None) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from trainer.frameworks._torch_freezing import freeze
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores
 from trainer.frameworks._torch_optimizers import given, shared_optimizer
-from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, pack, restore_network
+from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, pack, reduced_precision, restore_network
 from trainer.phases import Phase, remaining
 
 CPU = torch.device("cpu")
@@ -52,6 +52,11 @@ class FastaiFramework(TorchFramework):
 
     def fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """Trains in place; both pipelines continue a checkpoint bit for bit."""
+        with reduced_precision(model.network, recipe):
+            self._fit(model, data, recipe, callbacks)
+        model.network.requires_grad_(True)
+
+    def _fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         model.classes = data.classes
         torch.manual_seed(model.settings.seed)
         random.seed(model.settings.seed)  # fastai's DataLoader shuffles with it
@@ -69,7 +74,6 @@ class FastaiFramework(TorchFramework):
             run = PhaseRun(learner, model.architecture, recipe, phase, done, callbacks)
             with learner.no_bar(), learner.no_logging():
                 run.shared() if recipe.arithmetic == "shared" else run.own()
-        model.network.requires_grad_(True)
 
     def extras(self, model: TorchModel, directory: Path) -> None:
         """Writes `learner.pkl` for `fastai.learner.load_learner`; bakeoff must be importable where it is loaded."""

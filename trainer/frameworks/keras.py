@@ -9,6 +9,7 @@ What `framework` and None mean here, all of it Keras's own:
 - adamw: `keras.optimizers.AdamW` (decay 0.004, of every variable); class weights: `class_weight` of `fit`.
 - l2: added to the gradients of kernels: what `kernel_regularizer` does, but for the reported loss.
 - freeze: `layer.trainable`, by which a fixed batch norm computes as in inference.
+- precision: Keras's own `mixed_bfloat16` policy, batch norm in float32.
 - batch norm: momentum 0.99, ε 1e-3.
 - arithmetic: Adam's ε is added before bias correction, the running variance is the biased one, momentum keeps rate·v
   instead of v, and batch statistics are one long float32 sum.
@@ -74,12 +75,12 @@ class Trained(keras.Model):
 
     def __init__(self, model: Model) -> None:
         super().__init__(name="trained")
-        self._head = model.architecture.head
+        self._head, self._dtype = model.architecture.head, model.settings.dtype
         self._plain, self._masked = model.networks.plain, model.networks.masked
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         network = self._masked if isinstance(inputs, dict) else self._plain
-        return scores(self._head, network(inputs, training=training))
+        return scores(self._head, keras.ops.cast(network(inputs, training=training), self._dtype))
 
 
 class Reporter(keras.callbacks.Callback):
@@ -132,8 +133,9 @@ class KerasFramework:
         """See the protocol."""
         set_threads(settings.threads)
         keras.utils.set_random_seed(settings.seed)
-        with precision(settings.dtype):
+        with precision(settings.dtype, "mixed_bfloat16" if reduced(settings) else None):
             networks = Builder(architecture, settings, canonical=settings.recipe.arithmetic == "shared").build()
+        with precision(settings.dtype):
             model = Model(architecture, settings, networks, with_probabilities(networks.plain, architecture.head))
         if weights is not None:
             load_weights(model, weights)
@@ -207,7 +209,11 @@ class KerasFramework:
         """See the protocol."""
         if not len(images):
             return np.empty((0, model.architecture.classes), model.settings.dtype)
-        values: NDArray[np.floating] = model.probabilities.predict(images, batch_size=_tf.PREDICT_BATCH, verbose=0)
+        # Training computes in bfloat16 where the recipe says so; inference never does.
+        network = model.probabilities
+        if reduced(model.settings):
+            network = stock_probabilities(model.networks, model.architecture.head)
+        values: NDArray[np.floating] = network.predict(images, batch_size=_tf.PREDICT_BATCH, verbose=0)
         return values
 
     def export(self, model: Model, format_name: str, directory: Path) -> None:
@@ -250,6 +256,11 @@ class KerasFramework:
             parameters=model.networks.plain.count_params(),
             trainable_parameters=sum(math.prod(variable.shape) for variable in network.trainable_variables),
         )
+
+
+def reduced(settings: BuildSettings) -> bool:
+    """Whether a network trains in bfloat16."""
+    return settings.recipe.precision == "bfloat16" and settings.dtype == "float32"
 
 
 def make_loss(goal: Objective, dtype: str) -> Any:

@@ -29,7 +29,7 @@ from trainer.frameworks._torch_freezing import freeze, set_training
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import Network, head_scores
 from trainer.frameworks._torch_optimizers import make_rates, own_optimizer, shared_optimizer
-from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, pack, restore_network
+from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, pack, reduced_precision, restore_network
 from trainer.phases import Phase, fixed_norms, remaining
 
 Loader: TypeAlias = MatchedLoader | DataLoader[tuple[Tensor, Tensor]]
@@ -43,6 +43,11 @@ class PyTorchFramework(TorchFramework):
 
     def fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """Trains in place; both pipelines continue a checkpoint bit for bit."""
+        with reduced_precision(model.network, recipe):
+            self._fit(model, data, recipe, callbacks)
+        model.network.requires_grad_(True)
+
+    def _fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         model.classes = data.classes
         torch.manual_seed(model.settings.seed)
         saved = restore_network(model.network, callbacks.resume)
@@ -61,7 +66,6 @@ class PyTorchFramework(TorchFramework):
                 callbacks.epoch(metrics, training.state)
                 if callbacks.stopped:
                     break
-        model.network.requires_grad_(True)
 
     def extras(self, model: TorchModel, directory: Path) -> None:
         """Nothing: PyTorch's users load the exported program."""

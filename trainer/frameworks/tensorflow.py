@@ -5,6 +5,7 @@ What `framework` and None mean here (tensorflow.org/guide/core):
 - pipeline: `Dataset.from_tensor_slices(…).shuffle(all).batch(…).prefetch(AUTOTUNE)` and `tf.nn.dropout`.
 - optimizer: the guides' Adam (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and GradientDescent (rate 1e-3, no momentum).
 - batch norm: the guides have none. ε 1e-3 is TensorFlow's own for the fused operator, momentum 0.99 for the old layer.
+- precision: bfloat16 by casts around convolutions and matrix products.
 - schedule, l2, adamw, class weights, freeze: the guides write such things out, and so they are the shared ones.
 - arithmetic: batch norm by TensorFlow's fused operator, which like the shared definition gives the unbiased variance to
   the running statistics but sums in one long float32 sum. Adam does not differ: the guides add ε after bias correction.
@@ -61,7 +62,7 @@ class Training:
             key: variable for key, variable in network.parameters.items() if variable.trainable and phase.trains(key)
         }
         variables = list(learning.values())
-        fixed = frozenset(fixed_norms(model.architecture, phase))
+        fixed, reduced = frozenset(fixed_norms(model.architecture, phase)), recipe.precision == "bfloat16"
         optimizer = make_optimizer(recipe, learning, {key: phase.share(key) for key in learning})
         rate_spec = tf.TensorSpec([], network.dtype)
 
@@ -69,7 +70,7 @@ class Training:
         def step(inputs: dict[str, Any], labels: Any, rate: Any) -> Any:
             masks = inputs if shared else None
             with tf.GradientTape() as tape:
-                logits = network(inputs["image"], Run(training=True, masks=masks, fixed=fixed))
+                logits = network(inputs["image"], Run(training=True, masks=masks, reduced=reduced, fixed=fixed))
                 each = losses(head, logits, labels, goal, weighted=True)
                 loss = tf.reduce_mean(each)
             optimizer.apply(tape.gradient(loss, variables), rate)
@@ -85,13 +86,14 @@ class Training:
         return (tf.constant(rate, self._dtype) for rate in shares * self.optimizer.rate)
 
 
-def make_score(model: Model, goal: Objective) -> Any:
+def make_score(model: Model, recipe: Recipe, goal: Objective) -> Any:
     """The compiled validation of one batch."""
     network, head = model.network, model.architecture.head
+    run = Run(reduced=recipe.precision == "bfloat16")
 
     @tf.function(input_signature=_tf.batch_spec(model.architecture, masks=False), autograph=False)
     def score(inputs: dict[str, Any], labels: Any) -> Any:
-        logits = network(inputs["image"], INFERENCE)
+        logits = network(inputs["image"], run)
         return _sums(head, logits, labels, losses(head, logits, labels, goal, weighted=False))
 
     return score
@@ -132,7 +134,7 @@ class TensorFlowFramework:
         if callbacks.resume is not None:
             self.assign(model, _tf.below("weights", callbacks.resume))
         tf.random.set_seed(model.settings.seed + callbacks.resume_epoch)
-        score, validation = make_score(model, goal), _batches(data.validation, _tf.PREDICT_BATCH)
+        score, validation = make_score(model, recipe, goal), _batches(data.validation, _tf.PREDICT_BATCH)
         for phase, epochs in remaining(recipe, model.architecture, callbacks):
             training = Training(model, recipe, phase, goal)
             if callbacks.resume is not None and epochs.start > phase.first:
