@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import MissingExtraError, NotFoundError
+from core.errors import MissingExtraError, NotFoundError, WrongStateError
 from core.prepared import Split
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
@@ -29,6 +29,9 @@ State = dict[str, NDArray[Any]]
 """All a training needs to continue after an epoch, weights and optimiser, as arrays; opaque to everybody else."""
 
 
+Device = Literal["cpu", "cuda"]
+
+
 @dataclass(frozen=True)
 class BuildSettings:
     """What a model needs to know beyond its architecture."""
@@ -41,6 +44,7 @@ class BuildSettings:
     """Per channel, divided by after the mean; all ones for plain scaling."""
     dtype: Literal["float32", "float64"] = "float32"
     threads: int = 1
+    device: Device = "cpu"
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,9 @@ class Framework(Protocol):
     formats: tuple[str, ...]
     """Loadable formats it exports, keys of core.formats.FORMATS."""
 
+    def has_cuda(self) -> bool:
+        """Whether this installation can compute on a CUDA GPU of this machine."""
+
     def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Model:
         """Compiles a network. `weights` None: the framework's own initialisers, seeded with settings.seed."""
 
@@ -124,6 +131,24 @@ class Framework(Protocol):
 
     def inspect(self, model: Model, batch: Batch) -> Inspection:
         """Logits, loss and gradients of one batch in training mode, without changing the model's weights."""
+
+
+def choose_device(framework: Framework, wanted: Literal["auto", "cpu", "cuda"]) -> Device:
+    """The device of a training; auto takes the GPU where there is one.
+
+    Raises:
+        WrongStateError: cuda is wanted and not to be had.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    if framework.has_cuda():
+        return "cuda"
+    if wanted == "auto":
+        return "cpu"
+    raise WrongStateError(
+        f"{framework.name} finds no CUDA GPU here (driver, or a build of the library without CUDA); set "
+        "BAKEOFF_TRAINER_DEVICE to auto or cpu"
+    )
 
 
 MODULES = {

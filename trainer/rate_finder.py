@@ -19,7 +19,7 @@ from trainer.architectures import get_architecture
 from trainer.batches import steps_per_epoch
 from trainer.framework import Framework, State, TrainingData
 from trainer.random import generator
-from trainer.training import build_settings, starting_weights
+from trainer.training import Machine, build_settings, starting_weights
 
 MEMORY, LIMIT = 0.98, 4.0
 """fastai's: share the smoothed loss keeps from step to step, and how often the best loss it may reach."""
@@ -79,7 +79,7 @@ class Recorder:
         """Nothing: the training goes on."""
 
 
-def find(framework: Framework, spec: FindRateSpec, data: PreparedData, run: RunFolder, threads: int) -> Found:
+def find(framework: Framework, spec: FindRateSpec, data: PreparedData, run: RunFolder, machine: Machine) -> Found:
     """Trains and suggests a rate.
 
     Raises:
@@ -92,7 +92,7 @@ def find(framework: Framework, spec: FindRateSpec, data: PreparedData, run: RunF
     # Nobody looks at the validation here; an epoch must have one.
     few = Split(validation.images[:1], validation.labels[:1])
     recipe, rates = ramp(spec, steps_per_epoch(len(train), spec.recipe.batch_size))
-    settings = build_settings(spec.model_copy(update={"recipe": recipe}), data, threads)
+    settings = build_settings(spec.model_copy(update={"recipe": recipe}), data, machine)
     model = framework.build(architecture, starting_weights(framework, architecture, settings), settings)
     recorder = Recorder(
         spec.steps,

@@ -16,7 +16,7 @@ from core.schemas.specs import FindRateSpec, TrainSpec
 from core.worker import RunFolder
 from trainer import checkpoint, weight_files
 from trainer.architectures import get_architecture
-from trainer.framework import BuildSettings, Framework, Model, State, TrainingData
+from trainer.framework import BuildSettings, Device, Framework, Model, State, TrainingData
 from trainer.layers import Architecture
 from trainer.objective import class_weights
 from trainer.phases import phases
@@ -99,6 +99,14 @@ class TrainingCallbacks:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What a training may use: infrastructure, not science."""
+
+    threads: int
+    device: Device = "cpu"
+
+
+@dataclass(frozen=True)
 class Trained:
     """A fitted model and what it took."""
 
@@ -114,14 +122,14 @@ class Trained:
 
 
 def train(
-    framework: Framework, spec: TrainSpec, data: PreparedData, run: RunFolder, watch: Stopwatch, threads: int
+    framework: Framework, spec: TrainSpec, data: PreparedData, run: RunFolder, watch: Stopwatch, machine: Machine
 ) -> Trained:
     """Builds and fits a network, going on from the run's checkpoint where there is one."""
     manifest = data.manifest
     with watch.phase("data"):
         training = TrainingData(data.split("train"), data.split("validation"), manifest.classes)
     architecture = get_architecture(spec.architecture, manifest.spec.image.shape, len(manifest.classes))
-    settings = build_settings(spec, data, threads)
+    settings = build_settings(spec, data, machine)
     with watch.phase("build"):
         model = framework.build(architecture, starting_weights(framework, architecture, settings), settings)
     callbacks = TrainingCallbacks(run, spec, run.path / "checkpoints", lambda: framework.weights(model))
@@ -150,7 +158,7 @@ def starting_weights(framework: Framework, architecture: Architecture, settings:
     return {**fresh, **given}
 
 
-def build_settings(spec: TrainSpec | FindRateSpec, data: PreparedData, threads: int) -> BuildSettings:
+def build_settings(spec: TrainSpec | FindRateSpec, data: PreparedData, machine: Machine) -> BuildSettings:
     """Settings of a model for prepared data: normalisation by the recipe, per channel."""
     channels = data.manifest.spec.image.channels
     # A channel that never varies would be divided by zero; it carries nothing either way.
@@ -160,7 +168,7 @@ def build_settings(spec: TrainSpec | FindRateSpec, data: PreparedData, threads: 
         "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     }
     mean, std = scales[spec.recipe.normalization]
-    return BuildSettings(spec.recipe, spec.seed, mean, std, threads=threads)
+    return BuildSettings(spec.recipe, spec.seed, mean, std, threads=machine.threads, device=machine.device)
 
 
 def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -> None:

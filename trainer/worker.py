@@ -15,9 +15,9 @@ from core.schemas.specs import FindRateSpec, PrepareSpec, TrainSpec, parse_train
 from core.store import Store
 from core.worker import RunFolder
 from trainer import preparation, rate_finder
-from trainer.framework import get_framework
+from trainer.framework import Framework, choose_device, get_framework
 from trainer.publishing import Publisher
-from trainer.training import Stopwatch, train
+from trainer.training import Machine, Stopwatch, train
 
 
 def main() -> None:
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--repository", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     arguments = parser.parse_args()
     worker.main(functools.partial(work, arguments=arguments), arguments.run)
 
@@ -39,9 +40,9 @@ def work(run: RunFolder, arguments: argparse.Namespace) -> None:
     if isinstance(spec, PrepareSpec):
         prepare(run, spec, store, arguments.threads)
     elif isinstance(spec, FindRateSpec):
-        find_rate(run, spec, store, arguments.threads)
+        find_rate(run, spec, store, arguments)
     else:
-        train_and_publish(run, spec, store, ModelRepository(arguments.repository), arguments.threads)
+        train_and_publish(run, spec, store, ModelRepository(arguments.repository), arguments)
 
 
 def prepare(run: RunFolder, spec: PrepareSpec, store: Store, threads: int) -> None:
@@ -72,19 +73,27 @@ def prepare(run: RunFolder, spec: PrepareSpec, store: Store, threads: int) -> No
     )
 
 
-def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository: ModelRepository, threads: int) -> None:
+def machine_of(framework: Framework, arguments: argparse.Namespace) -> Machine:
+    """Threads and device of a run. Raises WrongStateError where the device that is asked for is not there."""
+    return Machine(arguments.threads, choose_device(framework, arguments.device))
+
+
+def train_and_publish(
+    run: RunFolder, spec: TrainSpec, store: Store, repository: ModelRepository, arguments: argparse.Namespace
+) -> None:
     """Trains, exports every format, and publishes the artefacts."""
     watch = Stopwatch()
     run.progress("start", 0, 1, "framework")
     with watch.phase("start"):
         framework = get_framework(spec.framework)
+        machine = machine_of(framework, arguments)
         data = open_prepared(store, spec.data)
-    before = environment.describe(threads)
+    before = environment.describe(machine.threads, device=machine.device)
     # The export is timed too, and it would disturb another run as much as training does.
     with TimedSection(memory=run.path / "contended") as timed:
-        trained = train(framework, spec, data, run, watch, threads)
+        trained = train(framework, spec, data, run, watch, machine)
         with watch.phase("export"):
-            publisher = Publisher(framework, spec, data, trained, threads)
+            publisher = Publisher(framework, spec, data, trained, machine.threads)
             models = export(run, spec, publisher, repository)
             framework.extras(trained.model, extras_folder(run))
     images = len(data.split("train")) * len(trained.history)
@@ -107,12 +116,13 @@ def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository:
     )
 
 
-def find_rate(run: RunFolder, spec: FindRateSpec, store: Store, threads: int) -> None:
+def find_rate(run: RunFolder, spec: FindRateSpec, store: Store, arguments: argparse.Namespace) -> None:
     """Looks for a learning rate."""
     start = time.perf_counter()
     run.progress("start", 0, 1, "framework")
     framework = get_framework(spec.framework)
-    found = rate_finder.find(framework, spec, open_prepared(store, spec.data), run, threads)
+    machine = machine_of(framework, arguments)
+    found = rate_finder.find(framework, spec, open_prepared(store, spec.data), run, machine)
     publish_result(
         run,
         store,
@@ -126,7 +136,7 @@ def find_rate(run: RunFolder, spec: FindRateSpec, store: Store, threads: int) ->
             steep=found.steep,
             diverged=found.diverged,
             seconds=time.perf_counter() - start,
-            environment=environment.describe(threads),
+            environment=environment.describe(machine.threads, device=machine.device),
         ),
     )
 

@@ -35,6 +35,7 @@ class TrainerWork:
             *(sys.executable, "-m", "trainer.worker", str(folder.absolute())),
             *("--store", settings.store, "--cache", str(settings.cache)),
             *("--repository", str(settings.repository), "--threads", str(settings.threads)),
+            *("--device", settings.device),
         )
 
     def done(self, run_id: str) -> bool:

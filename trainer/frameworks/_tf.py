@@ -14,7 +14,7 @@ from core.prepared import Split
 from core.runtimes._tensorflow import import_tensorflow
 from core.schemas.recipe import Recipe
 from trainer.batches import Batch, matched_batches
-from trainer.framework import Callbacks
+from trainer.framework import Callbacks, Device
 from trainer.frameworks._onnx import INPUT, OUTPUT, read_facts
 from trainer.layers import Architecture
 
@@ -28,6 +28,18 @@ PREDICT_BATCH = 256
 REPORT_SECONDS = 0.2
 Inputs = tuple[dict[str, Any], Any]
 """({"image": uint8 [n, height, width, channels], dropout path: uint8 mask …}, labels int64 [n])."""
+
+
+def has_cuda() -> bool:
+    """Whether TensorFlow finds a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def use_device(device: Device) -> None:
+    """Makes TensorFlow compute on a device; on a GPU without TF32."""
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    if device == "cpu" and has_cuda():
+        tf.config.set_visible_devices([], "GPU")
 
 
 def input_spec(architecture: Architecture) -> Any:

@@ -131,7 +131,7 @@ def build_network(architecture: Architecture, settings: BuildSettings) -> Networ
     torch.backends.cudnn.deterministic = True
     torch.manual_seed(settings.seed)
     network = Network(architecture, settings)
-    return network.to(dtype=getattr(torch, settings.dtype), memory_format=network.memory_format)
+    return network.to(settings.device, getattr(torch, settings.dtype), memory_format=network.memory_format)
 
 
 def _memory_format(architecture: Architecture) -> torch.memory_format:

@@ -67,6 +67,11 @@ class HeadLoss(nn.Module):
         return probabilities.argmax(dim=1)
 
 
+def moved(parts: Any, device: str) -> Any:
+    """Tensors of a batch, alone or in a dict, on a device; the same ones where they are there."""
+    return {key: part.to(device) for key, part in parts.items()} if isinstance(parts, dict) else parts.to(device)
+
+
 class Means:
     """Running means of loss and accuracy over the images of a pass, and its time."""
 
@@ -154,7 +159,7 @@ def pack(recipe: Recipe, content: dict[str, Any]) -> State:
 
 def unpack(state: State) -> dict[str, Any]:
     """The content of a checkpoint; restores the random state it holds, if any."""
-    content: dict[str, Any] = torch.load(io.BytesIO(state[STATE_KEY].tobytes()), weights_only=True)
+    content: dict[str, Any] = torch.load(io.BytesIO(state[STATE_KEY].tobytes()), "cpu", weights_only=True)
     if "random" in content:
         torch.set_rng_state(content.pop("random"))
     return content

@@ -63,6 +63,7 @@ class FastaiFramework(TorchFramework):
         saved = restore_network(model.network, callbacks.resume)
         shared = recipe.pipeline == "shared"
         dls = _shared_loaders(model, data, recipe) if shared else _fastai_loaders(data, recipe)
+        dls.device = torch.device(model.settings.device)
         _replay(dls.train, callbacks.resume_epoch)
         loss = HeadLoss(model.architecture.head, data.objective(recipe))
         for phase, epochs in remaining(recipe, model.architecture, callbacks):

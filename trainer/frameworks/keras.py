@@ -129,9 +129,14 @@ class KerasFramework:
     name = "keras"
     formats = ("keras", "savedmodel", "onnx")
 
+    def has_cuda(self) -> bool:
+        """See the protocol."""
+        return _tf.has_cuda()
+
     def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Model:
         """See the protocol."""
         set_threads(settings.threads)
+        _tf.use_device(settings.device)
         keras.utils.set_random_seed(settings.seed)
         with precision(settings.dtype, "mixed_bfloat16" if reduced(settings) else None):
             networks = Builder(architecture, settings, canonical=settings.recipe.arithmetic == "shared").build()

@@ -27,9 +27,9 @@ from trainer.framework import Callbacks, State, TrainingData
 from trainer.frameworks._torch_data import ArrayDataset, Masks, MatchedLoader, SequentialLoader
 from trainer.frameworks._torch_freezing import freeze, set_training
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
-from trainer.frameworks._torch_network import Network, head_scores
+from trainer.frameworks._torch_network import head_scores
 from trainer.frameworks._torch_optimizers import make_rates, own_optimizer, shared_optimizer
-from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, pack, reduced_precision, restore_network
+from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, moved, pack, reduced_precision, restore_network
 from trainer.phases import Phase, fixed_norms, remaining
 
 Loader: TypeAlias = MatchedLoader | DataLoader[tuple[Tensor, Tensor]]
@@ -60,7 +60,7 @@ class PyTorchFramework(TorchFramework):
                 ticker = Ticker(callbacks, epoch, len(loader))
                 training.begin(epoch, callbacks)
                 train = _train_epoch(training, loss.train(), _batches(loader, epoch), ticker)
-                validation = _validate(model.network, loss.eval(), data.validation, recipe.batch_size, ticker)
+                validation = _validate(model, loss.eval(), data.validation, recipe.batch_size, ticker)
                 metrics = ticker.metrics(train, validation)
                 training.finish(metrics)
                 callbacks.epoch(metrics, training.state)
@@ -75,7 +75,7 @@ class Training:
     """Optimiser, learning rates and fixed layers of one phase."""
 
     def __init__(self, model: TorchModel, recipe: Recipe, phase: Phase, steps: int) -> None:
-        self.network, self._recipe = model.network, recipe
+        self.network, self.device, self._recipe = model.network, model.settings.device, recipe
         freeze(model.architecture, model.network, phase)
         shared = recipe.arithmetic == "shared"
         # torch's own rule: a fixed batch norm still follows its batches.
@@ -131,7 +131,8 @@ def _batches(loader: Loader, epoch: int) -> Batches:
 
 def _train_epoch(training: Training, loss_of: HeadLoss, batches: Batches, ticker: Ticker) -> Means:
     network, means = training.network, Means()
-    for index, (images, masks, labels) in enumerate(batches):
+    for index, batch in enumerate(batches):
+        images, masks, labels = (moved(part, training.device) for part in batch)
         if masks:
             network.give_masks(masks)
         training.optimizer.zero_grad()
@@ -144,11 +145,11 @@ def _train_epoch(training: Training, loss_of: HeadLoss, batches: Batches, ticker
     return means
 
 
-def _validate(network: Network, loss_of: HeadLoss, split: Split, batch_size: int, ticker: Ticker) -> Means:
-    network.eval()
-    means = Means()
+def _validate(model: TorchModel, loss_of: HeadLoss, split: Split, batch_size: int, ticker: Ticker) -> Means:
+    network, means = model.network.eval(), Means()
     with torch.inference_mode():
-        for images, labels in SequentialLoader(split, batch_size):
+        for batch in SequentialLoader(split, batch_size):
+            images, labels = (moved(part, model.settings.device) for part in batch)
             logits = network(images)
             means.add(loss_of(logits, labels).item(), head_scores(network.head, logits), labels)
             ticker.validating()

@@ -105,9 +105,14 @@ class TensorFlowFramework:
     name = "tensorflow"
     formats = ("savedmodel", "onnx")
 
+    def has_cuda(self) -> bool:
+        """See the protocol."""
+        return _tf.has_cuda()
+
     def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Model:
         """See the protocol."""
         set_threads(settings.threads)
+        _tf.use_device(settings.device)
         values = initial(architecture, settings.seed) if weights is None else weights
         check(values, architecture)
         network = Network(architecture, values, settings)
