@@ -251,11 +251,12 @@ def test_a_corrupt_image_is_named_or_skipped_and_listed(client: TrainerClient, t
     assert "dog/3.png" in json.loads(skipped.result_json)["skipped"][0]
 
 
+@pytest.mark.timeout(600)
 def test_a_service_killed_in_the_middle_resumes_and_ends_with_the_same_weights(tmp_path: Path) -> None:
     # Everything that has a memory: moments, stages, a plateau, the best epoch, and a stop that depends on all epochs.
     recipe = Recipe(
         mode="matched",
-        epochs=250,
+        epochs=100,
         batch_size=32,
         optimizer=AdamW(),
         schedule=Plateau(patience=20, factor=0.5),
