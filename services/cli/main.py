@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from services.cli import architectures, doctor, evidence, experiment, lr_find, models, production, services, tuning
+from services.cli import (
+    architectures,
+    doctor,
+    evidence,
+    experiment,
+    loadtest,
+    lr_find,
+    models,
+    production,
+    services,
+    tuning,
+)
 from services.cli.context import EXIT_HELP
 
 app = typer.Typer(
@@ -26,6 +37,7 @@ app.command("report")(experiment.report)
 app.command("lr-find")(lr_find.lr_find)
 app.command("compare")(evidence.compare)
 app.command("gate")(evidence.judge)
+app.command("loadtest")(loadtest.loadtest)
 app.command("models")(models.models)
 app.command("predict")(models.predict)
 app.command("tune")(tuning.tune)

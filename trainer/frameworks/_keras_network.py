@@ -154,8 +154,10 @@ def with_probabilities(network: Any, head: Head) -> Any:
 def _stock(layer: Any) -> Any:
     kind = layers.BatchNormalization if isinstance(layer, CanonicalBatchNormalization) else type(layer)
     config = layer.get_config()
-    if layer.dtype_policy.compute_dtype == "bfloat16":
-        config["dtype"] = layer.dtype_policy.variable_dtype
+    # A bare operation, such as a pad, has no policy.
+    policy = getattr(layer, "dtype_policy", None)
+    if policy is not None and policy.compute_dtype == "bfloat16":
+        config["dtype"] = policy.variable_dtype
     return kind.from_config(config)
 
 
