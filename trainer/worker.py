@@ -1,4 +1,4 @@
-"""`python -m trainer.worker RUN_DIR …`: one prepare, train or lr-find run; its result goes into the store."""
+"""`python -m trainer.worker RUN_DIR …`: executes one run of a trainer service; its result goes into the store."""
 
 import argparse
 import functools
@@ -10,11 +10,11 @@ from core import environment, worker
 from core.contention import TimedSection
 from core.prepared import open_prepared
 from core.repository import ModelRepository
-from core.schemas.results import FindRateResult, PrepareResult, PublishedModel, TrainResult
-from core.schemas.specs import FindRateSpec, PrepareSpec, TrainSpec, parse_trainer_spec
+from core.schemas.results import FindRateResult, PrepareResult, PublishedModel, QuantizeResult, TrainResult
+from core.schemas.specs import FindRateSpec, PrepareSpec, QuantizeSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from core.worker import RunFolder
-from trainer import preparation, rate_finder
+from trainer import preparation, quantization, rate_finder
 from trainer.framework import Framework, choose_device, get_framework
 from trainer.publishing import Publisher
 from trainer.training import Machine, Stopwatch, train
@@ -41,6 +41,9 @@ def work(run: RunFolder, arguments: argparse.Namespace) -> None:
         prepare(run, spec, store, arguments.threads)
     elif isinstance(spec, FindRateSpec):
         find_rate(run, spec, store, arguments)
+    elif isinstance(spec, QuantizeSpec):
+        repository = ModelRepository(arguments.repository)
+        publish_result(run, store, quantization.quantize(run, spec, store, repository, arguments.threads))
     else:
         train_and_publish(run, spec, store, ModelRepository(arguments.repository), arguments)
 
@@ -159,7 +162,9 @@ def extras_folder(run: RunFolder) -> Path:
     return folder
 
 
-def publish_result(run: RunFolder, store: Store, result: PrepareResult | TrainResult | FindRateResult) -> None:
+def publish_result(
+    run: RunFolder, store: Store, result: PrepareResult | TrainResult | FindRateResult | QuantizeResult
+) -> None:
     """Writes the result, and the result object that marks the step as done for everybody."""
     run.finish(result)
     folder = run.path / "object"

@@ -15,6 +15,7 @@ from services.cli import (
     lr_find,
     models,
     production,
+    quantizing,
     services,
     tuning,
 )
@@ -41,6 +42,7 @@ app.command("loadtest")(loadtest.loadtest)
 app.command("models")(models.models)
 app.command("predict")(models.predict)
 app.command("tune")(tuning.tune)
+app.command("quantize")(quantizing.quantize)
 app.command("promote")(production.promote)
 app.command("rollback")(production.rollback)
 app.command("architectures")(architectures.architectures)

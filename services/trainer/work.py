@@ -8,9 +8,10 @@ from core.errors import InvalidInputError
 from core.formats import EXPORTS
 from core.prepared import open_prepared
 from core.repository import ModelRepository
-from core.schemas.specs import FindRateSpec, PrepareSpec, TrainSpec, parse_trainer_spec
+from core.schemas.specs import FindRateSpec, QuantizeSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from services.trainer.settings import TrainerSettings
+from trainer.quantization import check_quantization
 from trainer.training import check_training
 
 
@@ -24,8 +25,11 @@ class TrainerWork:
     def accept(self, spec_json: str) -> tuple[str, str]:
         """Kind and canonical JSON of a spec this service can run; a domain error naming what is wrong otherwise."""
         spec = parse_trainer_spec(spec_json)
-        if not isinstance(spec, PrepareSpec):
+        if isinstance(spec, TrainSpec | FindRateSpec):
             self._check_training(spec)
+        elif isinstance(spec, QuantizeSpec):
+            check_quantization(spec, ModelRepository(self._settings.repository))
+            open_prepared(self._store, spec.data)
         return spec.kind, spec.model_dump_json()
 
     def command(self, folder: Path, kind: str) -> Sequence[str]:
