@@ -6,7 +6,8 @@ finished ones in the store, and finds the running ones at their services.
 
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,10 @@ from services.orchestrator.steps import Step
 
 ResultT = TypeVar("ResultT")
 LOAD_TIMEOUT_S = 120.0
+RESTART_S = 60.0
+"""How long a server may be away between two models."""
+RELOADS = 2
+"""How often a model is loaded again for a server that lost it."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +138,25 @@ class Reconciler:
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
             for _, model in models:
                 evaluate = steps.evaluate_step(self.experiment, model, fingerprint)
-                with self._tolerated(evaluate), self._served(model, [evaluate, loads[model.name]]):
+                with self._tolerated(evaluate):
+                    self._measure_model(model, evaluate, loads[model.name], evaluator)
+
+    def _measure_model(
+        self, model: PublishedModel, evaluate: Step, load: Step | None, evaluator: EvaluatorClient
+    ) -> None:
+        """Scores and load-tests one model. A server that is restarted meanwhile gets it loaded again."""
+        for reloads_left in reversed(range(RELOADS + 1)):
+            with self._served(model, [evaluate, load]) as lost:
+                try:
                     self._evaluate(evaluate, evaluator)
-                    if (load := loads[model.name]) is not None:
-                        self._loadtest(load)
+                except BakeoffError:
+                    if not reloads_left or self._stop.is_set() or not lost():
+                        raise
+                    self.reporter.log(evaluate, "info", "the server was restarted; the model is loaded again")
+                    continue
+                if load is not None:
+                    self._loadtest(load)
+                return
 
     def _evaluate(self, step: Step, evaluator: EvaluatorClient) -> None:
         if not self._done(step):
@@ -244,19 +264,24 @@ class Reconciler:
             self.reporter.finished(step, "failed", str(error))
 
     @contextmanager
-    def _served(self, model: PublishedModel, wanted: list[Step | None]) -> Iterator[None]:
-        """Has the model loaded while the block runs, unless nothing is left to do with it."""
+    def _served(self, model: PublishedModel, wanted: list[Step | None]) -> Iterator[Callable[[], bool]]:
+        """Has the model loaded while the block runs, unless nothing is left to do with it.
+
+        Yields a function that tells whether the server has lost the model since.
+        """
         todo = [step for step in wanted if step is not None and not self.store.has("results", step.run_id)]
         if not todo:
-            yield
+            yield lambda: False
             return
         runtime = getattr(todo[0].spec, "runtime", "")
         with InferenceClient(self.directory.target(f"serving-{runtime}"), timeout_s=LOAD_TIMEOUT_S) as serving:
+            _await(serving)
             serving.load_model(model.name)
             try:
-                yield
+                yield lambda: not serving.model_ready(model.name)
             finally:
-                serving.unload_model(model.name)
+                if serving.model_ready(model.name):
+                    serving.unload_model(model.name)
 
     def _show_event(self, step: Step, event: run_pb2.RunEvent) -> None:
         if event.HasField("progress"):
@@ -278,6 +303,13 @@ class Reconciler:
         self._stop.set()
         for run_id, client in list(self._active.items()):
             _cancel(client, run_id)
+
+
+def _await(serving: InferenceClient) -> None:
+    """Gives a server that is being restarted time to come back; what is wrong with it the next call says."""
+    deadline = time.monotonic() + RESTART_S
+    while not serving.is_live() and time.monotonic() < deadline:
+        time.sleep(0.5)
 
 
 def _cancel(client: RunClient, run_id: str) -> None:
