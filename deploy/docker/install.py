@@ -1,9 +1,11 @@
 """Runs inside an image build: installs what the image needs into a virtual environment, reproducibly.
 
-    python install.py dependencies EXTRA…     the locked dependencies of extras of pyproject.toml, into /opt/venv
-    python install.py application             the project itself, without dependencies, into /opt/app
-    python install.py tool NAME               a locked tool of the build's own, into /opt/tool
-    python install.py skeleton                user 1000 and the folders it owns, into /skeleton
+    python install.py lock EXTRA…    what extras of pyproject.toml need, into /locked: a stage of its own, so that other
+                                     changes to pyproject.toml install nothing again
+    python install.py dependencies   what was locked, into /opt/venv
+    python install.py application    the project itself, without dependencies, into /opt/app
+    python install.py tool NAME      a locked tool of the build's own, into /opt/tool
+    python install.py skeleton       user 1000 and the folders it owns, into /skeleton
 
 Wheels in /wheels (build context `wheels`) win over the index. The PyTorch CPU build comes from there, or from PyTorch's
 own index of CPU wheels; DEVICE=cuda takes the CUDA builds instead. A pip.conf given as build secret `pip.conf` is used
@@ -22,7 +24,8 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 
 BUILD, WHEELS = Path("/build"), Path("/wheels")
-VENV, APP, TOOL, SKELETON = Path("/opt/venv"), Path("/opt/app"), Path("/opt/tool"), Path("/skeleton")
+LOCKED, SKELETON = Path("/locked"), Path("/skeleton")
+VENV, APP, TOOL = Path("/opt/venv"), Path("/opt/app"), Path("/opt/tool")
 UID = 1000
 OWNED = ("data/store", "data/models", "data/production", "runs", "cache", "home/bakeoff")
 """Folders that volumes are mounted on; a new named volume takes over their owner."""
@@ -43,8 +46,10 @@ CUDA_PARTS = re.compile(r"(nvidia[-_].+|triton|cuda[-_].+|onnxruntime[-_]gpu)-\d
 def main() -> None:
     """Reads the command line of a RUN instruction."""
     what, *names = sys.argv[1:]
-    if what == "dependencies":
-        target = install_dependencies(",".join(names).split(","), os.environ["DEVICE"])
+    if what == "lock":
+        target = lock(",".join(names).split(","), os.environ["DEVICE"])
+    elif what == "dependencies":
+        target = install_dependencies()
     elif what == "application":
         pip("--target", str(APP), "--no-deps", str(BUILD))
         shutil.rmtree(APP / "bin", ignore_errors=True)  # Its first line names the builder's Python.
@@ -77,18 +82,32 @@ def make_venv(path: Path) -> Path:
     return path
 
 
-def install_dependencies(extras: list[str], device: str) -> Path:
-    """The locked dependencies of `extras` in a virtual environment."""
+def lock(extras: list[str], device: str) -> Path:
+    """Writes what `extras` need, and the versions everything has."""
     if device not in ("cpu", "cuda"):
         raise SystemExit(f"DEVICE {device!r} is not known: expected cpu or cuda")
     wanted = sorted(set(requirements(extras)))
     pins = (BUILD / "constraints.txt").read_text()
     if device == "cuda":
         wanted, pins = swap_for_cuda(wanted, pins)
-    constraints = Path("/tmp/constraints.txt")
-    constraints.write_text(pins)
+    LOCKED.mkdir()
+    (LOCKED / "requirements.txt").write_text("\n".join(wanted) + "\n")
+    (LOCKED / "constraints.txt").write_text(pins)
+    (LOCKED / "device").write_text(device)
+    return LOCKED
+
+
+def install_dependencies() -> Path:
+    """What was locked, in a virtual environment."""
+    wanted, device = (LOCKED / "requirements.txt").read_text().splitlines(), (LOCKED / "device").read_text()
     make_venv(VENV)
-    pip("--constraint", str(constraints), *torch_index(wanted, device), *wanted, python=VENV / "bin/python")
+    pip(
+        "--constraint",
+        str(LOCKED / "constraints.txt"),
+        *torch_index(wanted, device),
+        *wanted,
+        python=VENV / "bin/python",
+    )
     if device == "cpu" and (found := cuda_parts()):
         raise SystemExit(f"the CPU image would contain {', '.join(found)}; give a CPU wheel in the context `wheels`")
     prune()

@@ -6,20 +6,24 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 FROM scratch AS wheels
 
 FROM ${BASE} AS build
-COPY deploy/docker/install.py pyproject.toml constraints.txt /build/
+COPY deploy/docker/install.py /build/
 ENV SOURCE_DATE_EPOCH=315619200
 RUN ["python", "/build/install.py", "skeleton"]
 
-# The locked dependencies, before any source.
-FROM build AS dependencies
+# What is needed, in which version; then that, before any source.
+FROM build AS locked
+COPY pyproject.toml constraints.txt /build/
 ARG DEVICE=cpu
+RUN DEVICE=${DEVICE} python /build/install.py lock loadtests s3
+FROM build AS dependencies
+COPY --from=locked /locked /locked
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=wheels,target=/wheels \
     --mount=type=secret,id=pip.conf \
-    DEVICE=${DEVICE} python /build/install.py dependencies loadtests s3
+    python /build/install.py dependencies
 
 # The project itself.
 FROM build AS application
-COPY README.md /build/
+COPY pyproject.toml constraints.txt README.md /build/
 COPY core /build/core
 COPY trainer /build/trainer
 COPY evaluator /build/evaluator
@@ -32,6 +36,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=wheels,tar
 
 # Every part with version and licence, on request: docker build --target sbom --output DIR …
 FROM build AS sbom-tool
+COPY constraints.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=wheels,target=/wheels \
     --mount=type=secret,id=pip.conf \
     python /build/install.py tool cyclonedx-bom

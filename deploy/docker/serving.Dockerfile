@@ -7,21 +7,25 @@ ARG BASE=docker.io/library/python:3.11-slim-bookworm
 FROM scratch AS wheels
 
 FROM ${BASE} AS build
-COPY deploy/docker/install.py pyproject.toml constraints.txt /build/
+COPY deploy/docker/install.py /build/
 ENV SOURCE_DATE_EPOCH=315619200
 RUN ["python", "/build/install.py", "skeleton"]
 
-# The locked dependencies, before any source.
-FROM build AS dependencies
+# What is needed, in which version; then that, before any source.
+FROM build AS locked
+COPY pyproject.toml constraints.txt /build/
 ARG EXTRA=serving
 ARG DEVICE=cpu
+RUN DEVICE=${DEVICE} python /build/install.py lock ${EXTRA}
+FROM build AS dependencies
+COPY --from=locked /locked /locked
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=wheels,target=/wheels \
     --mount=type=secret,id=pip.conf \
-    DEVICE=${DEVICE} python /build/install.py dependencies ${EXTRA}
+    python /build/install.py dependencies
 
 # The project itself.
 FROM build AS application
-COPY README.md /build/
+COPY pyproject.toml constraints.txt README.md /build/
 COPY core /build/core
 COPY trainer /build/trainer
 COPY evaluator /build/evaluator
@@ -34,6 +38,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=wheels,tar
 
 # Every part with version and licence, on request: docker build --target sbom --output DIR …
 FROM build AS sbom-tool
+COPY constraints.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=wheels,target=/wheels \
     --mount=type=secret,id=pip.conf \
     python /build/install.py tool cyclonedx-bom
