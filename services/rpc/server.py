@@ -121,6 +121,8 @@ async def serve(settings: ServiceSettings, application: Application, name: str) 
         await application.start()
         for service in ("", *names):
             await healthy.set(service, NOT_SERVING)
+        # Alive, though perhaps not ready yet: what a liveness probe asks for.
+        await healthy.set(health.SERVICE_NAME, SERVING)
         await server.start()
         log.info("%s serves on %s:%d", name, settings.host, port)
         if settings.address_file:
