@@ -35,7 +35,7 @@ def channel_options(max_message_bytes: int, attempts: int, extra: Options) -> li
 
 def service_config(attempts: int) -> str:
     """gRPC's service config: calls go round all addresses of the name, and which are tried again on which codes."""
-    balancing = {"loadBalancingConfig": [{"round_robin": {}}]}
+    balancing: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if attempts < 2:
         return json.dumps(balancing)
     policy = {
