@@ -11,7 +11,6 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import gevent
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -49,12 +48,6 @@ def add_options(parser: LocustArgumentParser) -> None:
     group.add_argument(
         "--timeout-s", env_var="LOADTEST_TIMEOUT_S", type=float, default=10.0, help="longest a request takes"
     )
-
-
-@events.init.add_listener
-def look_at_the_clock(**_: Any) -> None:
-    """Imports kept the event loop waiting: its time is that of their start, and `--run-time` would end too early."""
-    gevent.get_hub().loop.update_now()
 
 
 @events.test_start.add_listener
