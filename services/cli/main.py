@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from services.cli import architectures, doctor, evidence, experiment, models, production, services, tuning
+from services.cli import (
+    architectures,
+    doctor,
+    evidence,
+    experiment,
+    loadtest,
+    models,
+    production,
+    quantizing,
+    services,
+    tuning,
+)
 from services.cli.context import EXIT_HELP
 
 app = typer.Typer(
@@ -25,9 +36,11 @@ app.command("run")(experiment.run)
 app.command("report")(experiment.report)
 app.command("compare")(evidence.compare)
 app.command("gate")(evidence.judge)
+app.command("loadtest")(loadtest.loadtest)
 app.command("models")(models.models)
 app.command("predict")(models.predict)
 app.command("tune")(tuning.tune)
+app.command("quantize")(quantizing.quantize)
 app.command("promote")(production.promote)
 app.command("rollback")(production.rollback)
 app.command("architectures")(architectures.architectures)

@@ -116,16 +116,19 @@ def test_a_model_is_loaded_again_for_a_server_that_lost_it_and_only_then(
 ) -> None:
     loaded = []
 
-    @contextmanager
-    def served(*_: object) -> Iterator[Callable[[], bool]]:
-        loaded.append("model")
-        yield lambda: lost
+    class Server:
+        @contextmanager
+        def served(self, _: object) -> Iterator[None]:
+            loaded.append("model")
+            yield
+
+        def lost(self, _: object) -> bool:
+            return lost
 
     def fail(*_: object) -> None:
         raise NotReadyError("gone")
 
-    monkeypatch.setattr(reconciler, "_served", served)
     monkeypatch.setattr(reconciler, "_evaluate", fail)
     with pytest.raises(NotReadyError):
-        reconciler._measure_model(None, step, None, None)  # type: ignore[arg-type]
+        reconciler._score(step, None, Server())  # type: ignore[arg-type]
     assert len(loaded) == tries
