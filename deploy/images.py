@@ -46,10 +46,11 @@ IMAGES = {
     "serving-onnx-envoy": Image("serving", 430, {"RUNTIME": "onnxruntime", "EXTRA": "serving,envoy"}),
     "serving-openvino-envoy": Image("serving", 620, {"RUNTIME": "openvino", "EXTRA": "serving-openvino,envoy"}),
     "loadtest": Image("loadtest", 500),
-    "cli": Image("cli", 500),
+    "cli": Image("cli", 500, {"EXTRA": "cli"}),
+    "cli-tracking": Image("cli", 1200, {"EXTRA": "cli,tracking"}),
     "tracking": Image("tracking", 1200),
 }
-VARIANTS = ("serving-onnx-envoy", "serving-openvino-envoy")
+VARIANTS = ("serving-onnx-envoy", "serving-openvino-envoy", "cli-tracking")
 """Built only when they are named."""
 
 

@@ -1,4 +1,5 @@
 # The bakeoff command: runs experiments against services elsewhere. Load tests are its child processes.
+# EXTRA is the extra that brings it, with `,tracking` for MLflow's client.
 # Build contexts: `wheels`, a folder of wheels that win over the index (air-gapped and CPU-only builds); empty by default.
 # Build secret: `pip.conf`, where the index needs one. `make images` builds it, checks its size and writes its SBOM.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
@@ -13,8 +14,9 @@ RUN ["python", "/build/install.py", "skeleton"]
 # What is needed, in which version; then that, before any source.
 FROM build AS locked
 COPY pyproject.toml constraints.txt /build/
+ARG EXTRA=cli
 ARG DEVICE=cpu
-RUN DEVICE=${DEVICE} python /build/install.py lock cli loadtests s3
+RUN DEVICE=${DEVICE} python /build/install.py lock ${EXTRA} loadtests s3
 FROM build AS dependencies
 COPY --from=locked /locked /locked
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=wheels,target=/wheels \
