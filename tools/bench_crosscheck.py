@@ -1,6 +1,6 @@
 """The same server measured by our generator, NVIDIA's perf_analyzer and MLPerf's LoadGen, in turns.
 
-    python tools/bench_crosscheck.py --repository .bakeoff/models MODEL
+    python -m tools.bench_crosscheck --repository .bakeoff/models MODEL
 
 Two tests: one caller (single_stream; perf_analyzer with a concurrency of one), and Poisson arrivals at a fixed rate
 (server). Each generator takes its turn in every round, so a slow minute hits all of them. Prints a Markdown table: the
@@ -19,13 +19,14 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from bench_serving import ROOT, Server, serving, tool_environment
-
 from core.schemas.specs import LoadTestSpec
 from loadtests import driver, headless
 from loadtests.checks import input_shape
 from loadtests.images import random_images
 from services.client.inference import InferenceClient
+from tools.bench.load import environment as tool_environment
+from tools.bench.servers import Server, bakeoff
+from tools.venvs import ROOT
 
 Figures = dict[str, float]
 """p50, p90, p99 in milliseconds, and queries per second."""
@@ -99,7 +100,9 @@ def main() -> None:
     if tool is None:
         parser.error("no perf_analyzer; install tritonclient[grpc]==2.47.* into an environment and name it")
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(serving(ROOT, given.repository.resolve(), [given.model], []))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        flags = ("--model-control", "explicit", "--load-model", given.model)
+        server = stack.enter_context(bakeoff(folder, given.repository.resolve(), *flags))
         for title, rate in (("one caller", None), (f"Poisson arrivals at {given.rate:g}/s", given.rate)):
             results: defaultdict[str, list[Figures]] = defaultdict(list)
             for number in range(given.runs):

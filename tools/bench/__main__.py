@@ -107,11 +107,19 @@ def _prepare(root: Path, given: argparse.Namespace) -> None:
     publish = [sys.executable, "-m", "tools.bench.models", str(root), str(COPIES)]
     environment_ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto/gen'}"}
     subprocess.run(publish, cwd=ROOT, env=environment_, check=True, stdout=subprocess.DEVNULL)
-    for repository, names in (("models", given.models), ("many", [f"mnist-cnn-{number}" for number in range(COPIES)])):
-        seconds = given.tune_seconds if repository == "models" else 1
-        tune = [sys.executable, "-m", "services.serving.tune", "--runtime", "onnxruntime", "--seconds", str(seconds)]
-        tune += ["--repository", str(root / repository), "--cache", str(root / "cache"), *names]
-        subprocess.run(tune, cwd=ROOT, env=environment_, check=True, stdout=subprocess.DEVNULL)
+    # The copies have the same files, so what is found for mnist-cnn holds for them.
+    names = list(dict.fromkeys([*given.models, "mnist-cnn"]))
+    tune = [
+        sys.executable,
+        "-m",
+        "services.serving.tune",
+        "--runtime",
+        "onnxruntime",
+        "--repository",
+        str(root / "models"),
+    ]
+    tune += ["--cache", str(root / "cache"), "--seconds", str(given.tune_seconds), *names]
+    subprocess.run(tune, cwd=ROOT, env=environment_, check=True, stdout=subprocess.DEVNULL)
 
 
 def _servers(stack: contextlib.ExitStack, root: Path, model: str, peers: list[str], cache: Path) -> dict[str, Server]:

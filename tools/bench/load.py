@@ -47,7 +47,7 @@ def _run(server: Server, model: str, options: list[str], seconds: float) -> Meas
         command = [str(python.with_name("perf_analyzer")), "-m", model, "-u", server.target, "-i", "grpc", "--async"]
         command += ["-f", str(report), *options, "-p", str(int(seconds * 1000 / 3)), "-s", "900", "-r", "3"]
         before = server.spent(model)
-        done = subprocess.run(command, env=_environment(python), capture_output=True, text=True)
+        done = subprocess.run(command, env=environment(python), capture_output=True, text=True)
         after = server.spent(model)
         if done.returncode:
             raise SystemExit(f"perf_analyzer failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -63,7 +63,7 @@ def _run(server: Server, model: str, options: list[str], seconds: float) -> Meas
     )
 
 
-def _environment(python: Path) -> dict[str, str]:
+def environment(python: Path) -> dict[str, str]:
     """perf_analyzer finds the CUDA runtime of its own environment, which it needs even without a GPU."""
     found = [str(path) for path in python.parents[1].glob("lib/python*/site-packages/nvidia/cuda_runtime/lib")]
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(found)}
