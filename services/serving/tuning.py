@@ -18,7 +18,7 @@ from services.serving.tuned import Choice, Tuned
 BATCHES = (1, 2, 4, 8, 16, 32)
 DELAYS_US = (200, 1000)
 NEARLY = 0.05
-"""Choices this close in capacity count as equal, by what repeated trials differ; then the simpler one is taken."""
+"""Choices this close in capacity count as equal; then the simpler one is taken."""
 OVERTIME = 2.0
 """Times the seconds given after which no trial begins; at least the default is measured."""
 Progress = Callable[[int, int, str], None]
