@@ -11,7 +11,7 @@ FIELDS = ("request_id", "model", "code", "incident")
 
 
 class JsonFormatter(logging.Formatter):
-    """`time` (ISO 8601, UTC), `level`, `logger`, `message`, those of FIELDS that are known, `exception` with traceback."""
+    """`time` (ISO 8601, UTC), `level`, `logger`, `message`, those of FIELDS that are known, `exception` if any."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
