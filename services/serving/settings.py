@@ -11,7 +11,7 @@ from core.repository import MAX_BATCH
 from services.rpc.settings import ServiceSettings
 from services.serving.versions import PATTERN
 
-Runtime = Literal["onnxruntime", "tensorflow", "pytorch"]
+Runtime = Literal["onnxruntime", "openvino", "openvino-bf16", "tensorflow", "pytorch"]
 ModelControl = Literal["poll", "explicit", "none"]
 
 
@@ -21,7 +21,7 @@ class ServingSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="BAKEOFF_SERVING_")
 
     runtime: Runtime
-    """onnxruntime (ONNX), tensorflow (SavedModel and .keras) or pytorch (.pt2)."""
+    """onnxruntime, openvino or openvino-bf16 (ONNX), tensorflow (SavedModel and .keras) or pytorch (.pt2)."""
     transport: Literal["grpcio", "envoy"] = "grpcio"
     """grpcio, or envoy: Envoy takes the connections and runs the same handlers (extra `envoy`)."""
     repository: Path
@@ -36,6 +36,8 @@ class ServingSettings(ServiceSettings):
     """With poll control: seconds between looks at the repository."""
     version_policy: str = pydantic.Field("latest", pattern=PATTERN)
     """Versions of a model served at the same time: latest, latest:N or all; its config.pbtxt may say otherwise."""
+    cache: Path | None = None
+    """Folder for what this server learns about models on this machine, such as bakeoff tune's choices; unset: none."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
     """CPU threads for all instances of a model together; by default what the CPU quota gives."""
     instances: int = pydantic.Field(default_factory=cpu.threads, ge=1)
