@@ -17,6 +17,7 @@ from services.cli import (
     quantizing,
     services,
     tuning,
+    ui,
 )
 from services.cli.context import EXIT_HELP
 
@@ -37,6 +38,7 @@ app.command("report")(experiment.report)
 app.command("compare")(evidence.compare)
 app.command("gate")(evidence.judge)
 app.command("loadtest")(loadtest.loadtest)
+app.command("ui")(ui.ui)
 app.command("models")(models.models)
 app.command("predict")(models.predict)
 app.command("tune")(tuning.tune)
