@@ -100,6 +100,8 @@ class DataSpec(Schema):
     source: Source
     image: ImageSpec
     split: SplitSpec = SplitSpec()
+    limit: int | None = pydantic.Field(None, ge=1)
+    """At most so many images of each class in each split: drawn at random, with contiguous blocks the first ones."""
     skip_corrupt: bool = False
     """Leave out images that cannot be decoded and list them, instead of stopping."""
     mixed_channels: Literal["error", "convert"] = "error"

@@ -9,6 +9,10 @@ from core.schemas.base import Name, Schema
 from core.schemas.data import DataSpec
 from core.schemas.recipe import Recipe, complete
 from core.schemas.specs import FRAMEWORKS, FormatName, Framework
+from core.schemas.study import Study
+
+FULL = "full"
+"""The size an experiment has as it is written."""
 
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 
@@ -60,6 +64,10 @@ class Experiment(Schema):
     name: Name
     title: str
     description: str = ""
+    scale: Name = FULL
+    """Which of the file's `scales` this is. The names of arms, and so of models, end in any but the full one."""
+    study: Study | None = None
+    """The published study this experiment repeats."""
     data: DataSpec
     arms: dict[Name, Arm] = pydantic.Field(min_length=1)
     frameworks: tuple[Framework, ...] = pydantic.Field(FRAMEWORKS, min_length=1)
@@ -82,14 +90,25 @@ class Experiment(Schema):
         unknown = sorted(set((self.loadtest and self.loadtest.arms) or ()) - self.arms.keys())
         if unknown:
             raise ValueError(f"loadtest.arms names {unknown}; the arms are {sorted(self.arms)}")
+        self._check_claims()
         self._check_names()
         return self
+
+    @property
+    def report_name(self) -> str:
+        """Folder of its report: each scale has its own."""
+        return self.name if self.scale == FULL else f"{self.name}-{self.scale}"
 
     def formats_of(self, framework: Framework, seed: int) -> tuple[FormatName, ...]:
         """What a training exports."""
         if seed != self.seeds[0]:
             return ("onnx",)
         return self.formats.get(framework) or cast(tuple[FormatName, ...], EXPORTS[framework])
+
+    def _check_claims(self) -> None:
+        for number, claim in enumerate(self.study.claims if self.study else ()):
+            if unknown := sorted({arm for side in claim.sides for arm in side.arms} - self.arms.keys()):
+                raise ValueError(f"study.claims.{number} names {unknown}; the arms are {sorted(self.arms)}")
 
     def _check_names(self) -> None:
         """Model names are labels of at most 63 characters; the longest one decides."""

@@ -172,7 +172,7 @@ class Reconciler:
         if not self._done(step):
             with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
                 self._remote(step, evaluator, None)
-        target = self.directory.home / "reports" / self.experiment.name
+        target = self.directory.home / "reports" / self.experiment.report_name
         _replace_folder(self.store.path("results", step.run_id), target)
         return Finished(target, missing)
 

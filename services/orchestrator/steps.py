@@ -97,7 +97,7 @@ def loadtest_step(experiment: Experiment, trained: TrainResult, model: Published
 def report_step(experiment: Experiment, results: tuple[str, ...], missing: tuple[str, ...]) -> Step:
     """The report over what there is."""
     spec = ReportSpec(
-        experiment=experiment.name,
+        experiment=experiment.report_name,
         title=experiment.title,
         description=experiment.description,
         spec_json=experiment.model_dump_json(),

@@ -32,6 +32,24 @@ def divide(labels: Indices, classes: tuple[str, ...], own: dict[str, Indices], s
     return splits
 
 
+def thin(
+    splits: dict[str, Indices], labels: Indices, classes: tuple[str, ...], spec: SplitSpec, limit: int
+) -> dict[str, Indices]:
+    """At most `limit` items of each class in each split, ascending; contiguous blocks keep their first items."""
+
+    def chosen(split: str, items: Indices) -> Indices:
+        if spec.policy != "contiguous":
+            items = (
+                _shuffled(items, spec.seed, f"limit-{split}", classes[int(labels[items[0]])]) if len(items) else items
+            )
+        return items[:limit]
+
+    return {
+        name: np.sort(np.concatenate([chosen(name, items[labels[items] == label]) for label in range(len(classes))]))
+        for name, items in splits.items()
+    }
+
+
 def check(splits: dict[str, Indices], labels: Indices, classes: tuple[str, ...]) -> None:
     """Raises InvalidInputError for a class that has no item in one of the splits, naming both."""
     counts = {name: np.bincount(labels[items], minlength=len(classes)) for name, items in splits.items()}
