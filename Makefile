@@ -31,6 +31,9 @@ proto: setup  ## generate proto/gen from proto/
 docs: setup  ## write the tables in docs/ that come from code
 	$(BIN)/python -m trainer.architectures.table >docs/architectures.md
 
+studies: setup  ## write docs/studies.md from docs/results/*.json
+	$(BIN)/python -m evaluator.studies
+
 run: setup  ## run an experiment: make run EXPERIMENT=experiments/mnist.yaml ARGS='--data DIR'
 	$(BIN)/bakeoff run $(EXPERIMENT) $(ARGS)
 
@@ -52,5 +55,5 @@ bench-loadgen: setup  ## what the load generator itself can do, against a server
 lock: setup  ## write constraints.txt from what is installed
 	tools/lock.sh
 
-.PHONY: help setup demo test check proto docs run up down report bench-serving bench-loadgen lock
+.PHONY: help setup demo test check proto docs studies run up down report bench-serving bench-loadgen lock
 .DEFAULT_GOAL := help

@@ -53,6 +53,7 @@ def summarise(
         exports=tuple(_export(training, model) for training in _ordered(trainings) for model in training.models),
         classifications=classifications,
         loads=tuple(to_load(result) for result in loads),
+        framework_tests=statistics.framework_tests(groups),
         agreement=paired.agreement([c.row for c in classifications if c.row is not None], answers, labels),
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
         data=data,

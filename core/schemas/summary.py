@@ -11,6 +11,7 @@ from core.schemas.recipe import Recipe
 from core.schemas.results import ClassMetrics, EpochMetrics, LatencySummary, Parity
 from core.schemas.scores import Agreement, Curve, Disagreement, Loss, PairedTest, Scores
 from core.schemas.specs import FormatName, Framework, RuntimeName
+from core.schemas.statistics import FrameworkTest
 
 Mode = Literal["matched", "idiomatic"]
 GENERATOR_BUSY = 0.9
@@ -27,6 +28,8 @@ class Spread(Schema):
     """Sample standard deviation (n − 1); None for a single value."""
     minimum: float
     maximum: float
+    interval: tuple[float, float] | None = None
+    """Student's t interval of the mean at 95 %; None for a single value."""
 
     @property
     def range(self) -> float:
@@ -275,6 +278,8 @@ class Summary(Schema):
     classifications: tuple[Classification, ...]
     loads: tuple[Load, ...]
     """Every load test, also those with settings other than the table's."""
+    framework_tests: tuple[FrameworkTest, ...] = ()
+    """Frameworks compared over seeds, every pair of every arm."""
     agreement: Agreement | None = None
     disagreements: tuple[Disagreement, ...] = ()
     data: Data | None

@@ -15,7 +15,7 @@ from core.schemas.environment import Environment
 from core.schemas.summary import Arm, Classification, Row, Summary, Training
 from evaluator import pareto, text
 from evaluator.paired import ALPHA
-from evaluator.report import charts, quality_charts, quality_tables, tables
+from evaluator.report import charts, quality_charts, quality_tables, seed_tables, tables
 from evaluator.report.columns import columns
 from evaluator.report.samples import Pictures, Sample
 
@@ -49,6 +49,7 @@ def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures) -> s
             summary=summary,
             text=text,
             tables=tables,
+            over_seeds=seed_tables,
             quality=quality_tables,
             alpha=ALPHA,
             artefact=quality_charts.artefact,

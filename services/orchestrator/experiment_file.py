@@ -60,6 +60,7 @@ def _parse(path: Path) -> CommentedMap:
 
 def _unshared(node: Any) -> Any:
     """The same with a copy in each place an anchor is used, so that changing one place changes no other."""
+    copy: CommentedMap | CommentedSeq
     if isinstance(node, CommentedMap):
         copy = CommentedMap((key, _unshared(value)) for key, value in node.items())
     elif isinstance(node, CommentedSeq):

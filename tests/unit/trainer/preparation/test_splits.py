@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import InvalidInputError
 from core.schemas.data import SplitSpec
-from trainer.preparation.splits import Indices, divide
+from trainer.preparation.splits import Indices, divide, thin
 
 NAMES = ("train", "validation", "test")
 
@@ -146,3 +146,30 @@ def test_a_class_too_small_to_carve_from_is_named(count: int, has: str) -> None:
 def test_a_source_without_a_train_split_says_which_it_has() -> None:
     with pytest.raises(InvalidInputError, match="no train split, only test"):
         run(labelled(5, 5), spec("given"), test=np.arange(10))
+
+
+def test_a_limit_keeps_so_many_of_each_class_in_each_split() -> None:
+    labels = np.repeat([0, 1], [50, 6]).astype(np.int64)
+    spec = SplitSpec(policy="stratified", validation=0.2, test=0.2)
+    splits = divide(labels, ("a", "b"), {}, spec)
+    thinned = thin(splits, labels, ("a", "b"), spec, 4)
+    assert {name: np.bincount(labels[items]).tolist() for name, items in thinned.items()} == {
+        "train": [4, 4],
+        "validation": [4, 1],
+        "test": [4, 1],
+    }
+    assert all(set(thinned[name]) <= set(splits[name]) for name in splits)
+    assert all(
+        np.array_equal(thinned[name], again) for name, again in thin(splits, labels, ("a", "b"), spec, 4).items()
+    )
+
+
+def test_a_limit_keeps_the_first_frames_of_a_contiguous_block() -> None:
+    labels = np.zeros(30, np.int64)
+    spec = SplitSpec(policy="contiguous", validation=0.2, test=0.2)
+    thinned = thin(divide(labels, ("a",), {}, spec), labels, ("a",), spec, 3)
+    assert {name: items.tolist() for name, items in thinned.items()} == {
+        "train": [0, 1, 2],
+        "validation": [18, 19, 20],
+        "test": [24, 25, 26],
+    }
