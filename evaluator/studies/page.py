@@ -18,12 +18,13 @@ INTRO = f"""# The five studies
 Written by `make studies` from the result files in [results/](results/); no figure on this page is typed. Each study
 published one run per framework. Here an experiment file of the same name repeats it in both modes.
 
-**Verdicts.** A claim is tested on the difference over seeds: mean, Student's 95% interval, paired t test, corrected by
-Holm for all rows of the study that may lead to a verdict. *Holds* and *the opposite*: the corrected p is below 0.05.
-*No difference shown*: it is not. A figure instead of a comparison is tested against what was published. Every row says how
-many training images, epochs and seeds are behind it. Fewer than {SEEDS_NEEDED} seeds, or under {SHARE_NEEDED:.0%}
-of the study's images or epochs, may only say *{NOT_TESTED}*; so may times of trainings that shared the machine (*contended*).
-Intervals are not corrected. Accuracies are those of the ONNX artefact on the test images, as served."""
+**Verdicts.** A claim is tested on the difference over seeds: mean, Student's 95% interval, paired t test,
+corrected by Holm for all rows of the study that may lead to a verdict. *Holds* and *the opposite*: the corrected
+p is below 0.05. *No difference shown*: it is not. A figure instead of a comparison is tested against what was
+published. Every row says how many training images, epochs and seeds are behind it. Fewer than {SEEDS_NEEDED}
+seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only say *{NOT_TESTED}*; so may times of
+trainings that shared the machine (*contended*). Intervals are not corrected. Accuracies are those of the ONNX
+artefact on the test images, as served."""
 
 
 @dataclass(frozen=True)
