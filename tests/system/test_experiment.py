@@ -181,9 +181,9 @@ def test_the_report_of_real_results_opens_without_a_complaint(elsewhere: Bakeoff
         (
             ("run", DIGITS, "--set", "arms.matched.architecture=cnn5"),
             2,
-            "experiments/digits.yaml:14: arms.matched.architecture: cnn5: pool4 (max pool 2×2) does not fit",
+            "experiments/digits.yaml:15: arms.matched.architecture: cnn5: pool4 (max pool 2×2) does not fit",
         ),
-        (("run", DIGITS, "--set", "arms.matched.architecture=lenet"), 2, "digits.yaml:14: arms.matched.architecture"),
+        (("run", DIGITS, "--set", "arms.matched.architecture=lenet"), 2, "digits.yaml:15: arms.matched.architecture"),
         (("up", "trainer-jax"), 2, "unknown services: trainer-jax; known: trainer-keras"),
     ],
 )
