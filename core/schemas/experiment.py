@@ -7,6 +7,7 @@ import pydantic
 from core.errors import NotFoundError
 from core.formats import EXPORTS
 from core.networks import check_network
+from core.schemas.attribution import AttributionPlan
 from core.schemas.base import Name, Schema
 from core.schemas.data import DataSpec
 from core.schemas.recipe import Recipe, complete
@@ -87,6 +88,8 @@ class Experiment(Schema):
     seeds: tuple[Seed, ...] = pydantic.Field((0,), min_length=1)
     formats: dict[Framework, tuple[FormatName, ...]] = pydantic.Field(default_factory=dict)
     """Formats of the first seed by framework; default: all it exports. Other seeds are exported and scored as ONNX."""
+    attribution: AttributionPlan | None = None
+    """Adds an arm for each switch between two of the arms; these train two frameworks and are scored as ONNX only."""
     evaluate: EvaluatePlan = EvaluatePlan()
     loadtest: LoadTestPlan | None = LoadTestPlan()
 
@@ -104,6 +107,7 @@ class Experiment(Schema):
         if unknown:
             raise ValueError(f"loadtest.arms names {unknown}; the arms are {sorted(self.arms)}")
         self._check_claims()
+        self._check_attribution()
         self._check_names()
         return self
 
@@ -112,9 +116,22 @@ class Experiment(Schema):
         """Folder of its report: each scale has its own."""
         return self.name if self.scale == FULL else f"{self.name}-{self.scale}"
 
-    def formats_of(self, framework: Framework, seed: int) -> tuple[FormatName, ...]:
-        """What a training exports."""
-        if seed != self.seeds[0]:
+    @property
+    def all_arms(self) -> dict[str, Arm]:
+        """The arms that are written and those that the attribution adds."""
+        if self.attribution is None:
+            return self.arms
+        start, end = (self.arms[name] for name in self.attribution.arms)
+        recipes = self.attribution.recipes(start.recipe, end.recipe)
+        return {**self.arms, **{name: start.model_copy(update={"recipe": recipe}) for name, recipe in recipes.items()}}
+
+    def frameworks_of(self, arm: str) -> tuple[Framework, ...]:
+        """What trains an arm."""
+        return self.frameworks if arm in self.arms or self.attribution is None else self.attribution.between
+
+    def formats_of(self, framework: Framework, seed: int, arm: str | None = None) -> tuple[FormatName, ...]:
+        """What a training exports; without `arm`, that of an arm that is written."""
+        if seed != self.seeds[0] or not (arm is None or arm in self.arms):
             return ("onnx",)
         return self.formats.get(framework) or cast(tuple[FormatName, ...], EXPORTS[framework])
 
@@ -123,12 +140,27 @@ class Experiment(Schema):
             if unknown := sorted({arm for side in claim.sides for arm in side.arms} - self.arms.keys()):
                 raise ValueError(f"study.claims.{number} names {unknown}; the arms are {sorted(self.arms)}")
 
+    def _check_attribution(self) -> None:
+        if (plan := self.attribution) is None:
+            return
+        for key, named, known in (("arms", plan.arms, self.arms), ("between", plan.between, self.frameworks)):
+            if unknown := sorted(set(named) - set(known)):
+                raise ValueError(f"attribution.{key} names {unknown}; there are {sorted(known)}")
+        if len({self.arms[name].architecture for name in plan.arms}) > 1:
+            raise ValueError(f"attribution.arms {list(plan.arms)} have different networks; only recipes are compared")
+        try:
+            plan.recipes(*(self.arms[name].recipe for name in plan.arms))
+        except ValueError as error:
+            raise ValueError(f"attribution.order: {error}") from error
+        if clash := sorted(self.arms.keys() & {*plan.steps, *plan.singles}):
+            raise ValueError(f"arms {clash} have names that attribution gives to arms of its own; rename them")
+
     def _check_names(self) -> None:
         """Model names are labels of at most 63 characters; the longest one decides."""
-        for arm in self.arms:
-            for framework in self.frameworks:
+        for arm in self.all_arms:
+            for framework in self.frameworks_of(arm):
                 for seed in self.seeds:
-                    for fmt in self.formats_of(framework, seed):
+                    for fmt in self.formats_of(framework, seed, arm):
                         name = f"{self.name}-{arm}-{framework}-s{seed}-{fmt}"
                         if len(name) > 63:
                             raise ValueError(

@@ -4,6 +4,7 @@ from typing import Literal
 
 import pydantic
 
+from core.schemas.attribution import Attribution
 from core.schemas.base import Schema, Sha256, parse_json, refuse_other_version
 from core.schemas.data import ImageSpec
 from core.schemas.environment import Environment
@@ -280,6 +281,7 @@ class Summary(Schema):
     """Every load test, also those with settings other than the table's."""
     framework_tests: tuple[FrameworkTest, ...] = ()
     """Frameworks compared over seeds, every pair of every arm."""
+    attribution: Attribution | None = None
     agreement: Agreement | None = None
     disagreements: tuple[Disagreement, ...] = ()
     data: Data | None

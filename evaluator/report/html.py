@@ -15,7 +15,7 @@ from core.schemas.environment import Environment
 from core.schemas.summary import Arm, Classification, Row, Summary, Training
 from evaluator import pareto, text
 from evaluator.paired import ALPHA
-from evaluator.report import charts, quality_charts, quality_tables, seed_tables, tables
+from evaluator.report import attribution, charts, quality_charts, quality_tables, seed_tables, tables
 from evaluator.report.columns import columns
 from evaluator.report.samples import Pictures, Sample
 
@@ -50,6 +50,7 @@ def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures) -> s
             text=text,
             tables=tables,
             over_seeds=seed_tables,
+            attribution=attribution,
             quality=quality_tables,
             alpha=ALPHA,
             artefact=quality_charts.artefact,
@@ -223,6 +224,8 @@ def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel
         figures["phases"] = charts.phases(summary.trainings)
     if any(group.seeds for group in summary.groups):
         figures["seeds"] = charts.seeds(summary.groups)
+    if summary.attribution:
+        figures["waterfall"] = attribution.waterfall(summary.attribution)
     if charts.loaded_rows(summary):
         figures |= {"latency": charts.latency(summary), "throughput": charts.throughput(summary)}
     figures |= {panel.key: charts.confusion(panel.content) for panel in matrices}

@@ -6,6 +6,7 @@ finished ones in the store, and finds the running ones at their services.
 
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -79,9 +80,7 @@ class Reconciler:
         experiment = self.experiment
         prepared = self._prepare()
         trainings = steps.train_steps(experiment, prepared.fingerprint)
-        each = len(trainings) // len(experiment.frameworks)
-        totals: dict[str, int] = dict.fromkeys(experiment.frameworks, each)
-        self.reporter.plan({"prepare": 1, **totals})
+        self.reporter.plan({"prepare": 1, **Counter(step.group for step in trainings)})
         trained = self._train_all(trainings)
         self._results += [result.run_id for result in trained]
         self._measure(trained, prepared.fingerprint)

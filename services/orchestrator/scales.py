@@ -47,12 +47,12 @@ def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
 
 
 def _references(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every mapping that lists arms by name: the load test's, and the sides of a study's claims."""
+    """Every mapping that lists arms by name: the load test's, the attribution's, and the sides of a study's claims."""
     study = document.get("study")
     claims = study.get("claims") if isinstance(study, dict) else None
     sides = [claim.get(side) for claim in claims or () if isinstance(claim, dict) for side in ("first", "second")]
     return [
         place
-        for place in (document.get("loadtest"), *sides)
+        for place in (document.get("loadtest"), document.get("attribution"), *sides)
         if isinstance(place, dict) and isinstance(place.get("arms"), list)
     ]

@@ -49,14 +49,14 @@ def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
                 architecture=arm.architecture,
                 data=fingerprint,
                 recipe=arm.recipe,
-                formats=experiment.formats_of(framework, seed),
+                formats=experiment.formats_of(framework, seed, name),
             ),
             f"trainer-{framework}",
             f"{name} {framework} s{seed}",
         )
-        for name, arm in experiment.arms.items()
+        for name, arm in experiment.all_arms.items()
         for seed in experiment.seeds
-        for framework in experiment.frameworks
+        for framework in experiment.frameworks_of(name)
     ]
 
 
@@ -78,7 +78,7 @@ def loadtest_step(experiment: Experiment, trained: TrainResult, model: Published
     plan = experiment.loadtest
     if plan is None or trained.spec.seed != experiment.seeds[0]:
         return None
-    if plan.arms is not None and trained.spec.arm not in plan.arms:
+    if trained.spec.arm not in (experiment.arms if plan.arms is None else plan.arms):
         return None
     spec = LoadTestSpec(
         model=model.name,
@@ -113,7 +113,8 @@ def services_needed(experiment: Experiment) -> list[str]:
         get_format(fmt).runtime
         for framework in experiment.frameworks
         for seed in experiment.seeds
-        for fmt in experiment.formats_of(framework, seed)
+        for arm in experiment.all_arms
+        for fmt in experiment.formats_of(framework, seed, arm)
     }
     trainers = [f"trainer-{framework}" for framework in experiment.frameworks]
     return [*trainers, "evaluator", *(f"serving-{runtime}" for runtime in sorted(runtimes))]
