@@ -1,11 +1,11 @@
 """How many queries a percentile takes, and how sure it is: exact binomial statistics, no distribution assumed.
 
-Of n independent queries the number above the q-th percentile of latency is binomial with p = 1 − q/100. The claim "the
-q-th percentile is at most b" is made with 99 % confidence where so few queries, k, lie above b that it would happen with
-a probability of at most 1 % if the percentile were b: P(Bin(n, p) ≤ k) ≤ 0.01. This is MLPerf LoadGen's early-stopping
-criterion (loadgen/early_stopping.cc, tolerance 0); for p99 it takes 459 queries with none above, 662 with one, 2,010
-with ten. The bound on a percentile is the corresponding order statistic (Conover, Practical Nonparametric Statistics,
-section 3.2).
+Of n independent queries the number above the q-th percentile of latency is binomial with p = 1 − q/100. The claim
+"the q-th percentile is at most b" is made with 99 % confidence where so few queries, k, lie above b that it would
+happen with a probability of at most 1 % if the percentile were b: P(Bin(n, p) ≤ k) ≤ 0.01. This is MLPerf LoadGen's
+early-stopping criterion (loadgen/early_stopping.cc, tolerance 0); for p99 it takes 459 queries with none above, 662
+with one, 2,010 with ten. The bound on a percentile is the corresponding order statistic (Conover, Practical
+Nonparametric Statistics, section 3.2).
 """
 
 from functools import lru_cache

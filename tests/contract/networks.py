@@ -86,8 +86,6 @@ CASES: dict[str, Architecture] = {
     "binary": _binary(),
     "vector-norm": _vector_norm(),
     "resnet-small": _resnet(),
-}
-LIGHT: dict[str, Architecture] = {
     "cats-dogs-cnn": get_architecture("cats-dogs-cnn", (46, 46, 3)),
     "asl-cnn": get_architecture("asl-cnn", (14, 14, 3)),
     "asl-cnn-softmax": get_architecture("asl-cnn-softmax", (14, 14, 3)),
@@ -96,7 +94,6 @@ LIGHT: dict[str, Architecture] = {
     "asl-grid-d2-u32-c3": get_architecture("asl-grid-d2-u32-c3", (24, 24, 3)),
     "vgg-small": _vgg(),
 }
-"""Made of what the cases have: one batch shows that they are put together alike."""
 FULL: dict[str, Architecture] = {
     f"{name}-full": get_architecture(name) for name in ("mlp", "mnist-cnn", "cifar-cnn3", "cnn5")
 }

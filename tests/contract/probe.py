@@ -76,9 +76,9 @@ class Probe:
                 self.inspect(f"{name}/{dtype}", architecture, dtype)
             self.train(name, architecture)
             self.export(name, architecture)
-        for name, architecture in (networks.LIGHT | networks.FULL).items():
+        for name, architecture in networks.FULL.items():
             self.inspect(f"{name}/float64", architecture, "float64")
-        for name, architecture in (networks.CASES | networks.LIGHT | networks.FULL).items():
+        for name, architecture in (networks.CASES | networks.FULL).items():
             for optimizer in networks.OPTIMIZERS:
                 self.step(name, architecture, optimizer)
         if (self.torchvision / "logits.npz").is_file():

@@ -17,7 +17,7 @@ EXACT = 1e-7
 """Of each tensor's largest value, in float64."""
 NOTHING = 1e-13
 """Of the largest value of all tensors: what rounding leaves of a zero, such as the gradient of a bias before a norm."""
-NETWORKS = networks.CASES | networks.LIGHT | networks.FULL
+NETWORKS = networks.CASES | networks.FULL
 STEPPED = [
     (case, optimizer, steps) for case in NETWORKS for optimizer in networks.OPTIMIZERS for steps in networks.STEPS
 ]
@@ -48,9 +48,8 @@ def worst(all_answers: list[Answers], name: str) -> list[str]:
 
 
 def test_every_architecture_of_the_registry_is_among_the_cases() -> None:
-    covered = {**networks.CASES, **networks.LIGHT}
-    assert [name for name in ARCHITECTURES if networks.TWINS.get(name, name) not in covered] == []
-    assert all(any(family.name.claims(name) for name in covered) for family in FAMILIES)
+    assert [name for name in ARCHITECTURES if networks.TWINS.get(name, name) not in networks.CASES] == []
+    assert all(any(family.name.claims(name) for name in networks.CASES) for family in FAMILIES)
 
 
 @pytest.mark.parametrize("case", NETWORKS)
