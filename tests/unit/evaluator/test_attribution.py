@@ -50,7 +50,9 @@ def test_shares_and_rest_lead_from_the_first_gap_to_the_last() -> None:
     assert found.start.mean == pytest.approx(-0.06)
     assert found.end.mean == pytest.approx(0.0)
     assert [share.change.mean for share in found.shares] == pytest.approx([0.025, 0.025])
-    assert found.start.mean + sum(s.change.mean for s in found.shares) + found.rest.mean == pytest.approx(found.end.mean)
+    assert found.start.mean + sum(s.change.mean for s in found.shares) + found.rest.mean == pytest.approx(
+        found.end.mean
+    )
 
 
 def test_interaction_is_what_the_switches_do_together_beyond_each_alone() -> None:
