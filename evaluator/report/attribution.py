@@ -79,13 +79,11 @@ def waterfall(found: Attribution) -> Figure:
 def _row(
     name: str, arm: str, gap: SeedTest, change: SeedTest | None, total: float, alone: str, found: Attribution
 ) -> tuple[str, ...]:
-    cells = (name, arm, _points(gap))
-    if change is None:
-        cells += (text.MISSING, text.MISSING, text.MISSING)
-    else:
+    moved = (text.MISSING,) * 3
+    if change is not None:
         share = text.percent(change.mean / total, 0) if total else text.MISSING
-        cells += (_points(change), _interval(change), share)
-    return (*cells, *((alone or text.MISSING,) if found.alone else ()))
+        moved = (_points(change), _interval(change), share)
+    return (name, arm, _points(gap), *moved, *((alone or text.MISSING,) if found.alone else ()))
 
 
 def _alone(alone: dict[str, SeedTest], share: Share) -> str:
