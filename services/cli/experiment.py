@@ -21,6 +21,7 @@ from services.orchestrator.experiment_file import MisfitError, place_of, read_ex
 from services.orchestrator.pretrained import pin_weights
 from services.orchestrator.reconciler import Reconciler, freeze
 from services.orchestrator.steps import services_needed
+from services.orchestrator.tracking.settings import open_tracker
 
 
 class ReportFormat(StrEnum):
@@ -53,10 +54,12 @@ def run(
     experiment = pin_weights(read_experiment(file, given, data, scale))
     home = Home()
     store = home.open_store()
-    with Stack(home, say).with_services(services_needed(experiment)), reporter(err) as progress:
+    services = Stack(home, say).with_services(services_needed(experiment))
+    tracking = open_tracker(home.home, home.models, say)
+    with services, reporter(err) as progress, tracking as tracker:
         freeze(experiment, store, home.home / "work")
         try:
-            finished = Reconciler(experiment, home.directory, store, progress, parallel).run()
+            finished = Reconciler(experiment, home.directory, store, progress, parallel, tracker).run()
         except MisfitError as error:
             raise InvalidInputError(f"{place_of(file, error.key)}: {error}") from error
     summary = read_summary(finished.report)

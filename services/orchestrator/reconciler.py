@@ -31,6 +31,7 @@ from services.orchestrator import loadtest, steps
 from services.orchestrator.experiment_file import MisfitError
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
+from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
 LOAD_TIMEOUT_S = 120.0
@@ -59,6 +60,7 @@ class Reconciler:
     store: Store
     reporter: Reporter
     parallel: int = 1
+    tracker: Tracker = OFF
     _failed: dict[str, str] = field(default_factory=dict)
     _active: dict[str, RunClient] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -100,7 +102,8 @@ class Reconciler:
         """Fails before anything starts for a network that is unknown or does not fit the images."""
         for name, arm in self.experiment.arms.items():
             try:
-                trainer.describe(arm.architecture, self.experiment.data.image.shape, classes)
+                network = trainer.describe(arm.architecture, self.experiment.data.image.shape, classes)
+                self.tracker.network(arm.architecture, network)
             except BakeoffError as error:
                 raise MisfitError(("arms", name, "architecture"), str(error)) from error
 
@@ -118,10 +121,12 @@ class Reconciler:
         if self._stop.is_set():
             return None
         with self._tolerated(step):
-            if result := self._result(step, TrainResult):
-                return result
-            with TrainerClient(self.directory.target(step.service)) as trainer:
-                return self._remote(step, trainer, TrainResult)
+            result = self._result(step, TrainResult)
+            if result is None:
+                with TrainerClient(self.directory.target(step.service)) as trainer:
+                    result = self._remote(step, trainer, TrainResult)
+            self.tracker.finished(step, result, self.store)
+            return result
         return None
 
     def _measure(self, trained: list[TrainResult], fingerprint: str) -> None:
@@ -240,6 +245,7 @@ class Reconciler:
             if self._stop.is_set():
                 raise
             self._failed[f"{step.spec.kind} {step.label}"] = str(error)
+            self.tracker.failed(step, str(error))
             self.reporter.finished(step, "failed", str(error))
 
     @contextmanager
@@ -261,6 +267,7 @@ class Reconciler:
         if event.HasField("progress"):
             progress = event.progress
             self.reporter.progress(step, progress.phase, progress.done, progress.total, dict(progress.values))
+            self.tracker.progress(step, progress)
         elif event.HasField("log"):
             self.reporter.log(step, event.log.level, event.log.text)
         elif event.state_change.message:
