@@ -56,6 +56,7 @@ def summarise(
         classifications=classifications,
         loads=tuple(to_load(result) for result in loads),
         attribution=_attribution(spec, groups),
+        search=spec.search,
         framework_tests=statistics.framework_tests(groups),
         agreement=paired.agreement([c.row for c in classifications if c.row is not None], answers, labels),
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),

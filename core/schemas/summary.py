@@ -11,6 +11,7 @@ from core.schemas.environment import Environment
 from core.schemas.recipe import Recipe
 from core.schemas.results import ClassMetrics, EpochMetrics, LatencySummary, Parity
 from core.schemas.scores import Agreement, Corrupted, Curve, Disagreement, Loss, Operating, PairedTest, Scores
+from core.schemas.search import SearchOutcome
 from core.schemas.specs import FormatName, Framework, RuntimeName
 from core.schemas.statistics import FrameworkTest
 
@@ -286,6 +287,7 @@ class Summary(Schema):
     framework_tests: tuple[FrameworkTest, ...] = ()
     """Frameworks compared over seeds, every pair of every arm."""
     attribution: Attribution | None = None
+    search: SearchOutcome | None = None
     agreement: Agreement | None = None
     disagreements: tuple[Disagreement, ...] = ()
     data: Data | None

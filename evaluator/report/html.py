@@ -15,7 +15,7 @@ from core.schemas.environment import Environment
 from core.schemas.summary import Arm, Classification, Row, Summary, Training
 from evaluator import pareto, text
 from evaluator.paired import ALPHA
-from evaluator.report import attribution, charts, quality_charts, quality_tables, seed_tables, tables
+from evaluator.report import attribution, charts, quality_charts, quality_tables, search, seed_tables, tables
 from evaluator.report.columns import columns
 from evaluator.report.samples import Pictures, Sample
 
@@ -51,6 +51,7 @@ def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures) -> s
             tables=tables,
             over_seeds=seed_tables,
             attribution=attribution,
+            search=search,
             quality=quality_tables,
             alpha=ALPHA,
             artefact=quality_charts.artefact,
@@ -224,6 +225,8 @@ def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel
         figures["phases"] = charts.phases(summary.trainings)
     if any(group.seeds for group in summary.groups):
         figures["seeds"] = charts.seeds(summary.groups)
+    if summary.search:
+        figures["trials"] = search.chart(summary.search)
     if summary.attribution:
         figures["waterfall"] = attribution.waterfall(summary.attribution)
     if charts.loaded_rows(summary):

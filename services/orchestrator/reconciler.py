@@ -7,7 +7,7 @@ finished ones in the store, and finds the running ones at their services.
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from core.results import read_result
 from core.schemas.base import content_id
 from core.schemas.experiment import Experiment
 from core.schemas.results import LoadTestResult, PrepareResult, PublishedModel, TrainResult
+from core.schemas.search import SearchOutcome
 from core.schemas.specs import LoadTestSpec
 from core.store import Store
 from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
@@ -66,6 +67,8 @@ class Reconciler:
     _active: dict[str, RunClient] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _results: list[str] = field(default_factory=list)
+    _listeners: dict[str, Callable[[int, dict[str, float]], None]] = field(default_factory=dict)
+    _outcome: SearchOutcome | None = None
 
     def run(self) -> Finished:
         """Does every missing step, in order. A failed training or scoring is reported and the rest goes on.
@@ -82,9 +85,9 @@ class Reconciler:
     def _run(self) -> Finished:
         experiment = self.experiment
         prepared = self._prepare()
-        trainings = steps.train_steps(experiment, prepared.fingerprint)
+        trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint)
         self.reporter.plan({"prepare": 1, **Counter(step.group for step in trainings)})
-        trained = self._train_all(trainings)
+        trained = self._train_all(trainings) if trainings else self._search(prepared.fingerprint)
         self._results += [result.run_id for result in trained]
         self._measure(trained, prepared.fingerprint)
         return self._report()
@@ -107,6 +110,39 @@ class Reconciler:
                 self.tracker.network(arm.architecture, network)
             except BakeoffError as error:
                 raise MisfitError(("arms", name, "architecture"), str(error)) from error
+
+    def _search(self, fingerprint: str) -> list[TrainResult]:
+        """Runs the trials of a search; the training of the best one is measured and reported."""
+        from services.orchestrator.search import search  # Optuna takes a second to import.
+
+        plan = self.experiment.search
+        assert plan is not None, "without trainings there is a search"
+        self.reporter.plan({plan.framework: plan.count})
+        found = search(self.experiment, plan, fingerprint, self._train_trial, self.directory.home / "search")
+        self._outcome = found
+        self._failed |= {f"trial {one.number}": one.reason for one in found.trials if one.state == "failed"}
+        best = next((trial for trial in found.trials if trial.number == found.best), None)
+        result = read_result(self.store, best.run_id) if best else None
+        return [result] if isinstance(result, TrainResult) else []
+
+    def _train_trial(self, step: Step, on_epoch: Callable[[int, dict[str, float]], None]) -> TrainResult:
+        """One training whose epochs are listened to; whatever the listener raises stops it."""
+        result = self._result(step, TrainResult)
+        self._listeners[step.run_id] = on_epoch
+        try:
+            with TrainerClient(self.directory.target(step.service)) as trainer:
+                result = result or self._remote(step, trainer, TrainResult)
+        except Exception as error:
+            with TrainerClient(self.directory.target(step.service)) as trainer:
+                _cancel(trainer, step.run_id)
+            self.tracker.failed(step, str(error) or type(error).__name__)
+            self.reporter.finished(step, "failed" if isinstance(error, BakeoffError) else "stopped", str(error))
+            raise
+        finally:
+            self._listeners.pop(step.run_id)
+        assert result is not None, "a training that ended well has a result"
+        self.tracker.finished(step, result, self.store)
+        return result
 
     def _train_all(self, trainings: list[Step]) -> list[TrainResult]:
         with ThreadPoolExecutor(self.parallel) as pool:
@@ -173,7 +209,7 @@ class Reconciler:
 
     def _report(self) -> Finished:
         missing = tuple(f"{label}: {text}" for label, text in self._failed.items())
-        step = steps.report_step(self.experiment, tuple(self._results), missing)
+        step = steps.report_step(self.experiment, tuple(self._results), missing, self._outcome)
         self.reporter.plan({"report": 1})
         if not self._done(step):
             with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
@@ -269,6 +305,8 @@ class Reconciler:
             progress = event.progress
             self.reporter.progress(step, progress.phase, progress.done, progress.total, dict(progress.values))
             self.tracker.progress(step, progress)
+            if progress.unit == "epochs" and step.run_id in self._listeners:
+                self._listeners[step.run_id](int(progress.done), dict(progress.values))
         elif event.HasField("log"):
             self.reporter.log(step, event.log.level, event.log.text)
         elif event.state_change.message:

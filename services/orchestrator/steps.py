@@ -7,6 +7,7 @@ from core.schemas.base import content_id
 from core.schemas.data import DataSpec
 from core.schemas.experiment import Experiment
 from core.schemas.results import PublishedModel, TrainResult
+from core.schemas.search import SearchOutcome
 from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, ReportSpec, TrainSpec
 
 Spec = PrepareSpec | TrainSpec | EvaluateSpec | LoadTestSpec | ReportSpec
@@ -101,7 +102,9 @@ def loadtest_step(experiment: Experiment, trained: TrainResult, model: Published
     return Step(spec, f"serving-{spec.runtime}", model.name)
 
 
-def report_step(experiment: Experiment, results: tuple[str, ...], missing: tuple[str, ...]) -> Step:
+def report_step(
+    experiment: Experiment, results: tuple[str, ...], missing: tuple[str, ...], search: SearchOutcome | None = None
+) -> Step:
     """The report over what there is."""
     spec = ReportSpec(
         experiment=experiment.report_name,
@@ -110,18 +113,23 @@ def report_step(experiment: Experiment, results: tuple[str, ...], missing: tuple
         spec_json=experiment.model_dump_json(),
         results=results,
         missing=missing,
+        search=search,
     )
     return Step(spec, "evaluator", "report")
 
 
 def services_needed(experiment: Experiment) -> list[str]:
     """Every service the experiment talks to."""
-    runtimes = {
-        get_format(fmt).runtime
-        for framework in experiment.frameworks
-        for seed in experiment.seeds
-        for arm in experiment.all_arms
-        for fmt in experiment.formats_of(framework, seed, arm)
-    }
+    runtimes = (
+        {"onnxruntime"}
+        if experiment.search
+        else {
+            get_format(fmt).runtime
+            for framework in experiment.frameworks
+            for seed in experiment.seeds
+            for arm in experiment.all_arms
+            for fmt in experiment.formats_of(framework, seed, arm)
+        }
+    )
     trainers = [f"trainer-{framework}" for framework in experiment.frameworks]
     return [*trainers, "evaluator", *(f"serving-{runtime}" for runtime in sorted(runtimes))]

@@ -32,6 +32,10 @@ class TensorBoardSink:
     name = "TensorBoard"
 
     def __init__(self, folder: Path) -> None:
+        import tensorboard.compat
+
+        # Files are written with TensorBoard's own code: otherwise it would load TensorFlow wherever that is installed.
+        tensorboard.compat.notf = True
         from tensorboard.compat.proto import event_pb2, graph_pb2, summary_pb2
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
@@ -97,10 +101,9 @@ class TensorBoardSink:
         return self._event(wall_time=time.time(), step=0, summary=self._summary(value=[value]))
 
     def _text(self, tag: str, text: str) -> Any:
-        from tensorboard.plugins.text import summary as text_summary
+        from tensorboard.plugins.text.summary_v2 import text_pb
 
-        value = text_summary.pb(tag, text)
-        return self._event(wall_time=time.time(), step=0, summary=self._summary.FromString(value.SerializeToString()))
+        return self._event(wall_time=time.time(), step=0, summary=text_pb(tag, text))
 
     def _network(self, layers: Sequence[Layer]) -> Any:
         """The layers as a chain of nodes; what is inside a block carries the block's path in its name."""
