@@ -1,9 +1,11 @@
 """TensorBoard event files: scalars by epoch, the network as a graph, pictures of augmented samples."""
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from core import files
@@ -32,10 +34,8 @@ class TensorBoardSink:
     name = "TensorBoard"
 
     def __init__(self, folder: Path) -> None:
-        import tensorboard.compat
-
-        # Files are written with TensorBoard's own code: otherwise it would load TensorFlow wherever that is installed.
-        tensorboard.compat.notf = True
+        # TensorBoard's name for "use my own code": it would load TensorFlow wherever that is installed.
+        sys.modules.setdefault("tensorboard.compat.notf", ModuleType("notf"))
         from tensorboard.compat.proto import event_pb2, graph_pb2, summary_pb2
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 

@@ -160,7 +160,7 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(changes: dict[str, Any], m
 def test_the_report_ranks_trials_and_says_what_became_of_them(tmp_path: Path) -> None:
     trainer = Trainer({1: DivergedError("loss is nan")})
     found = run(experiment(prune=False), trainer, tmp_path)
-    assert sentence(found).startswith("4 trials of arm net in Keras by grid: 3 complete, 1 failed. Best: trial 2")
+    assert sentence(found).startswith("4 trials of arm net in Keras by grid: 3 complete, 1 failed. Best: trial 3")
     rows = table(found).rows
     assert [row[1] for row in rows] == ["complete"] * 3 + ["failed"]
     assert rows[-1][-1] == "loss is nan"
