@@ -11,7 +11,7 @@ from core.schemas.attribution import AttributionPlan
 from core.schemas.base import Name, Schema
 from core.schemas.data import DataSpec
 from core.schemas.recipe import Recipe, complete
-from core.schemas.specs import FRAMEWORKS, FormatName, Framework
+from core.schemas.specs import FRAMEWORKS, Corruption, FormatName, Framework
 from core.schemas.study import Study
 
 FULL = "full"
@@ -58,6 +58,10 @@ class EvaluatePlan(Schema):
     """How artefacts are scored."""
 
     batch_size: int = pydantic.Field(64, ge=1, le=64)
+    calibrate: bool = True
+    """Fit a temperature and, with two classes, choose a threshold on the validation split."""
+    corruptions: tuple[Corruption, ...] = ()
+    """Score the ONNX artefacts of the first seed under each of these too, at five severities."""
 
 
 class LoadTestPlan(Schema):

@@ -26,6 +26,7 @@ Verdict = Literal[
     "not reproduced",
 ]
 NOT_TESTED: Verdict = "not tested at this scale"
+NO_DIFFERENCE: Verdict = "no difference shown"
 
 
 @dataclass(frozen=True)
@@ -171,4 +172,4 @@ def _verdict(finding: Finding, test: SeedTest | None) -> Verdict:
             if apart
             else "consistent with the published figure"
         )
-    return ("holds" if higher else "does not hold: the opposite") if apart else "no difference shown"
+    return ("holds" if higher else "does not hold: the opposite") if apart else NO_DIFFERENCE

@@ -10,7 +10,7 @@ from evaluator import text
 from evaluator.report.html import describe_recipe
 from evaluator.report.markdown import escape, markdown_table
 from evaluator.report.tables import Table
-from evaluator.studies.judge import NOT_TESTED, SEEDS_NEEDED, SHARE_NEEDED, Finding, Measured
+from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, SEEDS_NEEDED, SHARE_NEEDED, Finding, Measured
 from evaluator.text import MISSING
 
 INTRO = f"""# The five studies
@@ -156,16 +156,22 @@ def _gaps(findings: Sequence[Finding]) -> Iterator[str]:
         same = claim.second is not None and claim.first.arms == claim.second.arms
         if claim.measure != "accuracy" or not same:
             continue
-        means = {f.mode: f.test.mean for f in findings if f.claim is claim and not f.shortfalls and f.test}
+        tested = [f for f in findings if f.claim is claim and not f.shortfalls and f.test]
+        means = {f.mode: f.test.mean for f in tested if f.test}
         if set(means) != {"matched", "idiomatic"}:
             continue
+        unclear = all(f.verdict == NO_DIFFERENCE for f in tested)
         gap = published_gap(next(f for f in findings if f.claim is claim))
         published = "" if gap is None else f" Published: {_points(gap)} points."
         yield (
             f"**Framework or defaults?** {escape(claim.text)}{published} Measured: {_points(means['idiomatic'])} "
             f"points with each framework's own defaults, {_points(means['matched'])} with everything equal but the "
-            f"framework's kernels. So the defaults move the difference by "
-            f"{_points(means['idiomatic'] - means['matched'])} points."
+            "framework's kernels. "
+            + (
+                "Neither can be told from zero."
+                if unclear
+                else f"The defaults move it by {_points(means['idiomatic'] - means['matched'])} points."
+            )
         )
 
 

@@ -29,8 +29,10 @@ from services.client.directory import Directory
 from services.client.inference import InferenceClient
 from services.orchestrator import loadtest, steps
 from services.orchestrator.experiment_file import MisfitError
+from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
+from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
 LOAD_TIMEOUT_S = 120.0
@@ -59,6 +61,7 @@ class Reconciler:
     store: Store
     reporter: Reporter
     parallel: int = 1
+    tracker: Tracker = OFF
     _failed: dict[str, str] = field(default_factory=dict)
     _active: dict[str, RunClient] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -100,7 +103,8 @@ class Reconciler:
         """Fails before anything starts for a network that is unknown or does not fit the images."""
         for name, arm in self.experiment.arms.items():
             try:
-                trainer.describe(arm.architecture, self.experiment.data.image.shape, classes)
+                network = trainer.describe(arm.architecture, self.experiment.data.image.shape, classes)
+                self.tracker.network(arm.architecture, network)
             except BakeoffError as error:
                 raise MisfitError(("arms", name, "architecture"), str(error)) from error
 
@@ -118,10 +122,12 @@ class Reconciler:
         if self._stop.is_set():
             return None
         with self._tolerated(step):
-            if result := self._result(step, TrainResult):
-                return result
-            with TrainerClient(self.directory.target(step.service)) as trainer:
-                return self._remote(step, trainer, TrainResult)
+            result = self._result(step, TrainResult)
+            if result is None:
+                with TrainerClient(self.directory.target(step.service)) as trainer:
+                    result = self._remote(step, trainer, TrainResult)
+            self.tracker.finished(step, result, self.store)
+            return result
         return None
 
     def _measure(self, trained: list[TrainResult], fingerprint: str) -> None:
@@ -130,8 +136,8 @@ class Reconciler:
         loads = {m.name: steps.loadtest_step(self.experiment, t, m, fingerprint) for t, m in models}
         self.reporter.plan({"evaluate": len(models), "loadtest": sum(step is not None for step in loads.values())})
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
-            for _, model in models:
-                evaluate = steps.evaluate_step(self.experiment, model, fingerprint)
+            for trained_by, model in models:
+                evaluate = steps.evaluate_step(self.experiment, trained_by, model, fingerprint)
                 with self._tolerated(evaluate), self._served(model, [evaluate, loads[model.name]]):
                     self._evaluate(evaluate, evaluator)
                     if (load := loads[model.name]) is not None:
@@ -173,7 +179,7 @@ class Reconciler:
             with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
                 self._remote(step, evaluator, None)
         target = self.directory.home / "reports" / self.experiment.report_name
-        _replace_folder(self.store.path("results", step.run_id), target)
+        replace_folder(self.store.path("results", step.run_id), target)
         return Finished(target, missing)
 
     def _trainer(self, framework: str) -> TrainerClient:
@@ -240,6 +246,7 @@ class Reconciler:
             if self._stop.is_set():
                 raise
             self._failed[f"{step.spec.kind} {step.label}"] = str(error)
+            self.tracker.failed(step, str(error))
             self.reporter.finished(step, "failed", str(error))
 
     @contextmanager
@@ -261,6 +268,7 @@ class Reconciler:
         if event.HasField("progress"):
             progress = event.progress
             self.reporter.progress(step, progress.phase, progress.done, progress.total, dict(progress.values))
+            self.tracker.progress(step, progress)
         elif event.HasField("log"):
             self.reporter.log(step, event.log.level, event.log.text)
         elif event.state_change.message:
@@ -294,20 +302,6 @@ def _object_folder(folder: Path) -> Iterator[Path]:
         yield content
     finally:
         shutil.rmtree(content, ignore_errors=True)
-
-
-def _replace_folder(source: Path, target: Path) -> None:
-    """Copies a result object for people; what was there before stays until the copy is complete."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    old, new = (target.with_name(f".{target.name}.{part}") for part in ("old", "new"))
-    for leftover in (old, new):
-        shutil.rmtree(leftover, ignore_errors=True)
-    with files.staged_directory(new) as staging:
-        shutil.copytree(source, staging, dirs_exist_ok=True)
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def freeze(experiment: Experiment, store: Store, work: Path) -> str:
