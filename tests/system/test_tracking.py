@@ -96,4 +96,4 @@ def test_an_epoch_is_visible_while_the_training_runs_and_a_failure_is_explained(
     reader = EventAccumulator(str(tmp_path / "test-digits" / "matched-keras-s0"))
     reader.Reload()
     assert [event.step for event in reader.Scalars("accuracy/validation")] == [1, 2]
-    assert b"training diverged" in reader.Tensors("failed")[0].tensor_proto.string_val[0]
+    assert b"training diverged" in reader.Tensors("failed/text_summary")[0].tensor_proto.string_val[0]
