@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import pydantic
 
 from core.schemas.base import Name, Schema
+from core.schemas.names import Framework
 from core.schemas.recipe import Recipe
-from core.schemas.specs import Framework
 from core.schemas.statistics import SeedTest
 
 Key = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z_0-9]+(\.[a-z_0-9]+)*$")]

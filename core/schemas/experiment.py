@@ -11,6 +11,8 @@ from core.schemas.attribution import AttributionPlan
 from core.schemas.base import Name, Schema
 from core.schemas.data import DataSpec
 from core.schemas.recipe import Recipe, complete
+from core.schemas.scenarios import Traffic
+from core.schemas.search import SearchPlan
 from core.schemas.specs import FRAMEWORKS, Corruption, FormatName, Framework
 from core.schemas.study import Study
 
@@ -64,15 +66,29 @@ class EvaluatePlan(Schema):
     """Score the ONNX artefacts of the first seed under each of these too, at five severities."""
 
 
-class LoadTestPlan(Schema):
+class LoadTestPlan(Traffic):
     """How served artefacts of the first seed are load-tested."""
 
     arms: tuple[Name, ...] | None = None
     """Default: all."""
-    users: int = pydantic.Field(8, ge=1, le=10_000)
-    warmup_s: float = pydantic.Field(1.0, ge=0)
-    duration_s: float = pydantic.Field(5.0, gt=0)
     batch_size: int = pydantic.Field(1, ge=1, le=64)
+    repeats: int = pydantic.Field(1, ge=1, le=100)
+    """Measurements of each artefact, interleaved: every artefact once, then every artefact again."""
+    sweep: Annotated[int, pydantic.Field(ge=6, le=50)] | tuple[Annotated[float, pydantic.Field(gt=0)], ...] | None = (
+        None
+    )
+    """Rates of a saturation curve (scenario server): queries per second, or how many between 20 and 110 % of what the
+    artefact answered in a closed loop."""
+    search: bool = False
+    """Look for the highest rate whose p99 stays within `bound_ms`."""
+
+    @pydantic.model_validator(mode="after")
+    def _searchable(self) -> "LoadTestPlan":
+        if self.search and self.bound_ms is None:
+            raise ValueError("search looks for the highest rate within bound_ms, in milliseconds; give it")
+        if isinstance(self.sweep, tuple) and not self.sweep:
+            raise ValueError("sweep is empty; give rates in queries per second, or a number of them from 6 on")
+        return self
 
 
 class Experiment(Schema):
@@ -92,6 +108,8 @@ class Experiment(Schema):
     seeds: tuple[Seed, ...] = pydantic.Field((0,), min_length=1)
     formats: dict[Framework, tuple[FormatName, ...]] = pydantic.Field(default_factory=dict)
     """Formats of the first seed by framework; default: all it exports. Other seeds are exported and scored as ONNX."""
+    search: SearchPlan | None = None
+    """Trains trials of one arm instead of the arms; the best one is scored."""
     attribution: AttributionPlan | None = None
     """Adds an arm for each switch between two of the arms; these train two frameworks and are scored as ONNX only."""
     evaluate: EvaluatePlan = EvaluatePlan()
@@ -112,6 +130,7 @@ class Experiment(Schema):
             raise ValueError(f"loadtest.arms names {unknown}; the arms are {sorted(self.arms)}")
         self._check_claims()
         self._check_attribution()
+        self._check_search()
         self._check_names()
         return self
 
@@ -159,9 +178,30 @@ class Experiment(Schema):
         if clash := sorted(self.arms.keys() & {*plan.steps, *plan.singles}):
             raise ValueError(f"arms {clash} have names that attribution gives to arms of its own; rename them")
 
+    def _longest_trial(self) -> tuple[str, ...]:
+        return (f"{self.search.arm}-t{self.search.count - 1}",) if self.search else ()
+
+    def _check_search(self) -> None:
+        if (plan := self.search) is None:
+            return
+        if self.attribution is not None:
+            raise ValueError("search and attribution are two experiments; leave one out")
+        if plan.arm not in self.arms or plan.framework not in self.frameworks:
+            raise ValueError(
+                f"search.arm {plan.arm!r} or search.framework {plan.framework!r} is not there; the arms are "
+                f"{sorted(self.arms)}, the frameworks {list(self.frameworks)}"
+            )
+        document = self.arms[plan.arm].model_dump()
+        for key in plan.space:
+            node: Any = document
+            for part in key.split("."):
+                if not isinstance(node, dict) or part not in node:
+                    raise ValueError(f"search.space: an arm has no key {key!r}; write for example recipe.batch_size")
+                node = node[part]
+
     def _check_names(self) -> None:
         """Model names are labels of at most 63 characters; the longest one decides."""
-        for arm in self.all_arms:
+        for arm in (*self.all_arms, *self._longest_trial()):
             for framework in self.frameworks_of(arm):
                 for seed in self.seeds:
                     for fmt in self.formats_of(framework, seed, arm):

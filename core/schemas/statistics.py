@@ -1,7 +1,7 @@
 """Comparisons over seeds."""
 
 from core.schemas.base import Name, Schema
-from core.schemas.specs import Framework
+from core.schemas.names import Framework
 
 
 class SeedTest(Schema):

@@ -5,7 +5,7 @@ from typing import Literal
 import pydantic
 
 from core.schemas.base import Name, Schema
-from core.schemas.specs import Framework
+from core.schemas.names import Framework
 
 Measure = Literal["accuracy", "training_seconds"]
 

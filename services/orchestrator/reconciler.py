@@ -7,7 +7,7 @@ finished ones in the store, and finds the running ones at their services.
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,21 +21,20 @@ from core.errors import BakeoffError, CancelledError, NotFoundError, WrongStateE
 from core.results import read_result
 from core.schemas.base import content_id
 from core.schemas.experiment import Experiment
-from core.schemas.results import LoadTestResult, PrepareResult, PublishedModel, TrainResult
-from core.schemas.specs import LoadTestSpec
+from core.schemas.results import PrepareResult, TrainResult
+from core.schemas.search import SearchOutcome
 from core.store import Store
 from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
 from services.client.directory import Directory
-from services.client.inference import InferenceClient
-from services.orchestrator import loadtest, steps
+from services.orchestrator import steps
 from services.orchestrator.experiment_file import MisfitError
+from services.orchestrator.measuring import Measuring
 from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
 from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
-LOAD_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,8 @@ class Reconciler:
     _active: dict[str, RunClient] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _results: list[str] = field(default_factory=list)
+    _listeners: dict[str, Callable[[int, dict[str, float]], None]] = field(default_factory=dict)
+    _outcome: SearchOutcome | None = None
 
     def run(self) -> Finished:
         """Does every missing step, in order. A failed training or scoring is reported and the rest goes on.
@@ -82,9 +83,9 @@ class Reconciler:
     def _run(self) -> Finished:
         experiment = self.experiment
         prepared = self._prepare()
-        trainings = steps.train_steps(experiment, prepared.fingerprint)
+        trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint)
         self.reporter.plan({"prepare": 1, **Counter(step.group for step in trainings)})
-        trained = self._train_all(trainings)
+        trained = self._train_all(trainings) if trainings else self._search(prepared.fingerprint)
         self._results += [result.run_id for result in trained]
         self._measure(trained, prepared.fingerprint)
         return self._report()
@@ -107,6 +108,39 @@ class Reconciler:
                 self.tracker.network(arm.architecture, network)
             except BakeoffError as error:
                 raise MisfitError(("arms", name, "architecture"), str(error)) from error
+
+    def _search(self, fingerprint: str) -> list[TrainResult]:
+        """Runs the trials of a search; the training of the best one is measured and reported."""
+        from services.orchestrator.search import search  # Optuna takes a second to import.
+
+        plan = self.experiment.search
+        assert plan is not None, "without trainings there is a search"
+        self.reporter.plan({plan.framework: plan.count})
+        found = search(self.experiment, plan, fingerprint, self._train_trial, self.directory.home / "search")
+        self._outcome = found
+        self._failed |= {f"trial {one.number}": one.reason for one in found.trials if one.state == "failed"}
+        best = next((trial for trial in found.trials if trial.number == found.best), None)
+        result = read_result(self.store, best.run_id) if best else None
+        return [result] if isinstance(result, TrainResult) else []
+
+    def _train_trial(self, step: Step, on_epoch: Callable[[int, dict[str, float]], None]) -> TrainResult:
+        """One training whose epochs are listened to; whatever the listener raises stops it."""
+        result = self._result(step, TrainResult)
+        self._listeners[step.run_id] = on_epoch
+        try:
+            with TrainerClient(self.directory.target(step.service)) as trainer:
+                result = result or self._remote(step, trainer, TrainResult)
+        except Exception as error:
+            with TrainerClient(self.directory.target(step.service)) as trainer:
+                _cancel(trainer, step.run_id)
+            self.tracker.failed(step, str(error) or type(error).__name__)
+            self.reporter.finished(step, "failed" if isinstance(error, BakeoffError) else "stopped", str(error))
+            raise
+        finally:
+            self._listeners.pop(step.run_id)
+        assert result is not None, "a training that ended well has a result"
+        self.tracker.finished(step, result, self.store)
+        return result
 
     def _train_all(self, trainings: list[Step]) -> list[TrainResult]:
         with ThreadPoolExecutor(self.parallel) as pool:
@@ -131,49 +165,31 @@ class Reconciler:
         return None
 
     def _measure(self, trained: list[TrainResult], fingerprint: str) -> None:
-        """Scores and load-tests every model, one at a time: only one is loaded while it is measured."""
+        """Scores, then load-tests every model, one at a time: only one is loaded while it is measured."""
         models = [(result, model) for result in trained for model in result.models]
-        loads = {m.name: steps.loadtest_step(self.experiment, t, m, fingerprint) for t, m in models}
-        self.reporter.plan({"evaluate": len(models), "loadtest": sum(step is not None for step in loads.values())})
+        found = (steps.loadtest_spec(self.experiment, result, model, fingerprint) for result, model in models)
+        subjects = [spec for spec in found if spec is not None]
+        self.reporter.plan({"evaluate": len(models)})
+        measuring = Measuring(self.directory, self.store, self.reporter, self._tolerated)
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
             for trained_by, model in models:
-                evaluate = steps.evaluate_step(self.experiment, trained_by, model, fingerprint)
-                with self._tolerated(evaluate), self._served(model, [evaluate, loads[model.name]]):
-                    self._evaluate(evaluate, evaluator)
-                    if (load := loads[model.name]) is not None:
-                        self._loadtest(load)
+                step = steps.evaluate_step(self.experiment, trained_by, model, fingerprint)
+                with self._tolerated(step), measuring.served([step]):
+                    self._evaluate(step, evaluator)
+        if self.experiment.loadtest and subjects:
+            try:
+                measuring.run(self.experiment.loadtest, subjects)
+            finally:
+                self._results += [result.run_id for result in measuring.found]
 
     def _evaluate(self, step: Step, evaluator: EvaluatorClient) -> None:
         if not self._done(step):
             self._remote(step, evaluator, None)
         self._results.append(step.run_id)
 
-    def _loadtest(self, step: Step) -> None:
-        with self._tolerated(step):
-            if not self._done(step):
-                self._run_loadtest(step)
-            self._results.append(step.run_id)
-
-    def _run_loadtest(self, step: Step) -> None:
-        assert isinstance(step.spec, LoadTestSpec)
-        folder = self.directory.home / "loadtests" / step.run_id
-        flags = {
-            "target": self.directory.target(step.service),
-            "store": self.store.url,
-            "cache": str(self.store.cache),
-            "run-id": step.run_id,
-        }
-        result = loadtest.run(folder, step.spec, flags, lambda event: self._show(step, event))
-        with _object_folder(folder) as content:
-            shutil.copyfile(result, content / "result.json")
-            self.store.put("results", step.run_id, content)
-        measured = self._result(step, LoadTestResult, silent=True)
-        p99 = f"{measured.throughput:,.0f} images/s, p99 {measured.latency_ms.p99:.2f} ms" if measured else ""
-        self.reporter.finished(step, "done", p99)
-
     def _report(self) -> Finished:
         missing = tuple(f"{label}: {text}" for label, text in self._failed.items())
-        step = steps.report_step(self.experiment, tuple(self._results), missing)
+        step = steps.report_step(self.experiment, tuple(self._results), missing, self._outcome)
         self.reporter.plan({"report": 1})
         if not self._done(step):
             with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
@@ -249,36 +265,17 @@ class Reconciler:
             self.tracker.failed(step, str(error))
             self.reporter.finished(step, "failed", str(error))
 
-    @contextmanager
-    def _served(self, model: PublishedModel, wanted: list[Step | None]) -> Iterator[None]:
-        """Has the model loaded while the block runs, unless nothing is left to do with it."""
-        todo = [step for step in wanted if step is not None and not self.store.has("results", step.run_id)]
-        if not todo:
-            yield
-            return
-        runtime = getattr(todo[0].spec, "runtime", "")
-        with InferenceClient(self.directory.target(f"serving-{runtime}"), timeout_s=LOAD_TIMEOUT_S) as serving:
-            serving.load_model(model.name)
-            try:
-                yield
-            finally:
-                serving.unload_model(model.name)
-
     def _show_event(self, step: Step, event: run_pb2.RunEvent) -> None:
         if event.HasField("progress"):
             progress = event.progress
             self.reporter.progress(step, progress.phase, progress.done, progress.total, dict(progress.values))
             self.tracker.progress(step, progress)
+            if progress.unit == "epochs" and step.run_id in self._listeners:
+                self._listeners[step.run_id](int(progress.done), dict(progress.values))
         elif event.HasField("log"):
             self.reporter.log(step, event.log.level, event.log.text)
         elif event.state_change.message:
             self.reporter.log(step, "info", event.state_change.message)
-
-    def _show(self, step: Step, event: dict[str, Any]) -> None:
-        progress = event.get("progress", event)
-        if "phase" in progress:
-            values = progress.get("values", {})
-            self.reporter.progress(step, progress["phase"], progress["done"], progress["total"], values)
 
     def _cancel_active(self) -> None:
         """Leaves no worker behind. Cancelled runs go on from their checkpoints the next time."""
@@ -291,17 +288,6 @@ def _cancel(client: RunClient, run_id: str) -> None:
     """Stops a run as far as its service can be reached."""
     with suppress(BakeoffError, ValueError):  # The service, or the channel, is already gone.
         client.cancel(run_id)
-
-
-@contextmanager
-def _object_folder(folder: Path) -> Iterator[Path]:
-    content = folder / "object"
-    shutil.rmtree(content, ignore_errors=True)
-    content.mkdir()
-    try:
-        yield content
-    finally:
-        shutil.rmtree(content, ignore_errors=True)
 
 
 def freeze(experiment: Experiment, store: Store, work: Path) -> str:

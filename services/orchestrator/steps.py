@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from core.formats import get_format
 from core.schemas.base import content_id
 from core.schemas.data import DataSpec
-from core.schemas.experiment import Experiment
+from core.schemas.experiment import Experiment, LoadTestPlan
 from core.schemas.results import PublishedModel, TrainResult
+from core.schemas.scenarios import Traffic
+from core.schemas.search import SearchOutcome
 from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, ReportSpec, TrainSpec
 
 Spec = PrepareSpec | TrainSpec | EvaluateSpec | LoadTestSpec | ReportSpec
@@ -80,28 +82,37 @@ def evaluate_step(experiment: Experiment, trained: TrainResult, model: Published
     return Step(spec, "evaluator", model.name)
 
 
-def loadtest_step(experiment: Experiment, trained: TrainResult, model: PublishedModel, fingerprint: str) -> Step | None:
-    """Loads one published model of the first seed; None where the experiment does not ask for it."""
+def loadtest_spec(
+    experiment: Experiment, trained: TrainResult, model: PublishedModel, fingerprint: str
+) -> LoadTestSpec | None:
+    """How one published model of the first seed is loaded; None where the experiment does not ask for it."""
     plan = experiment.loadtest
     if plan is None or trained.spec.seed != experiment.seeds[0]:
         return None
     if trained.spec.arm not in (experiment.arms if plan.arms is None else plan.arms):
         return None
-    spec = LoadTestSpec(
-        model=model.name,
-        version=model.version,
-        artifact=model.artifact,
-        runtime=get_format(model.format).runtime,
-        data=fingerprint,
-        users=plan.users,
-        warmup_s=plan.warmup_s,
-        duration_s=plan.duration_s,
-        batch_size=plan.batch_size,
-    )
-    return Step(spec, f"serving-{spec.runtime}", model.name)
+    return load_spec(plan, model.name, model.version, model.artifact, get_format(model.format).runtime, fingerprint)
 
 
-def report_step(experiment: Experiment, results: tuple[str, ...], missing: tuple[str, ...]) -> Step:
+def load_spec(
+    plan: LoadTestPlan, model: str, version: int, artifact: str, runtime: str, fingerprint: str
+) -> LoadTestSpec:
+    """A plan's scenario for one artefact."""
+    own = plan.model_dump(include=set(Traffic.model_fields))
+    subject = {"model": model, "version": version, "artifact": artifact, "runtime": runtime, "data": fingerprint}
+    return LoadTestSpec.model_validate(own | subject)
+
+
+def load_step(spec: LoadTestSpec) -> Step:
+    """The step that measures one point; its label tells points of one model apart."""
+    own = f" at {spec.rate:g}/s" if spec.rate is not None else f" {spec.scenario}" if spec.scenario != "closed" else ""
+    again = f" #{spec.repeat + 1}" if spec.repeat else ""
+    return Step(spec, f"serving-{spec.runtime}", f"{spec.model}{own}{again}")
+
+
+def report_step(
+    experiment: Experiment, results: tuple[str, ...], missing: tuple[str, ...], search: SearchOutcome | None = None
+) -> Step:
     """The report over what there is."""
     spec = ReportSpec(
         experiment=experiment.report_name,
@@ -110,18 +121,23 @@ def report_step(experiment: Experiment, results: tuple[str, ...], missing: tuple
         spec_json=experiment.model_dump_json(),
         results=results,
         missing=missing,
+        search=search,
     )
     return Step(spec, "evaluator", "report")
 
 
 def services_needed(experiment: Experiment) -> list[str]:
     """Every service the experiment talks to."""
-    runtimes = {
-        get_format(fmt).runtime
-        for framework in experiment.frameworks
-        for seed in experiment.seeds
-        for arm in experiment.all_arms
-        for fmt in experiment.formats_of(framework, seed, arm)
-    }
+    runtimes = (
+        {"onnxruntime"}
+        if experiment.search
+        else {
+            get_format(fmt).runtime
+            for framework in experiment.frameworks
+            for seed in experiment.seeds
+            for arm in experiment.all_arms
+            for fmt in experiment.formats_of(framework, seed, arm)
+        }
+    )
     trainers = [f"trainer-{framework}" for framework in experiment.frameworks]
     return [*trainers, "evaluator", *(f"serving-{runtime}" for runtime in sorted(runtimes))]

@@ -86,6 +86,17 @@ def test_tensorboard_reads_scalars_graph_and_pictures(outcome: Outcome, tmp_path
     assert (picture.width, picture.height) == (12, 8)
 
 
+def test_tracking_loads_no_framework(outcome: Outcome, tmp_path: Path) -> None:
+    code = MLFLOW.replace("mlflow import MlflowSink", "tensorboard import TensorBoardSink").split("uri, artifacts")[0]
+    code += "sink = TensorBoardSink(folder / 'events')\nsink.epoch(run, 1, {'train_loss': 1.0})\n"
+    code += "sink.failed(run, 'lost')\nsink.finished(run, outcome)\n"
+    code += "print([name for name in ('tensorflow', 'torch', 'keras') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_an_epoch_is_visible_while_the_training_runs_and_a_failure_is_explained(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -96,4 +107,4 @@ def test_an_epoch_is_visible_while_the_training_runs_and_a_failure_is_explained(
     reader = EventAccumulator(str(tmp_path / "test-digits" / "matched-keras-s0"))
     reader.Reload()
     assert [event.step for event in reader.Scalars("accuracy/validation")] == [1, 2]
-    assert b"training diverged" in reader.Tensors("failed/text_summary")[0].tensor_proto.string_val[0]
+    assert b"training diverged" in reader.Tensors("failed")[0].tensor_proto.string_val[0]

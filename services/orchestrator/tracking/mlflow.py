@@ -1,6 +1,7 @@
 """MLflow: parameters, curves, artefacts and the data's fingerprint of every training."""
 
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -35,6 +36,7 @@ class MlflowSink:
         from mlflow import entities
         from mlflow.tracking import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._entities, self._client = entities, MlflowClient(uri)
         self._artifacts = artifacts
         self._experiments: dict[str, str] = {}

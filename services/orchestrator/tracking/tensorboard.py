@@ -1,9 +1,11 @@
 """TensorBoard event files: scalars by epoch, the network as a graph, pictures of augmented samples."""
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from core import files
@@ -32,6 +34,8 @@ class TensorBoardSink:
     name = "TensorBoard"
 
     def __init__(self, folder: Path) -> None:
+        # TensorBoard's name for "use my own code": it would load TensorFlow wherever that is installed.
+        sys.modules.setdefault("tensorboard.compat.notf", ModuleType("notf"))
         from tensorboard.compat.proto import event_pb2, graph_pb2, summary_pb2
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
@@ -97,10 +101,9 @@ class TensorBoardSink:
         return self._event(wall_time=time.time(), step=0, summary=self._summary(value=[value]))
 
     def _text(self, tag: str, text: str) -> Any:
-        from tensorboard.plugins.text import summary as text_summary
+        from tensorboard.plugins.text.summary_v2 import text_pb
 
-        value = text_summary.pb(tag, text)
-        return self._event(wall_time=time.time(), step=0, summary=self._summary.FromString(value.SerializeToString()))
+        return self._event(wall_time=time.time(), step=0, summary=text_pb(tag, text))
 
     def _network(self, layers: Sequence[Layer]) -> Any:
         """The layers as a chain of nodes; what is inside a block carries the block's path in its name."""

@@ -173,3 +173,37 @@ def test_a_limit_keeps_the_first_frames_of_a_contiguous_block() -> None:
         "validation": [18, 19, 20],
         "test": [24, 25, 26],
     }
+
+
+@pytest.mark.parametrize("policy", ["stratified", "contiguous"])
+def test_each_item_beside_the_test_split_is_validated_in_exactly_one_fold(policy: Any) -> None:
+    labels = np.repeat([0, 1], [23, 17]).astype(np.int64)
+    splits = [
+        divide(labels, ("a", "b"), {}, SplitSpec(policy=policy, test=0.2, folds=5, fold=fold)) for fold in range(5)
+    ]
+    test = splits[0]["test"]
+    assert all(np.array_equal(split["test"], test) for split in splits)
+    validated = np.concatenate([split["validation"] for split in splits])
+    assert sorted(validated) == sorted(set(range(40)) - set(test.tolist()))
+    for split in splits:
+        assert sorted([*split["train"], *split["validation"]]) == sorted(validated)
+        assert min(np.bincount(labels[split["validation"]])) >= 2
+
+
+def test_folds_keep_the_test_split_a_source_gives() -> None:
+    labels = np.zeros(12, np.int64)
+    own = {"train": np.arange(9), "test": np.arange(9, 12)}
+    split = divide(labels, ("a",), own, SplitSpec(folds=3, fold=2))
+    assert split["test"].tolist() == [9, 10, 11]
+    assert len(split["validation"]) == 3
+
+
+def test_fewer_images_than_folds_are_refused_by_class() -> None:
+    labels = np.repeat([0, 1], [40, 6]).astype(np.int64)
+    with pytest.raises(InvalidInputError, match="class 'b' has 5 images beside the test split, fewer than 10 folds"):
+        divide(labels, ("a", "b"), {}, SplitSpec(policy="stratified", folds=10))
+
+
+def test_a_fold_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="fold 5 is not among 5 folds"):
+        SplitSpec(folds=5, fold=5)
