@@ -179,7 +179,10 @@ class Experiment(Schema):
             raise ValueError(f"arms {clash} have names that attribution gives to arms of its own; rename them")
 
     def _longest_trial(self) -> tuple[str, ...]:
-        return (f"{self.search.arm}-t{self.search.count - 1}",) if self.search else ()
+        if (plan := self.search) is None:
+            return ()
+        fold = f"-f{plan.folds - 1}" if plan.folds else ""
+        return (f"{plan.arm}-t{plan.count - 1}{fold}",)
 
     def _check_search(self) -> None:
         if (plan := self.search) is None:
@@ -191,6 +194,8 @@ class Experiment(Schema):
                 f"search.arm {plan.arm!r} or search.framework {plan.framework!r} is not there; the arms are "
                 f"{sorted(self.arms)}, the frameworks {list(self.frameworks)}"
             )
+        if plan.folds is not None and self.data.split.folds is not None:
+            raise ValueError("search.folds goes through every fold; leave data.split.folds out")
         document = self.arms[plan.arm].model_dump()
         for key in plan.space:
             node: Any = document

@@ -40,6 +40,8 @@ class SearchPlan(Schema):
     """Key of the arm (`architecture`, `recipe.batch_size`, `recipe.optimizer.epsilon`) to its choices or range."""
     trials: int | None = pydantic.Field(None, ge=1, le=10_000)
     """How many; a grid has as many as it has combinations."""
+    folds: int | None = pydantic.Field(None, ge=2, le=100)
+    """Cross-validation: a trial is trained once for each fold of `data.split`, its value is the mean over them."""
     prune: bool = True
     """Stop a trial whose validation accuracy lies below the median of the earlier ones at the same epoch."""
     startup: int = pydantic.Field(3, ge=1)
@@ -70,10 +72,13 @@ class Trial(Schema):
     parameters: dict[str, Scalar]
     state: Literal["complete", "pruned", "failed"]
     value: float | None
-    """Validation accuracy after its last epoch; None for one that failed before the first."""
+    """Validation accuracy after its last epoch, mean over folds; None for one that failed before the first."""
+    folds: tuple[float, ...] = ()
+    """That of each fold; empty without cross-validation."""
     epochs: int
+    """Of all folds together."""
     run_id: str = ""
-    """Its training; empty where the parameters were no valid arm."""
+    """Its training, of several the first fold's; empty where the parameters were no valid arm."""
     reason: str = ""
     """Why it failed."""
 

@@ -1,5 +1,7 @@
 """A search's trials as table and chart."""
 
+import statistics
+
 import plotly.graph_objects as go
 
 from core.schemas.search import Scalar, SearchOutcome, Trial
@@ -72,6 +74,8 @@ def _best_so_far(found: SearchOutcome) -> list[tuple[int, float]]:
 def _row(trial: Trial, keys: list[str]) -> tuple[str, ...]:
     parameters = [_show(trial.parameters[key]) if key in trial.parameters else text.MISSING for key in keys]
     value = text.MISSING if trial.value is None else text.percent(trial.value)
+    if trial.folds:
+        value += f" ± {text.points(statistics.stdev(trial.folds))} over {len(trial.folds)} folds"
     return (str(trial.number), trial.state, *parameters, str(trial.epochs), value, trial.reason or text.MISSING)
 
 

@@ -67,6 +67,8 @@ class Reconciler:
     _results: list[str] = field(default_factory=list)
     _listeners: dict[str, Callable[[int, dict[str, float]], None]] = field(default_factory=dict)
     _outcome: SearchOutcome | None = None
+    _folds: list[str] = field(default_factory=list)
+    """Fingerprints of the prepared data, one for each fold of a cross-validation, otherwise one."""
 
     def run(self) -> Finished:
         """Does every missing step, in order. A failed training or scoring is reported and the rest goes on.
@@ -85,7 +87,7 @@ class Reconciler:
         prepared = self._prepare()
         trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint)
         self.reporter.plan({"prepare": 1, **Counter(step.group for step in trainings)})
-        trained = self._train_all(trainings) if trainings else self._search(prepared.fingerprint)
+        trained = self._train_all(trainings) if trainings else self._search()
         self._results += [result.run_id for result in trained]
         self._measure(trained, prepared.fingerprint)
         return self._report()
@@ -95,10 +97,11 @@ class Reconciler:
         with self._trainer(first) as trainer:
             source = trainer.inspect(self.experiment.data.source)
             self._check_architectures(trainer, len(source.classes))
-            step = steps.prepare_step(self.experiment.data, source.digest, first)
-            result = self._result(step, PrepareResult) or self._remote(step, trainer, PrepareResult)
-        self._results.append(result.run_id)
-        return result
+            todo = [steps.prepare_step(data, source.digest, first) for data in steps.data_of(self.experiment)]
+            results = [self._result(s, PrepareResult) or self._remote(s, trainer, PrepareResult) for s in todo]
+        self._folds = [result.fingerprint for result in results]
+        self._results.append(results[0].run_id)
+        return results[0]
 
     def _check_architectures(self, trainer: TrainerClient, classes: int) -> None:
         """Fails before anything starts for a network that is unknown or does not fit the images."""
@@ -109,14 +112,14 @@ class Reconciler:
             except BakeoffError as error:
                 raise MisfitError(("arms", name, "architecture"), str(error)) from error
 
-    def _search(self, fingerprint: str) -> list[TrainResult]:
+    def _search(self) -> list[TrainResult]:
         """Runs the trials of a search; the training of the best one is measured and reported."""
         from services.orchestrator.search import search  # Optuna takes a second to import.
 
         plan = self.experiment.search
         assert plan is not None, "without trainings there is a search"
         self.reporter.plan({plan.framework: plan.count})
-        found = search(self.experiment, plan, fingerprint, self._train_trial, self.directory.home / "search")
+        found = search(self.experiment, plan, self._folds, self._train_trial, self.directory.home / "search")
         self._outcome = found
         self._failed |= {f"trial {one.number}": one.reason for one in found.trials if one.state == "failed"}
         best = next((trial for trial in found.trials if trial.number == found.best), None)

@@ -39,6 +39,15 @@ def prepare_step(data: DataSpec, digest: str, framework: str) -> Step:
     return Step(PrepareSpec(data=data, source_digest=digest), f"trainer-{framework}", "data")
 
 
+def data_of(experiment: Experiment) -> list[DataSpec]:
+    """The data to prepare: one set, or one for each fold of a cross-validation."""
+    data, folds = experiment.data, experiment.search.folds if experiment.search else None
+    if folds is None:
+        return [data]
+    splits = [data.split.model_copy(update={"folds": folds, "fold": fold}) for fold in range(folds)]
+    return [data.model_copy(update={"split": split}) for split in splits]
+
+
 def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
     """Every arm × seed × framework; the frameworks of one arm and seed follow each other."""
     return [

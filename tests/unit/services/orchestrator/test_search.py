@@ -14,7 +14,7 @@ from core.schemas.search import SearchOutcome, SearchPlan
 from core.schemas.specs import TrainSpec
 from evaluator.report.search import chart, sentence, table
 from services.orchestrator.search import OnEpoch, search
-from services.orchestrator.steps import Step
+from services.orchestrator.steps import Step, data_of
 from tests.unit.evaluator.builder import Experiment as Synthetic
 
 RESULT = next(r for r in Synthetic(frameworks=("keras",), seeds=(0,), load_tests=False).results if r.kind == "train")
@@ -67,7 +67,36 @@ def trained(accuracies: Sequence[float]) -> TrainResult:
 
 def run(of: Experiment, trainer: Trainer, folder: Path) -> SearchOutcome:
     assert of.search is not None
-    return search(of, of.search, "f" * 64, trainer, folder)
+    fingerprints = [str(fold) * 64 for fold in range(of.search.folds or 1)]
+    return search(of, of.search, fingerprints, trainer, folder)
+
+
+def test_cross_validation_trains_each_fold_and_takes_the_mean(tmp_path: Path) -> None:
+    trainer = Trainer()
+    of = experiment(folds=3, prune=False, space={"recipe.batch_size": [16]})
+    found = run(of, trainer, tmp_path)
+    assert trainer.arms == ["net-t0-f0", "net-t0-f1", "net-t0-f2"]
+    (trial,) = found.trials
+    assert trial.folds == pytest.approx([0.883] * 3)
+    assert trial.value == pytest.approx(0.883)
+    assert trial.epochs == 9
+    assert "± 0.00 points over 3 folds" in table(found).rows[0][-2]
+
+
+def test_cross_validation_prepares_one_data_set_for_each_fold_with_the_same_test_images() -> None:
+    splits = [data.split for data in data_of(experiment(folds=3))]
+    assert [(split.folds, split.fold) for split in splits] == [(3, 0), (3, 1), (3, 2)]
+    assert len({(split.policy, split.seed, split.test) for split in splits}) == 1
+
+
+def test_an_interrupted_fold_goes_on_and_finished_ones_are_asked_for_again_by_the_same_names(tmp_path: Path) -> None:
+    of = experiment(folds=2, prune=False, space={"recipe.batch_size": [16]})
+    with pytest.raises(CancelledError):
+        run(of, Trainer({1: CancelledError("interrupted")}), tmp_path)
+    again = Trainer()
+    found = run(of, again, tmp_path)
+    assert again.arms == ["net-t0-f0", "net-t0-f1"]
+    assert found.best == 0
 
 
 def test_a_grid_trains_every_combination_once_and_finds_the_best(tmp_path: Path) -> None:
@@ -147,6 +176,7 @@ def test_another_arm_is_another_search(tmp_path: Path) -> None:
         ({"arm": "other"}, "search.arm 'other' or search.framework"),
         ({"framework": "fastai"}, "search.framework 'fastai' is not there"),
         ({"trials": 3}, "leave trials out"),
+        ({"folds": 1}, "greater than or equal to 2"),
         ({"method": "bayes"}, "method bayes needs trials"),
         ({"space": {"recipe.epochs": {"low": 1, "high": 3}}}, "a grid has choices"),
         ({"space": {"recipe.epochs": {"low": 3, "high": 1}}}, "low 3 is not below high 1"),
