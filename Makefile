@@ -71,7 +71,7 @@ bench-serving: setup  ## CPU per inference against KServe and MLServer: make ben
 	$(BIN)/python -m tools.bench $(ARGS)
 
 bench-crosscheck: setup  ## our load generator beside perf_analyzer and LoadGen: make bench-crosscheck ARGS="--repository DIR MODEL"
-	$(BIN)/python tools/bench_crosscheck.py $(ARGS)
+	$(BIN)/python -m tools.bench.crosscheck $(ARGS)
 
 bench-loadgen: setup  ## the load generator against a server that computes nothing; fails where it cannot be trusted
 	$(BIN)/python -m loadtests.bench_null

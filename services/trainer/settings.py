@@ -1,11 +1,13 @@
 """Settings of the trainer service."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic_settings import SettingsConfigDict
 
 from core import cpu
+from core.repository import writable_folder
 from core.schemas.specs import Framework
 from services.rpc.settings import ServiceSettings
 
@@ -23,9 +25,11 @@ class TrainerSettings(ServiceSettings):
     """Folder or fsspec URL that all services share."""
     cache: Path
     """Folder for local copies of remote objects."""
-    repository: Path
+    repository: Annotated[Path, pydantic.BeforeValidator(writable_folder)]
     """Model repository that exported models are published to."""
     slots: int = pydantic.Field(1, ge=1)
     """Runs executed at a time; more are queued."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What trainings compute on; auto: a CUDA GPU where the framework finds one. Results say which it was."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
     """CPU threads of a run; by default what the CPU quota gives."""
