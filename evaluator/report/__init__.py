@@ -42,9 +42,10 @@ def write(
 
 def write_summary(summary: Summary, samples: Sequence[Sample], pictures: Pictures, directory: Path) -> None:
     """Writes the files of an existing summary."""
-    files.write_text(directory / "report.html", render(summary, samples, pictures))
+    found = cards(summary)
+    files.write_text(directory / "report.html", render(summary, samples, pictures, found))
     files.write_text(directory / "report.md", to_markdown(summary))
     files.write_text(directory / "report.csv", to_csv(summary))
-    for name, card in cards(summary).items():
+    for name, card in found.items():
         files.write_text(directory / "cards" / name, card)
     files.write_json(directory / "summary.json", summary)

@@ -12,11 +12,13 @@ from services.cli import (
     evidence,
     experiment,
     loadtest,
+    lr_find,
     models,
     production,
     quantizing,
     services,
     tuning,
+    ui,
 )
 from services.cli.context import EXIT_HELP
 
@@ -34,9 +36,11 @@ app.command("down")(services.down)
 app.command("status")(services.status)
 app.command("run")(experiment.run)
 app.command("report")(experiment.report)
+app.command("lr-find")(lr_find.lr_find)
 app.command("compare")(evidence.compare)
 app.command("gate")(evidence.judge)
 app.command("loadtest")(loadtest.loadtest)
+app.command("ui")(ui.ui)
 app.command("models")(models.models)
 app.command("predict")(models.predict)
 app.command("tune")(tuning.tune)

@@ -9,9 +9,9 @@ from core.schemas.experiment import Experiment, LoadTestPlan
 from core.schemas.results import PublishedModel, TrainResult
 from core.schemas.scenarios import Traffic
 from core.schemas.search import SearchOutcome
-from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, ReportSpec, TrainSpec
+from core.schemas.specs import EvaluateSpec, FindRateSpec, LoadTestSpec, PrepareSpec, ReportSpec, TrainSpec
 
-Spec = PrepareSpec | TrainSpec | EvaluateSpec | LoadTestSpec | ReportSpec
+Spec = PrepareSpec | TrainSpec | FindRateSpec | EvaluateSpec | LoadTestSpec | ReportSpec
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Step:
     @property
     def group(self) -> str:
         """Which progress line the step belongs to: its framework, or its kind."""
-        return self.spec.framework if isinstance(self.spec, TrainSpec) else self.spec.kind
+        return self.spec.framework if isinstance(self.spec, TrainSpec | FindRateSpec) else self.spec.kind
 
 
 def prepare_step(data: DataSpec, digest: str, framework: str) -> Step:

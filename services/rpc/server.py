@@ -137,6 +137,8 @@ async def serve(
         await application.start()
         for service in ("", *names):
             await healthy.set(service, NOT_SERVING)
+        # Alive, though perhaps not ready yet: what a liveness probe asks for.
+        await healthy.set(health.SERVICE_NAME, SERVING)
         await server.start()
         log.info("%s serves on %s:%d, %s", name, settings.host, port, protection(settings))
         if settings.address_file:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from core.prepared import Split
+from core.schemas.recipe import Recipe
 from trainer.batches import matched_batches, steps_per_epoch
 from trainer.layers import Architecture
 
@@ -36,11 +37,12 @@ class ArrayDataset(Dataset[tuple[Tensor, int]]):
 class MatchedLoader:
     """The matched batches of one epoch after the other: (images, masks, labels)."""
 
-    def __init__(self, split: Split, architecture: Architecture, seed: int, batch_size: int) -> None:
+    def __init__(self, split: Split, architecture: Architecture, seed: int, recipe: Recipe) -> None:
         self.split = split
         self.architecture = architecture
         self.seed = seed
-        self.batch_size = batch_size
+        self.batch_size = recipe.batch_size
+        self.sampler = recipe.sampler
         self.epoch = 1
         """The epoch the next iteration reads, from 1; set by whoever trains."""
 
@@ -48,7 +50,8 @@ class MatchedLoader:
         return steps_per_epoch(len(self.split), self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Masks, Tensor]]:
-        for batch in matched_batches(self.split, self.architecture, self.seed, self.epoch, self.batch_size):
+        keys = (self.seed, self.epoch, self.batch_size, self.sampler)
+        for batch in matched_batches(self.split, self.architecture, *keys):
             masks = {path: torch.from_numpy(mask) for path, mask in batch.masks.items()}
             yield torch.from_numpy(batch.images), masks, torch.from_numpy(batch.labels)
 
