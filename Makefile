@@ -83,5 +83,5 @@ bench-soak: setup  ## an hour of load with new versions meanwhile: make bench-so
 	$(BIN)/python -m tools.bench_soak $(ARGS)
 
 .PHONY: help setup demo test check proto docs studies run up down images manifests scan report bench-serving \
-	bench-crosscheck bench-loadgen lock
+	bench-crosscheck bench-loadgen bench-soak lock
 .DEFAULT_GOAL := help
