@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from core.schemas.augmentation import Augmentation
 from core.schemas.base import Schema, Sha256
 
 Origin = Literal["shared", "framework"]
@@ -76,6 +77,8 @@ class Recipe(Schema):
     with ImageNet's figures. In the graph."""
     pretrained: Pretrained | None = None
     """Null: the initialiser alone."""
+    augmentation: Augmentation = Augmentation()
+    """Shared pipeline: the same pixels for every framework; framework: its own functions. Empty: none."""
 
     @pydantic.field_validator("pretrained", mode="before")
     @classmethod

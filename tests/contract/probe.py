@@ -188,8 +188,9 @@ class Probe:
         }
 
     def resume(self) -> None:
-        """Two epochs, and the second one again from the first one's checkpoint, stored and read back."""
-        architecture, recipe = networks.CASES["digits-cnn"], networks.matched(epochs=2)
+        """Two augmented epochs, and the second one again from the first one's checkpoint, stored and read back."""
+        architecture = networks.CASES["digits-cnn"]
+        recipe = networks.matched(epochs=2).model_copy(update={"augmentation": networks.AUGMENTATION})
         data = _data(architecture, networks.images(architecture, 60, "train"))
         ends: list[tuple[Weights, list[int]]] = []
         states: list[State] = []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core.errors import BakeoffError
 from core.prepared import Split
 from core.runtimes._tensorflow import import_tensorflow
+from core.schemas.recipe import Recipe
 from trainer.batches import Batch, matched_batches
 from trainer.framework import Callbacks
 from trainer.frameworks._onnx import INPUT, OUTPUT, read_facts
@@ -47,12 +48,13 @@ def inputs_of(batch: Batch) -> Inputs:
     return {"image": batch.images, **batch.masks}, batch.labels
 
 
-def matched_dataset(split: Split, architecture: Architecture, seed: int, batch_size: int, epochs: range) -> Any:
+def matched_dataset(split: Split, architecture: Architecture, seed: int, recipe: Recipe, epochs: range) -> Any:
     """The matched batches of the epochs (from 1) one after the other, drawn ahead of the training in a thread."""
 
     def draw() -> Iterator[Inputs]:
         for epoch in epochs:
-            yield from map(inputs_of, matched_batches(split, architecture, seed, epoch, batch_size))
+            batches = matched_batches(split, architecture, seed, epoch, recipe.batch_size, recipe.augmentation)
+            yield from map(inputs_of, batches)
 
     return tf.data.Dataset.from_generator(draw, output_signature=batch_spec(architecture, masks=True)).prefetch(2)
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from core.prepared import Split
+from core.schemas.augmentation import Augmentation
+from trainer.ahead import ahead
 from trainer.batches import matched_batches, steps_per_epoch
 from trainer.layers import Architecture
 
@@ -34,13 +36,16 @@ class ArrayDataset(Dataset[tuple[Tensor, int]]):
 
 
 class MatchedLoader:
-    """The matched batches of one epoch after the other: (images, masks, labels)."""
+    """The matched batches of one epoch after the other: (images, masks, labels), drawn ahead in a thread."""
 
-    def __init__(self, split: Split, architecture: Architecture, seed: int, batch_size: int) -> None:
+    def __init__(
+        self, split: Split, architecture: Architecture, seed: int, batch_size: int, augmentation: Augmentation
+    ) -> None:
         self.split = split
         self.architecture = architecture
         self.seed = seed
         self.batch_size = batch_size
+        self.augmentation = augmentation
         self.epoch = 1
         """The epoch the next iteration reads, from 1; set by whoever trains."""
 
@@ -48,7 +53,8 @@ class MatchedLoader:
         return steps_per_epoch(len(self.split), self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Masks, Tensor]]:
-        for batch in matched_batches(self.split, self.architecture, self.seed, self.epoch, self.batch_size):
+        key = self.seed, self.epoch, self.batch_size
+        for batch in ahead(matched_batches(self.split, self.architecture, *key, self.augmentation)):
             masks = {path: torch.from_numpy(mask) for path, mask in batch.masks.items()}
             yield torch.from_numpy(batch.images), masks, torch.from_numpy(batch.labels)
 

@@ -141,7 +141,7 @@ class SharedLoaders(DataLoaders):
 
 
 def _shared_loaders(model: TorchModel, data: TrainingData, recipe: Recipe) -> DataLoaders:
-    train = MatchedLoader(data.train, model.architecture, model.settings.seed, recipe.batch_size)
+    train = MatchedLoader(data.train, model.architecture, model.settings.seed, recipe.batch_size, recipe.augmentation)
     return SharedLoaders(train, SequentialLoader(data.validation, recipe.batch_size))
 
 

@@ -150,7 +150,7 @@ class KerasFramework:
         steps = steps_per_epoch(len(data.train), recipe.batch_size)
         if recipe.pipeline == "shared":
             epochs = range(first + 1, recipe.epochs + 1)
-            batches = _tf.matched_dataset(data.train, model.architecture, seed, recipe.batch_size, epochs)
+            batches = _tf.matched_dataset(data.train, model.architecture, seed, recipe, epochs)
             source: dict[str, Any] = {"x": batches, "steps_per_epoch": steps, "shuffle": False}
         else:
             source = {"x": data.train.images, "y": data.train.labels, "batch_size": recipe.batch_size, "shuffle": True}

@@ -73,7 +73,9 @@ def _optimizer(model: TorchModel, recipe: Recipe) -> torch.optim.Optimizer:
 
 def _loader(model: TorchModel, data: TrainingData, recipe: Recipe) -> Loader:
     if recipe.pipeline == "shared":
-        return MatchedLoader(data.train, model.architecture, model.settings.seed, recipe.batch_size)
+        return MatchedLoader(
+            data.train, model.architecture, model.settings.seed, recipe.batch_size, recipe.augmentation
+        )
     return DataLoader(ArrayDataset(data.train, data.classes), batch_size=recipe.batch_size, shuffle=True)
 
 

@@ -191,7 +191,7 @@ def _epochs(model: Model, split: Split, recipe: Recipe, epochs: range) -> Iterab
     """Each epoch's number and its batches."""
     seed = model.settings.seed
     if recipe.pipeline == "shared":
-        matched = iter(_tf.matched_dataset(split, model.architecture, seed, recipe.batch_size, epochs))
+        matched = iter(_tf.matched_dataset(split, model.architecture, seed, recipe, epochs))
         return ((epoch, matched) for epoch in epochs)
     own = _batches(split, recipe.batch_size, shuffle_seed=seed + epochs.start)
     return ((epoch, iter(own)) for epoch in epochs)
