@@ -71,7 +71,8 @@ class Augmenter:
         bright = images * fixed
         bright += FIXED_POINT // 2
         bright >>= 16
-        return np.minimum(bright, 255, out=bright).astype(np.uint8)
+        clipped: NDArray[np.uint8] = np.minimum(bright, 255, out=bright).astype(np.uint8)
+        return clipped
 
 
 def _flip_signs(spec: Augmentation, places: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from core.schemas.summary import Arm, Classification, Row, Summary, Training
 from evaluator import pareto, text
 from evaluator.paired import ALPHA
 from evaluator.report import charts, quality_charts, quality_tables, tables
+from evaluator.report.augmented import Augmented
 from evaluator.report.columns import columns
 from evaluator.report.samples import Pictures, Sample
 
@@ -36,7 +37,7 @@ class Panel:
     framework: str = ""
 
 
-def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures) -> str:
+def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures, augmented: Sequence[Augmented] = ()) -> str:
     """The page as a string; a gallery's image that is not among the pictures is described in words alone."""
     curves = _curve_panels(summary)
     matrices = _matrix_panels(summary.classifications)
@@ -65,6 +66,7 @@ def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures) -> s
             machines=machines(summary),
             settings=describe_load(summary),
             samples=samples,
+            augmented=augmented,
             frameworks={text.framework(name): name for name in text.FRAMEWORK_NAMES},
             bar_height=charts.bar_height,
             commands=commands(summary),

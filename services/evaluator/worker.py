@@ -13,7 +13,7 @@ from core import environment, worker
 from core.errors import WrongStateError
 from core.prepared import PreparedData, open_prepared
 from core.results import AnyResult, read_result
-from core.schemas.results import EvaluateResult, PrepareResult
+from core.schemas.results import EvaluateResult, PrepareResult, TrainResult
 from core.schemas.specs import EvaluateSpec, ReportSpec, parse_evaluator_spec
 from core.store import Store
 from core.worker import RunFolder
@@ -25,6 +25,7 @@ from services.client.tensors import INPUT, OUTPUT, ModelMetadata
 
 CALL_TIMEOUT_S = 120.0
 PREDICTIONS = "predictions.npz"
+AUGMENTED = "augmented.png"
 
 
 def main() -> None:
@@ -121,7 +122,8 @@ def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
     data = open_prepared(store, prepared.fingerprint)
     samples = samples_of(data.split("train"), data.manifest.classes)
     folder = object_folder(run)
-    summary = report.write(spec, results, probabilities, data.split("test"), samples, folder)
+    grids = {result.run_id: grid for result in results if (grid := read_grid(store, result)) is not None}
+    summary = report.write(spec, results, probabilities, data.split("test"), samples, folder, grids)
     run.finish(summary)
     store.put("results", run.run_id, folder)
     shutil.rmtree(folder)
@@ -137,6 +139,12 @@ def read_results(store: Store, spec: ReportSpec) -> tuple[ReportSpec, list[AnyRe
         except WrongStateError as error:
             unread.append(str(error))
     return spec.model_copy(update={"missing": (*spec.missing, *unread)}), results
+
+
+def read_grid(store: Store, result: AnyResult) -> bytes | None:
+    """The picture of augmented samples kept beside a training, if there is one."""
+    path = store.path("results", result.run_id) / AUGMENTED
+    return path.read_bytes() if isinstance(result, TrainResult) and path.is_file() else None
 
 
 def read_predictions(store: Store, result_id: str) -> NDArray[np.float32]:

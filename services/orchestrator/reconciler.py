@@ -77,7 +77,7 @@ class Reconciler:
     def _run(self) -> Finished:
         experiment = self.experiment
         prepared = self._prepare()
-        trainings = steps.train_steps(experiment, prepared.fingerprint)
+        trainings = steps.train_steps(experiment, prepared.fingerprint, prepared.spec.source_digest)
         each = len(trainings) // len(experiment.frameworks)
         totals: dict[str, int] = dict.fromkeys(experiment.frameworks, each)
         self.reporter.plan({"prepare": 1, **totals})

@@ -6,8 +6,9 @@ from core.formats import get_format
 from core.schemas.base import content_id
 from core.schemas.data import DataSpec
 from core.schemas.experiment import Experiment
+from core.schemas.recipe import Recipe
 from core.schemas.results import PublishedModel, TrainResult
-from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, ReportSpec, TrainSpec
+from core.schemas.specs import EvaluateSpec, LoadTestSpec, OriginalsSpec, PrepareSpec, ReportSpec, TrainSpec
 
 Spec = PrepareSpec | TrainSpec | EvaluateSpec | LoadTestSpec | ReportSpec
 
@@ -37,7 +38,7 @@ def prepare_step(data: DataSpec, digest: str, framework: str) -> Step:
     return Step(PrepareSpec(data=data, source_digest=digest), f"trainer-{framework}", "data")
 
 
-def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
+def train_steps(experiment: Experiment, fingerprint: str, digest: str) -> list[Step]:
     """Every arm × seed × framework; the frameworks of one arm and seed follow each other."""
     return [
         Step(
@@ -50,6 +51,7 @@ def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
                 data=fingerprint,
                 recipe=arm.recipe,
                 formats=experiment.formats_of(framework, seed),
+                originals=originals(experiment.data, digest, arm.recipe),
             ),
             f"trainer-{framework}",
             f"{name} {framework} s{seed}",
@@ -58,6 +60,13 @@ def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
         for seed in experiment.seeds
         for framework in experiment.frameworks
     ]
+
+
+def originals(data: DataSpec, digest: str, recipe: Recipe) -> OriginalsSpec | None:
+    """What a framework's own loaders read; built-in digits are arrays already."""
+    if recipe.pipeline == "shared" or data.source.kind == "digits":
+        return None
+    return OriginalsSpec(source=data.source, digest=digest)
 
 
 def evaluate_step(experiment: Experiment, model: PublishedModel, fingerprint: str) -> Step:

@@ -9,7 +9,6 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from core.formats import get_format
 from core.prepared import Split
 from core.runtimes import load
 from core.schemas.recipe import Pretrained, Recipe, complete
-from core.schemas.results import EpochMetrics
-from tests.contract import networks
+from tests.contract import networks, own_pipeline
+from tests.contract.recorder import Recorder
 from trainer import weight_files
 from trainer.architectures import get_architecture
 from trainer.batches import matched_batches
@@ -35,25 +34,6 @@ SGD_CASES = ("digits-cnn", "residual")
 PREDICTED = 300
 """More than predict's largest batch."""
 BATCHES = (1, 2, 5, 64)
-
-
-class Recorder:
-    """Callbacks that keep everything; `cancel` stops at the first step."""
-
-    def __init__(self, resume: State | None = None, resume_epoch: int = 0, cancel: bool = False) -> None:
-        self.resume, self.resume_epoch, self._cancel = resume, resume_epoch, cancel
-        self.steps: list[tuple[int, int, int]] = []
-        self.metrics: list[EpochMetrics] = []
-        self.states: list[State] = []
-
-    def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
-        self.steps.append((epoch, done, total))
-        if self._cancel:
-            raise CancelledError("stopped by the test")
-
-    def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
-        self.metrics.append(metrics)
-        self.states.append(state())
 
 
 class Probe:
@@ -84,6 +64,7 @@ class Probe:
         self.resume()
         self.refuse()
         self.learn()
+        own_pipeline.examine(self.framework, self.folder, self.arrays, self.facts)
         np.savez(self.folder / "arrays.npz", **self.arrays)  # type: ignore[arg-type]
         (self.folder / "facts.json").write_text(json.dumps(self.facts))
 

@@ -1,9 +1,12 @@
-"""Prepared arrays as torch reads them."""
+"""Prepared arrays and original images as torch reads them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -14,6 +17,7 @@ from trainer.batches import matched_batches, steps_per_epoch
 from trainer.layers import Architecture
 
 Masks = dict[str, Tensor]
+Transform = Callable[[Any], Any]
 
 
 class ArrayDataset(Dataset[tuple[Tensor, int]]):
@@ -33,6 +37,23 @@ class ArrayDataset(Dataset[tuple[Tensor, int]]):
     def new_empty(self) -> "ArrayDataset":
         """The same without images: what fastai keeps in an exported learner."""
         return ArrayDataset(Split(np.array(self.split.images[:0]), self.split.labels[:0]), self.vocab)
+
+
+class ImageDataset(Dataset[tuple[Tensor, int]]):
+    """Pillow images, opened when they are asked for, through transforms that end in a tensor."""
+
+    def __init__(
+        self, open_image: Callable[[int], Image.Image], labels: NDArray[np.int64], transform: Transform
+    ) -> None:
+        self.open_image = open_image
+        self.labels = labels
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.open_image(index)), int(self.labels[index])
 
 
 class MatchedLoader:

@@ -2,8 +2,9 @@
 
 What `framework` and None mean here, all of it fastai's own:
 - initializer: torch's, because a Learner leaves the weights of a module it is given alone.
-- pipeline: `DataLoaders.from_dsets`, shuffled, the last partial batch dropped; `fit_one_cycle`, its rate the cycle's
-  largest (default 1e-3), momentum 0.95 → 0.85 → 0.95 unless the recipe names one, which then stays constant.
+- pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
+  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped; `fit_one_cycle`, its rate the cycle's largest
+  (default 1e-3), momentum 0.95 → 0.85 → 0.95 unless the recipe names one, which then stays constant.
 - optimizer: fastai's Adam (β 0.9 and 0.99, ε 1e-5, decoupled weight decay 0.01) and SGD (no momentum, no decay).
 - batch norm: torch's, momentum 0.1, which is 0.9 here, and ε 1e-5.
 - arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm.
@@ -12,6 +13,7 @@ What `framework` and None mean here, all of it fastai's own:
 import random
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -25,9 +27,11 @@ from fastai.learner import Learner
 from fastai.optimizer import SGD, OptimWrapper
 from fastai.optimizer import Adam as FastaiAdam
 from fastcore.basics import getcallable
+from numpy.typing import NDArray
 
 from core.prepared import Split
 from core.schemas.recipe import Adam, Recipe, Sgd
+from trainer.ahead import Waits
 from trainer.framework import Callbacks, State, TrainingData
 from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
@@ -58,6 +62,15 @@ class FastaiFramework(TorchFramework):
             else:
                 cycle = {"cbs": reporter, "start_epoch": callbacks.resume_epoch}
                 learner.fit_one_cycle(recipe.epochs, recipe.optimizer.learning_rate, moms=_momenta(recipe), **cycle)
+
+    def first_batch(
+        self, model: TorchModel, data: TrainingData, recipe: Recipe
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """See the protocol."""
+        torch.manual_seed(model.settings.seed)
+        random.seed(model.settings.seed)
+        images, labels = _own_loaders(data, recipe).train.one_batch()
+        return images.numpy(), labels.numpy()
 
     def extras(self, model: TorchModel, directory: Path) -> None:
         """Writes `learner.pkl` for `fastai.learner.load_learner`; bakeoff must be importable where it is loaded."""
@@ -103,6 +116,12 @@ class Reporter(Plain):
     def before_train(self) -> None:
         self.ticker = Ticker(self.callbacks, self.epoch + 1, len(self.dls.train))
         self.train_means = Means()
+        self.train_means.waits = self._waits = Waits[Any](())
+        self._idle = perf_counter()
+
+    def before_batch(self) -> None:
+        if self.training:
+            self._waits.seconds += perf_counter() - self._idle
 
     def before_validate(self) -> None:
         self.validation_means = Means()
@@ -112,6 +131,7 @@ class Reporter(Plain):
         means.add(self.loss.item(), head_scores(self.model.head, self.pred), *self.yb)
         if self.training:
             self.ticker.step(self.iter + 1, self.train_means)
+            self._idle = perf_counter()
         else:
             self.ticker.validating()
 
@@ -121,7 +141,7 @@ class Reporter(Plain):
 
 def _learner(model: TorchModel, data: TrainingData, recipe: Recipe) -> Learner:
     shared = recipe.pipeline == "shared"
-    dls = _shared_loaders(model, data, recipe) if shared else _fastai_loaders(data, recipe)
+    dls = _shared_loaders(model, data, recipe) if shared else _own_loaders(data, recipe)
     return Learner(
         dls,
         model.network,
@@ -143,6 +163,15 @@ class SharedLoaders(DataLoaders):
 def _shared_loaders(model: TorchModel, data: TrainingData, recipe: Recipe) -> DataLoaders:
     train = MatchedLoader(data.train, model.architecture, model.settings.seed, recipe.batch_size, recipe.augmentation)
     return SharedLoaders(train, SequentialLoader(data.validation, recipe.batch_size))
+
+
+def _own_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
+    if data.originals is None and not recipe.augmentation.active:
+        return _fastai_loaders(data, recipe)
+    # fastai.vision imports torchvision: many a training does without.
+    from trainer.frameworks import _fastai_vision
+
+    return _fastai_vision.loaders(data, recipe)
 
 
 def _fastai_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
@@ -176,7 +205,9 @@ def _momenta(recipe: Recipe) -> tuple[float, float, float] | None:
 
 def _checkpoint(learner: Learner, recipe: Recipe) -> State:
     # Rates and momenta are left out: fit sets them, by epoch.
-    return pack(recipe, {"network": learner.model.state_dict(), "optimizer": learner.opt.state_dict()["state"]})
+    own = {} if recipe.pipeline == "shared" else {"python_random": random.getstate()}
+    states = {"network": learner.model.state_dict(), "optimizer": learner.opt.state_dict()["state"]}
+    return pack(recipe, {**states, **own})
 
 
 def _restore(learner: Learner, state: State, epochs: int) -> None:
@@ -187,6 +218,8 @@ def _restore(learner: Learner, state: State, epochs: int) -> None:
         for _ in range(epochs):  # what the finished epochs drew from the loader's own generator
             learner.dls.train.randomize()
             learner.dls.train.get_idxs()
+    if "python_random" in content:  # augmentation draws from it
+        random.setstate(content["python_random"])
 
 
 FRAMEWORK = FastaiFramework()
