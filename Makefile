@@ -46,7 +46,7 @@ report: setup  ## path of a report: make report NAME=digits
 bench-serving: setup  ## CPU per inference of the server: make bench-serving ARGS="--repository DIR MODEL"
 	$(BIN)/python tools/bench_serving.py $(ARGS)
 
-bench-loadgen: setup  ## what the load generator itself can do, against a server that answers nothing
+bench-loadgen: setup  ## the load generator against a server that computes nothing; fails where it cannot be trusted
 	$(BIN)/python -m loadtests.bench_null
 
 lock: setup  ## write constraints.txt from what is installed

@@ -8,8 +8,11 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+
+CONTENDED = "contended"
 
 
 def default_directory() -> Path:
@@ -18,19 +21,27 @@ def default_directory() -> Path:
 
 
 class TimedSection:
-    """Use as a context manager around what is timed; `contended` may be read at any moment inside or after."""
+    """Use as a context manager around what is timed; `contended` may be read at any moment inside or after.
 
-    def __init__(self, directory: Path | None = None) -> None:
+    Args:
+        memory: a file that remembers an overlap, so that what resumes timed work knows of one before it was killed.
+    """
+
+    def __init__(self, directory: Path | None = None, memory: Path | None = None) -> None:
         self._directory = directory or default_directory()
         self._path = self._directory / f"{os.getpid()}-{id(self)}"
+        self._memory = memory.absolute() if memory else None
         self._contended = False
 
     def __enter__(self) -> "TimedSection":
         self._directory.mkdir(parents=True, exist_ok=True)
+        self._contended = bool(self._memory and self._memory.exists())
         self._lock()
         for other in self._others():
             self._contended = True
-            other.write_text("contended")
+            _mark(other)
+        if self._contended:
+            _mark(self._path)
         return self
 
     def __exit__(
@@ -44,12 +55,15 @@ class TimedSection:
     def contended(self) -> bool:
         """True once another timed section overlapped with this one."""
         if not self._contended and self._path.exists():
-            self._contended = self._path.read_text() == "contended"
+            self._contended = self._path.read_text() == CONTENDED
         return self._contended
 
     def _lock(self) -> None:
         while True:
             self._file = self._path.open("w+")
+            # Before the lock: once it is locked, others write into it.
+            self._file.write(str(self._memory or ""))
+            self._file.flush()
             fcntl.flock(self._file, fcntl.LOCK_EX)
             if os.fstat(self._file.fileno()).st_nlink:
                 return
@@ -60,6 +74,16 @@ class TimedSection:
         for path in self._directory.iterdir():
             if path != self._path and _is_locked(path):
                 yield path
+
+
+def _mark(section: Path) -> None:
+    """Tells a section, and its memory, that it was not alone."""
+    memory = section.read_text()
+    section.write_text(CONTENDED)
+    if memory not in ("", CONTENDED):
+        # The run's folder may have been removed meanwhile.
+        with suppress(OSError):
+            Path(memory).touch()
 
 
 def _is_locked(path: Path) -> bool:

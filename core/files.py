@@ -3,9 +3,11 @@
 import fcntl
 import hashlib
 import os
+import re
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 from typing import IO
@@ -15,6 +17,9 @@ import pydantic
 from core.errors import WrongStateError
 
 CHUNK_BYTES = 1 << 20
+HIDDEN = re.compile(r"\..+\.[0-9a-f]{32}")
+"""Names of what is not finished."""
+STALE_S = 60.0
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -42,23 +47,70 @@ def write_json(path: Path, model: pydantic.BaseModel) -> None:
 
 
 @contextmanager
+def staging_directory(parent: Path, name: str) -> Iterator[Path]:
+    """A new hidden folder in `parent`, removed at the end if it is still there.
+
+    While the block runs the folder is locked, so that `sweep` tells it from what a killed process left.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    folder, handle = _locked_directory(parent, name)
+    try:
+        yield folder
+    finally:
+        rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+@contextmanager
 def staged_directory(target: Path) -> Iterator[Path]:
     """Yields a new folder beside `target` that becomes `target` by one rename when the block ends well.
 
     A `target` that another process finished in the meantime stays as it is: what is published is immutable.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    staging.mkdir()
-    try:
+    with staging_directory(target.parent, target.name) as staging:
         yield staging
         try:
             staging.rename(target)
         except OSError:
             if not target.is_dir():
                 raise
-    finally:
-        rmtree(staging, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed processes left in `folder`: unlocked staging folders, and temporary files a minute old."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not HIDDEN.fullmatch(path.name):
+            continue
+        # A file is open for milliseconds; a folder may take an hour to fill.
+        if path.is_file():
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > STALE_S:
+                    path.unlink()
+            continue
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                rmtree(path, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+def _locked_directory(parent: Path, name: str) -> tuple[Path, int]:
+    while True:
+        folder = parent / f".{name}.{uuid.uuid4().hex}"
+        folder.mkdir()
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            # Swept between its creation and here.
+            continue
+        # Some network file systems lock no folders; there `sweep` cannot lock one either, and removes nothing.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return folder, handle
+        os.close(handle)
 
 
 def lock(path: Path, busy: str | None) -> IO[str]:

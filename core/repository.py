@@ -6,11 +6,9 @@ at all. A folder without a valid `artifact.json` is not a version.
 
 import json
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 
 from core import files
 from core.errors import InvalidInputError, NotFoundError
@@ -97,18 +95,16 @@ class ModelRepository:
         return next((v for v in self.versions(name) if self.artifact(name, v).run_id == run_id), None)
 
     @contextmanager
-    def staging(self, run_id: str | None = None) -> Iterator[Path]:
-        """A hidden folder on the repository's file system to export into; removed at the end if still there.
-
-        With a run's id it is named after it, so that the next attempt of a run that was killed clears what was left.
-        """
-        folder = self.root / f".staging-{run_id or uuid.uuid4().hex}"
-        rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        try:
+    def staging(self) -> Iterator[Path]:
+        """A hidden folder on the repository's file system to export into; removed at the end if still there."""
+        with files.staging_directory(self.root, "staging") as folder:
             yield folder
-        finally:
-            rmtree(folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Removes what publishers that were killed left behind."""
+        files.sweep(self.root)
+        for name in self.models():
+            files.sweep(self.root / name)
 
     def publish(
         self, staged: Path, describe: Callable[[int, tuple[ArtifactFile, ...]], Artifact], name: str
@@ -116,7 +112,8 @@ class ModelRepository:
         """Moves the content of `staged` into the next version of `name`.
 
         `describe` receives the version number and the listed files and returns the manifest. `staged` must come from
-        `staging`, so that a single rename publishes it. An edited config.pbtxt stays while the signature does.
+        `staging`, so that a single rename publishes it, and with the first version the whole model. An edited
+        config.pbtxt stays while the signature does.
         """
         folder = self.root / name
         listed = list_files(staged)
@@ -124,9 +121,9 @@ class ModelRepository:
             version = (self._numbers(name) or [0])[-1] + 1
             artifact = describe(version, listed)
             files.write_json(staged / MANIFEST, artifact)
-            files.write_text(folder / "labels.txt", "".join(f"{label}\n" for label in artifact.classes))
-            if not self._keeps_config(artifact):
-                files.write_text(folder / "config.pbtxt", config_pbtxt(artifact))
+            if not folder.exists() and self._publish_model(staged, artifact):
+                return artifact
+            self._write_texts(folder, artifact, with_config=not self._keeps_config(artifact))
             try:
                 staged.rename(folder / str(version))
             except OSError:
@@ -135,6 +132,26 @@ class ModelRepository:
                     raise
                 continue
             return artifact
+
+    def _publish_model(self, staged: Path, artifact: Artifact) -> bool:
+        """Publishes a first version with its model folder; False where somebody else made that folder meanwhile."""
+        with files.staging_directory(self.root, "model") as model:
+            self._write_texts(model, artifact, with_config=True)
+            version = model / str(artifact.version)
+            staged.rename(version)
+            try:
+                model.rename(self.root / artifact.name)
+            except OSError:
+                version.rename(staged)
+                if not (self.root / artifact.name).exists():
+                    raise
+                return False
+        return True
+
+    def _write_texts(self, folder: Path, artifact: Artifact, with_config: bool) -> None:
+        files.write_text(folder / "labels.txt", "".join(f"{label}\n" for label in artifact.classes))
+        if with_config:
+            files.write_text(folder / "config.pbtxt", config_pbtxt(artifact))
 
     def _keeps_config(self, artifact: Artifact) -> bool:
         """True when config.pbtxt is there and what it is made from is as in the newest version before.

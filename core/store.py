@@ -7,7 +7,7 @@ valid manifest it does not exist. In a local folder the finished object also app
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import fsspec
 import pydantic
@@ -128,6 +128,15 @@ class Store:
     def read_json(self, kind: Kind, object_id: str, name: str) -> Any:
         """Parses one JSON file of an object."""
         return json.loads((self.path(kind, object_id) / name).read_bytes())
+
+    def sweep(self) -> None:
+        """Removes what writers that were killed left in a local store and in the cache of a remote one.
+
+        What is left of a remote object has no manifest, so it does not exist; putting the object again overwrites it.
+        """
+        root = Path(self._root) if self._local else self.cache
+        for kind in get_args(Kind):
+            files.sweep(root / kind)
 
     def _remote(self, kind: Kind, object_id: str, path: str) -> str:
         if not object_id or "/" in object_id or object_id.startswith("."):

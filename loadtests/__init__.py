@@ -1,5 +1,5 @@
-"""Load tests with Locust: runnable by hand with its web page, or headless as a process (`python -m loadtests`).
+"""Load tests: headless as a process (`python -m loadtests`), or by hand with Locust and its web page.
 
-`user`, `driver`, `headless`, `locustfile` and `__main__` import Locust, which patches the standard library for gevent:
-only in a process of its own. The other modules are plain.
+`user` and `locustfile` import Locust, which patches the standard library for gevent: only in a process of its own. The
+headless driver is asyncio and knows nothing of Locust.
 """

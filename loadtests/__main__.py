@@ -4,23 +4,21 @@ Ends with 0 and a result; with 1 and one line on standard error where it could n
 SIGTERM, within two seconds, no result written), or no request succeeded (the result is written, with the errors).
 """
 
-# Importing Locust patches the standard library: before anything else opens a socket, starts a thread or takes a lock.
-import locust  # noqa: F401  isort: skip
-
 import argparse
+import asyncio
 import logging
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
-import gevent
-import gevent.event
-
-from core.errors import BakeoffError
+from core.errors import BakeoffError, CancelledError
 from core.schemas.results import LoadTestResult
 from core.store import Store
-from loadtests.headless import Setting, run
+from loadtests import driver, headless
 from loadtests.run_folder import LoadTestFolder
 
 STOP_AFTER_S = 1.5
@@ -31,26 +29,40 @@ def main() -> None:
     """Reads the options, measures, and ends the process."""
     options = parse(sys.argv[1:])
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    stop = gevent.event.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        gevent.signal_handler(number, request_stop, stop)
+        signal.signal(number, interrupt)
     try:
-        status = load_test(options, stop)
+        status = load_test(options)
     except BakeoffError as error:
         print(f"load test: {error}", file=sys.stderr)
         status = 1
     leave(status)
 
 
-def load_test(options: argparse.Namespace, stop: gevent.event.Event) -> int:
+def load_test(options: argparse.Namespace) -> int:
     """Exit status of one load test; a domain error where there is nothing to write down."""
     with LoadTestFolder(options.run_dir) as folder:
         spec = folder.spec()
         store = Store(options.store, options.cache)
         run_id = options.run_id or options.run_dir.resolve().name
-        result = run(Setting(options.target, store, run_id, options.timeout_s), spec, stop, folder.progress)
+        setting = headless.Setting(options.target, run_id, options.timeout_s, options.metrics)
+        images = headless.check(setting, store, spec)
+        result = driver.run(stoppable(headless.run(setting, spec, images, folder.progress)))
         folder.finish(result)
     return verdict(result, options.target)
+
+
+async def stoppable(main: Coroutine[Any, Any, LoadTestResult]) -> LoadTestResult:
+    """Awaits `main`; SIGINT or SIGTERM cancels it, and ends the process where that takes too long."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(main)
+
+    def stop() -> None:
+        task.cancel()
+        loop.call_later(STOP_AFTER_S, give_up)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    return await task
 
 
 def verdict(result: LoadTestResult, target: str) -> int:
@@ -63,10 +75,9 @@ def verdict(result: LoadTestResult, target: str) -> int:
     return 1
 
 
-def request_stop(stop: gevent.event.Event) -> None:
-    """Asks for an orderly end, and makes sure of one."""
-    stop.set()
-    gevent.spawn_later(STOP_AFTER_S, give_up)
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """A stop before anything is measured."""
+    raise CancelledError("stopped on request before the first measured request")
 
 
 def give_up() -> None:
@@ -91,6 +102,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--store", required=True, metavar="URL", help="store with the prepared data")
     parser.add_argument("--cache", required=True, type=Path, metavar="DIR", help="where copies of remote objects go")
     parser.add_argument("--run-id", default="", metavar="ID", help="id in the result; default: the folder's name")
+    parser.add_argument("--metrics", default=None, metavar="URL", help="the server's Prometheus page, for its CPU time")
     parser.add_argument("--timeout-s", type=float, default=10.0, help="longest a request may take (default 10)")
     return parser.parse_args(arguments)
 

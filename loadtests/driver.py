@@ -1,113 +1,159 @@
-"""Runs a closed-loop load with Locust as a library: no web page, its own clock and histogram."""
+"""Drives the scenarios: when a query is sent. asyncio, one thread, one connection.
 
+Closed loops (closed, single_stream, multi_stream) send when an answer arrives; `server` sends when a query is due;
+`offline` has everything due at once.
+"""
+
+import asyncio
 import gc
+import selectors
 import time
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Coroutine
+from typing import Any
 
-import gevent
-import gevent.event
-from locust.env import Environment
-from locust.exception import StopUser
-from locust.runners import LocalRunner
+from core.errors import BakeoffError
+from loadtests.arrivals import schedule
+from loadtests.recorder import NS_PER_S
+from loadtests.sender import Sender
+from loadtests.window import Window, seconds_until
 
-from core.errors import BakeoffError, CancelledError
-from loadtests.recorder import Recorder
-from loadtests.user import InferenceUser, Load, Outcome
-
-TICK_S = 0.25
-Progress = Callable[[str, float, float, dict[str, float]], None]
-"""Called with phase, seconds done, seconds in all, and figures."""
-
-
-class MeasuredUser(InferenceUser):
-    """Records into the histogram and ends when the window has closed."""
-
-    recorder: ClassVar[Recorder]
-
-    def observe(self, outcome: Outcome) -> None:
-        """Counts the request; Locust's rounded statistics are left alone."""
-        recorder, prediction = self.recorder, outcome.prediction
-        if prediction is None:
-            recorder.failure(outcome.began_ns, outcome.code)
-        else:
-            images = len(prediction.probabilities)
-            recorder.success(outcome.began_ns, outcome.ended_ns, images, prediction.server_ns, prediction.batch_size)
-        if recorder.closed:
-            raise StopUser
+IN_FLIGHT_BYTES = 256 << 20
+MOST_IN_FLIGHT = 10_000
+NOT_SENT = "NOT_SENT"
+"""Counted as a failure for a query that was due while too many others waited for their answers."""
+LEAD_S = 0.05
+"""From making the schedule to its first query."""
 
 
-def measure(
-    load: Load,
-    users: int,
-    warmup_s: float,
-    duration_s: float,
-    stop: gevent.event.Event,
-    progress: Progress,
-) -> Recorder:
-    """Starts the users, waits out warm-up and window, lets requests under way finish, and returns what was recorded.
+def new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop whose timers are exact.
+
+    asyncio's default rounds every wait up to a whole millisecond (epoll's unit), which an open loop would add to each
+    latency; select counts microseconds, and a load generator watches few files.
+    """
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+async def drive(sender: Sender, window: Window) -> None:
+    """Runs the spec's scenario to its end, queries under way included.
 
     Raises:
-        CancelledError: `stop` was set first.
-        BakeoffError: a user broke for another reason than a failed request.
+        BakeoffError: a caller broke for another reason than a failed query; nothing it measured counts.
     """
-    recorder = Recorder()
-    user_class = type("MeasuredUser", (MeasuredUser,), {"load": load, "recorder": recorder})
-    environment = Environment(user_classes=[user_class], catch_exceptions=False)
-    runner = environment.create_local_runner()
-    # What is loaded by now stays: a full collection walks all of Locust, a pause of 50 ms and more that would be taken
-    # for the server's.
+    # What is loaded by now stays: a full collection would be a pause taken for the server's.
     gc.collect()
     gc.freeze()
+    scenarios = {"server": _server, "offline": _offline}
     try:
-        runner.start(users, spawn_rate=users)
-        runner.spawning_greenlet.join()
-        _wait("warm-up", warmup_s, stop, runner, recorder, progress)
-        recorder.open(time.perf_counter_ns(), time.process_time_ns())
-        _wait("measure", duration_s, stop, runner, recorder, progress)
-        recorder.close(time.perf_counter_ns(), time.process_time_ns())
-        _drain(runner, load.client.timeout_s, stop)
-        _raise_broken(runner)
-    finally:
-        runner.quit()
-    return recorder
+        await scenarios.get(sender.spec.scenario, _closed)(sender, window)
+    except* BakeoffError as errors:
+        raise BakeoffError(f"a caller of the load test broke: {errors.exceptions[0]}") from errors
 
 
-def _wait(
-    phase: str,
-    seconds: float,
-    stop: gevent.event.Event,
-    runner: LocalRunner,
-    recorder: Recorder,
-    progress: Progress,
-) -> None:
-    began = time.perf_counter()
-    while (left := began + seconds - time.perf_counter()) > 0:
-        progress(phase, seconds - left, seconds, figures(recorder))
-        if stop.wait(min(TICK_S, left)):
-            raise CancelledError(f"stopped on request during {phase}")
-        _raise_broken(runner)
-    progress(phase, seconds, seconds, figures(recorder))
+async def _closed(sender: Sender, window: Window) -> None:
+    """Callers that send their next query when the last is answered."""
+    spec, recorder = sender.spec, sender.recorder
+
+    async def call(number: int) -> None:
+        for images in sender.batches(number):
+            if recorder.closed:
+                return
+            await sender.send(images)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(spec.users):
+            group.create_task(call(number))
+        await window.wait("warm-up", spec.warmup_s)
+        window.start_cpu()
+        recorder.open(time.perf_counter_ns())
+        await window.wait("measure", spec.duration_s, lambda: recorder.queries >= spec.min_queries)
+        recorder.close(time.perf_counter_ns())
+        window.stop_cpu()
 
 
-def _drain(runner: LocalRunner, timeout_s: float, stop: gevent.event.Event) -> None:
-    """Users end by themselves with the request they are in; none takes longer than its own deadline."""
-    deadline = time.perf_counter() + timeout_s + TICK_S
-    while not runner.user_greenlets.join(timeout=TICK_S) and time.perf_counter() < deadline:
-        if stop.is_set():
-            raise CancelledError("stopped on request while the last requests were under way")
+async def _server(sender: Sender, window: Window) -> None:
+    """Queries at the times of a Poisson process, whether or not earlier ones were answered."""
+    spec, recorder = sender.spec, sender.recorder
+    assert spec.rate is not None, "the schema refuses a server scenario without a rate"
+    due = schedule(spec.rate, spec.seed, spec.repeat, spec.warmup_s, spec.duration_s, spec.min_queries)
+    start = time.perf_counter_ns() + int(LEAD_S * NS_PER_S)
+    opens = start + int(spec.warmup_s * NS_PER_S)
+    closes = max(opens + int(spec.duration_s * NS_PER_S), start + (due[-1] + 1 if due else 0))
+    recorder.open(opens)
+    recorder.close(closes)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_send_when_due(sender, group, due, start))
+        await window.wait("warm-up", seconds_until(opens))
+        window.start_cpu()
+        await window.wait("measure", seconds_until(closes))
+        window.stop_cpu()
 
 
-def _raise_broken(runner: LocalRunner) -> None:
-    """A user that ended for another reason than the window is a fault of the load test; nothing it measured counts."""
-    if runner.exceptions:
-        first = next(iter(runner.exceptions.values()))
-        raise BakeoffError(f"{first['traceback']}a user of the load test broke: {first['msg']}")
+async def _send_when_due(sender: Sender, group: asyncio.TaskGroup, due: list[int], start: int) -> None:
+    batches = sender.batches(0)
+    under_way: set[asyncio.Task[None]] = set()
+    images = next(batches)
+    most = min(MOST_IN_FLIGHT, max(1, IN_FLIGHT_BYTES // images.nbytes))
+    for offset in due:
+        # Also when it is late already: the queries just created must get their turn to leave.
+        await asyncio.sleep(max(0.0, seconds_until(start + offset)))
+        if len(under_way) >= most:
+            sender.recorder.failure(start + offset, NOT_SENT)
+            continue
+        task = group.create_task(sender.send(images, start + offset, late=True))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+        images = next(batches)
 
 
-def figures(recorder: Recorder) -> dict[str, float]:
-    """What a progress line shows beside the seconds."""
-    values = {"requests": float(recorder.requests), "errors": float(recorder.errors.total())}
-    if recorder.requests:
-        values["p50_ms"], values["p99_ms"] = recorder.percentile_ms(50), recorder.percentile_ms(99)
-    return values
+async def _offline(sender: Sender, window: Window) -> None:
+    """All images are due at the start. How many is decided by the speed of the warm-up, as LoadGen does."""
+    spec, recorder = sender.spec, sender.recorder
+    speed = await _speed(sender, window)
+    queries = max(1, spec.min_queries, round(speed * spec.duration_s))
+    start = time.perf_counter_ns()
+    window.start_cpu()
+    recorder.open(start)
+    numbers = iter(range(queries))
+    last = start
+
+    async def work(number: int) -> None:
+        nonlocal last
+        batches = sender.batches(number)
+        for _ in numbers:
+            await sender.send(next(batches), start)
+            last = time.perf_counter_ns()
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(spec.users):
+            group.create_task(work(number))
+        await window.wait("measure", spec.duration_s, lambda: recorder.queries >= queries)
+    recorder.close(last)
+    window.stop_cpu()
+
+
+async def _speed(sender: Sender, window: Window) -> float:
+    """Queries per second during the warm-up; 0 without one."""
+    answered = 0
+
+    async def call(number: int) -> None:
+        nonlocal answered
+        for images in sender.batches(number):
+            await sender.send(images)
+            answered += 1
+
+    seconds = sender.spec.warmup_s
+    if not seconds:
+        return 0.0
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(call(number)) for number in range(sender.spec.users)]
+        await window.wait("warm-up", seconds)
+        for task in tasks:
+            task.cancel()
+    return answered / seconds
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a coroutine on an exact event loop."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(main)

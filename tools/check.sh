@@ -8,6 +8,8 @@ step() { printf '\n== %s\n' "$1"; shift; "$@"; }
 step format ruff format --check .
 step lint ruff check .
 step protos buf lint proto
+# The published contract; `buf build proto -o proto/published.binpb --exclude-source-info` at a release renews it.
+step contract buf breaking proto --against proto/published.binpb
 step imports lint-imports --no-cache
 step types mypy
 step drift tools/proto.sh check

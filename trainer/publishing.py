@@ -48,7 +48,7 @@ class Publisher:
             artifact = repository.verify(name, version)
             parity = self._check(format_name, repository.model_path(name, version))
             return self._published(artifact, parity, time.perf_counter() - start)
-        with repository.staging(run.run_id) as staged:
+        with repository.staging() as staged:
             self._framework.export(self._trained.model, format_name, staged)
             seconds = time.perf_counter() - start
             path = staged / get_format(format_name).path

@@ -79,7 +79,7 @@ def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository:
         data = open_prepared(store, spec.data)
     before = environment.describe(threads)
     # The export is timed too, and it would disturb another run as much as training does.
-    with TimedSection() as timed:
+    with TimedSection(memory=run.path / "contended") as timed:
         trained = train(framework, spec, data, run, watch, threads)
         with watch.phase("export"):
             publisher = Publisher(framework, spec, data, trained, threads)

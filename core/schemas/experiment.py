@@ -4,7 +4,9 @@ from typing import Annotated, Any, Literal, cast
 
 import pydantic
 
+from core.errors import NotFoundError
 from core.formats import EXPORTS
+from core.networks import check_network
 from core.schemas.base import Name, Schema
 from core.schemas.data import DataSpec
 from core.schemas.recipe import Recipe, complete
@@ -13,10 +15,21 @@ from core.schemas.specs import FRAMEWORKS, FormatName, Framework
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 
 
+def _network(name: str) -> str:
+    try:
+        return check_network(name)
+    except NotFoundError as error:
+        raise ValueError(str(error)) from error
+
+
+Network = Annotated[str, pydantic.AfterValidator(_network)]
+"""The name of a network there is."""
+
+
 class Arm(Schema):
     """One side of the comparison: network, mode and recipe."""
 
-    architecture: str
+    architecture: Network
     mode: Literal["matched", "idiomatic"] = "matched"
     recipe: Recipe
 

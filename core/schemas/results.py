@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from core import percentiles
 from core.errors import InvalidInputError
 from core.schemas.base import Schema, Sha256, explain, refuse_other_version
 from core.schemas.environment import Environment
+from core.schemas.scenarios import TARGET_PERCENTILE
 from core.schemas.scores import Scores
 from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, TrainSpec
 
@@ -133,38 +135,92 @@ class LatencySummary(Schema):
     max: float
 
 
+class ServerAccount(Schema):
+    """What the server itself counted while a load test ran, warm-up included."""
+
+    images: int
+    """Inferred, as ModelStatistics says."""
+    batches: int
+    """Executed."""
+    cpu_s: float | None = None
+    """CPU time of the server process, from its Prometheus page; None where that was not told or not reached."""
+    seconds: float
+    """Between the two readings."""
+
+    @property
+    def cpu_ms_per_image(self) -> float | None:
+        """CPU time of an inference, everything the server did besides included."""
+        return 1000 * self.cpu_s / self.images if self.cpu_s is not None and self.images else None
+
+
 class LoadTestResult(Schema):
-    """Throughput and latency of one served artefact."""
+    """Throughput and latency of one served artefact, measured once."""
 
     kind: Literal["loadtest"] = "loadtest"
-    schema_version: Literal[1, 2] = 2
-    """1 has no `generator_cpu`."""
+    schema_version: Literal[1, 2, 3] = 3
+    """1 has no `generator_cpu`; 2 knows closed loops alone and has no histogram."""
     run_id: str
     spec: LoadTestSpec
-    loop: Literal["closed"] = "closed"
+    loop: Literal["closed", "open"] = "closed"
+    """open: latency runs from the time a query was due, not from when it was sent."""
     requests: int
-    """Completed in the measured window, warm-up excluded."""
+    """Answered, of those sent (in an open loop: due) in the measured window, warm-up excluded."""
     seconds: float
     throughput: float
     """Images per second."""
     latency_ms: LatencySummary
+    histogram: str = ""
+    """All latencies in microseconds: HdrHistogram V2, deflated, base64. Histograms of equal tests may be added."""
+    upper_ms: dict[str, float] = pydantic.Field(default_factory=dict)
+    """Percentile (`p99`) to the value it does not exceed with 99 % confidence; absent where the queries are too few."""
     server_ms: dict[str, float]
     """Mean per request by phase, as the server reported it: queue, infer, …; empty where it reported none."""
     mean_batch: float
     """Images per executed batch as the server reported; 0 where it reported none."""
+    server: ServerAccount | None = None
     errors: dict[str, int]
-    """gRPC status code to number of failed requests."""
+    """gRPC status code to number of failed requests; NOT_SENT: too many were under way already."""
+    over_bound: int | None = None
+    """Queries answered later than `spec.bound_ms`, failed ones included; None without a bound."""
+    late_share: float | None = None
+    """Share of queries that left the generator late (`scenarios.late_ms`); None in a closed loop."""
+    lateness_ms: LatencySummary | None = None
+    """From due to sent; None in a closed loop."""
     generator_cpu: float | None = None
     """CPU time of the load generator over the window's length: its share of one core. Near one, the generator was the
     bottleneck and the server could do more."""
+    problems: tuple[str, ...] = ()
+    """Why the figures do not count; empty for a valid measurement."""
     environment: Environment
+
+    @property
+    def valid(self) -> bool:
+        """False where the figures do not count."""
+        return not self.problems
+
+    @property
+    def queries(self) -> int:
+        """Answered and failed."""
+        return self.requests + sum(self.errors.values())
+
+    @property
+    def supported(self) -> float | None:
+        """The highest percentile the number of queries supports at 99 % confidence."""
+        return percentiles.supported(self.queries)
+
+    @property
+    def within_bound(self) -> bool | None:
+        """Whether p99 is shown, at 99 % confidence, to stay within the bound; None without one."""
+        if self.over_bound is None:
+            return None
+        return self.valid and self.over_bound <= percentiles.allowed_over(self.queries, TARGET_PERCENTILE)
 
 
 Result = Annotated[PrepareResult | TrainResult | EvaluateResult | LoadTestResult, pydantic.Field(discriminator="kind")]
 RESULT: pydantic.TypeAdapter[PrepareResult | TrainResult | EvaluateResult | LoadTestResult] = pydantic.TypeAdapter(
     Result
 )
-READABLE: dict[str, tuple[int, ...]] = {"prepare": (1,), "train": (1,), "evaluate": (1, 2), "loadtest": (1, 2)}
+READABLE: dict[str, tuple[int, ...]] = {"prepare": (1,), "train": (1,), "evaluate": (1, 2), "loadtest": (1, 2, 3)}
 """Kind of result to the schema versions that are read; the last one is written."""
 
 
@@ -178,7 +234,7 @@ def parse_result(text: str | bytes, what: str) -> PrepareResult | TrainResult | 
         return RESULT.validate_json(text)
     except pydantic.ValidationError as error:
         remedy = "read it with the version that wrote it"
-        refuse_other_version(text, READABLE.get(_kind(text), (1, 2)), what, remedy)
+        refuse_other_version(text, READABLE.get(_kind(text), (1, 2, 3)), what, remedy)
         raise InvalidInputError(f"{what} is not a valid result: {explain(error)}") from error
 
 

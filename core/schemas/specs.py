@@ -8,6 +8,7 @@ from core.errors import InvalidInputError
 from core.schemas.base import Name, Schema, Sha256, explain
 from core.schemas.data import DataSpec, Source
 from core.schemas.recipe import Recipe
+from core.schemas.scenarios import Traffic
 
 Framework = Literal["keras", "tensorflow", "pytorch", "fastai"]
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
@@ -74,21 +75,21 @@ class EvaluateSpec(Schema):
     batch_size: int = pydantic.Field(64, ge=1, le=4096)
 
 
-class LoadTestSpec(Schema):
-    """Load one served model, closed loop, and record latency and throughput."""
+class LoadTestSpec(Traffic):
+    """Load one served model once and record latency and throughput."""
 
     kind: Literal["loadtest"] = "loadtest"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
+    """1 knows the scenario `closed` alone."""
     model: Name
     version: int = pydantic.Field(ge=1)
     artifact: Sha256
     runtime: RuntimeName
     data: Sha256
-    users: int = pydantic.Field(8, ge=1, le=10_000)
-    warmup_s: float = pydantic.Field(1.0, ge=0)
-    duration_s: float = pydantic.Field(5.0, gt=0)
-    batch_size: int = pydantic.Field(1, ge=1, le=4096)
     seed: int = pydantic.Field(0, ge=0)
+    """Decides which images are sent and when."""
+    repeat: int = pydantic.Field(0, ge=0, lt=1000)
+    """Which of several equal measurements this is; each sends other images, at other times."""
 
 
 class ReportSpec(Schema):

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from core.errors import NotFoundError
+from core.errors import InvalidInputError, NotFoundError
 from core.schemas.summary import Row, Summary, parse_summary
 from services.cli.context import Home, ends_well, err, out
 from services.cli.progress import reporter
 from services.cli.services import say
 from services.cli.stack import Stack
-from services.orchestrator.experiment_file import read_experiment
+from services.orchestrator.experiment_file import MisfitError, place_of, read_experiment
 from services.orchestrator.pretrained import pin_weights
 from services.orchestrator.reconciler import Reconciler, freeze
 from services.orchestrator.steps import services_needed
@@ -51,7 +51,10 @@ def run(
     store = home.open_store()
     with Stack(home, say).with_services(services_needed(experiment)), reporter(err) as progress:
         freeze(experiment, store, home.home / "work")
-        finished = Reconciler(experiment, home.directory, store, progress, parallel).run()
+        try:
+            finished = Reconciler(experiment, home.directory, store, progress, parallel).run()
+        except MisfitError as error:
+            raise InvalidInputError(f"{place_of(file, error.key)}: {error}") from error
     summary = read_summary(finished.report)
     print_verdict(summary)
     html = finished.report / "report.html"

@@ -16,7 +16,7 @@ from core.errors import NotFoundError
 from services.client import tensors
 from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options, domain_error
 from services.client.images import batches, decode_files
-from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, Prediction
+from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, ModelStatistics, Prediction
 
 
 class AsyncInferenceClient:
@@ -110,6 +110,11 @@ class AsyncInferenceClient:
             images = await asyncio.to_thread(decode_files, piece, spec)
             predictions.append(await self.predict(model, images, version))
         return tensors.join(predictions)
+
+    async def model_statistics(self, name: str, version: int | None = None) -> ModelStatistics:
+        """What the server has counted for a model; without a version, for all of them."""
+        request = pb.ModelStatisticsRequest(name=name, version=tensors.version_text(version))
+        return tensors.model_statistics(await self._call(self._stub.ModelStatistics, request))
 
     async def load_model(self, name: str) -> None:
         """Asks the server to load, or load again, a model of its repository."""

@@ -15,7 +15,7 @@ from core.errors import NotFoundError
 from services.client import tensors
 from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options, domain_error
 from services.client.images import batches, decode_files
-from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, Prediction
+from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, ModelStatistics, Prediction
 
 
 class InferenceClient:
@@ -114,6 +114,11 @@ class InferenceClient:
         pieces = list(batches(paths, batch_size))
         spec = self.preprocess_spec(model, version).spec
         return tensors.join([self.predict(model, decode_files(piece, spec), version) for piece in pieces])
+
+    def model_statistics(self, name: str, version: int | None = None) -> ModelStatistics:
+        """What the server has counted for a model; without a version, for all of them."""
+        request = pb.ModelStatisticsRequest(name=name, version=tensors.version_text(version))
+        return tensors.model_statistics(self._call(self._stub.ModelStatistics, request))
 
     def load_model(self, name: str) -> None:
         """Asks the server to load, or load again, a model of its repository."""

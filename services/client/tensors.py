@@ -17,6 +17,13 @@ INPUT, OUTPUT = "image", "probabilities"
 """Tensor names of every exported artefact."""
 PREPROCESS, CLASSES, ARTIFACT = "bakeoff.preprocess", "bakeoff.classes", "bakeoff.artifact"
 """Keys of ModelConfig parameters: an ImageSpec as JSON, ordered class names as a JSON list, the artefact's digest."""
+STATISTICS = {
+    "queue": "queue",
+    "preprocess": "compute_input",
+    "infer": "compute_infer",
+    "postprocess": "compute_output",
+}
+"""Phase to its field of InferStatistics."""
 CLASS_NAMES = pydantic.TypeAdapter(tuple[str, ...])
 OVERHEAD_BYTES = 4096
 """Room for names, shape and parameters beside the pixels."""
@@ -74,6 +81,19 @@ class IndexEntry:
     version: str
     state: str
     reason: str
+
+
+@dataclass(frozen=True)
+class ModelStatistics:
+    """What a server has counted for a model since it was loaded. Subtract two readings for what lay between them."""
+
+    requests: int
+    """Answered."""
+    images: int
+    batches: int
+    """Executed."""
+    phase_ns: Mapping[str, int]
+    """Nanoseconds over all requests: queue, preprocess, infer, postprocess."""
 
 
 def infer_request(
@@ -214,3 +234,16 @@ def image_contract(response: pb.ModelConfigResponse) -> ImageContract:
 def index_entries(response: pb.RepositoryIndexResponse) -> list[IndexEntry]:
     """Reads a RepositoryIndex reply."""
     return [IndexEntry(m.name, m.version, m.state, m.reason) for m in response.models]
+
+
+def model_statistics(response: pb.ModelStatisticsResponse) -> ModelStatistics:
+    """Reads a ModelStatistics reply, the versions in it added up."""
+    phases: dict[str, int] = {}
+    for name, read in STATISTICS.items():
+        phases[name] = sum(getattr(model.inference_stats, read).ns for model in response.model_stats)
+    return ModelStatistics(
+        sum(model.inference_stats.success.count for model in response.model_stats),
+        sum(model.inference_count for model in response.model_stats),
+        sum(model.execution_count for model in response.model_stats),
+        phases,
+    )

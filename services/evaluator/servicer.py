@@ -42,7 +42,7 @@ class EvaluatorApplication:
     def __init__(self, settings: EvaluatorSettings) -> None:
         self._settings = settings
         self._store = Store(settings.store, settings.cache)
-        work = Work(self._accept, self._command, lambda run_id: self._store.has("results", run_id))
+        work = Work(self._accept, self._command, lambda run_id: self._store.has("results", run_id), self._store.sweep)
         self._manager = RunManager(settings.runs, work, ChildProcessExecutor(), settings.slots)
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:

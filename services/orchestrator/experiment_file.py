@@ -14,6 +14,14 @@ from core.schemas.base import explain_one
 from core.schemas.experiment import Experiment
 
 
+class MisfitError(InvalidInputError):
+    """Something valid in itself that does not fit the data; only a service can tell."""
+
+    def __init__(self, key: Sequence[str], message: str) -> None:
+        super().__init__(f"{'.'.join(key)}: {message}")
+        self.key = tuple(key)
+
+
 def read_experiment(path: Path, overrides: Sequence[str] = (), data: str | None = None) -> Experiment:
     """Reads and validates an experiment.
 
@@ -36,6 +44,11 @@ def read_experiment(path: Path, overrides: Sequence[str] = (), data: str | None 
     except pydantic.ValidationError as error:
         lines = [f"{_place(path, document, problem['loc'])}: {_say(problem)}" for problem in error.errors()]
         raise InvalidInputError("\n".join(lines)) from error
+
+
+def place_of(path: Path, key: Sequence[str]) -> str:
+    """`file:line` of a key, or of its nearest parent that is written in the file."""
+    return _place(path, _parse(path), tuple(key))
 
 
 def _parse(path: Path) -> CommentedMap:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from bakeoff.run.v1 import run_pb2
 
 from core import files
-from core.errors import BakeoffError, CancelledError, InvalidInputError, NotFoundError, WrongStateError
+from core.errors import BakeoffError, CancelledError, NotFoundError, WrongStateError
 from core.results import read_result
 from core.schemas.base import content_id
 from core.schemas.experiment import Experiment
@@ -27,6 +27,7 @@ from services.client.control import EvaluatorClient, RunClient, TrainerClient, r
 from services.client.directory import Directory
 from services.client.inference import InferenceClient
 from services.orchestrator import loadtest, steps
+from services.orchestrator.experiment_file import MisfitError
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
 
@@ -102,7 +103,7 @@ class Reconciler:
             try:
                 trainer.describe(arm.architecture, self.experiment.data.image.shape, classes)
             except BakeoffError as error:
-                raise InvalidInputError(f"arms.{name}.architecture: {error}") from error
+                raise MisfitError(("arms", name, "architecture"), str(error)) from error
 
     def _train_all(self, trainings: list[Step]) -> list[TrainResult]:
         with ThreadPoolExecutor(self.parallel) as pool:

@@ -35,6 +35,8 @@ class Work:
     """The worker's command line for a run folder and kind."""
     done: Callable[[str], bool] = lambda run_id: True
     """Whether the result of a run that succeeded is still there for others."""
+    clean: Callable[[], None] = lambda: None
+    """Removes what workers that were killed left outside their run folders; may be called while others work."""
 
 
 class RunManager:
@@ -61,6 +63,7 @@ class RunManager:
                 self._retry(run, "lost with the service")
             elif not run.finished:
                 self._queue.append(run.record.id)
+        await self._clean()
         self._loop = asyncio.create_task(self._work_loop())
 
     async def stop(self) -> None:
@@ -69,7 +72,9 @@ class RunManager:
             self._loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
-        await asyncio.gather(*(self._end(handle) for handle in self._active.values()))
+        if self._active:
+            await asyncio.gather(*(self._end(handle) for handle in self._active.values()))
+            await self._clean()
         for run_id in self._active:
             if not self._runs[run_id].finished:
                 self._runs[run_id].enter("queued", "the service stopped")
@@ -133,6 +138,7 @@ class RunManager:
             if self._active.get(run_id) is handle:
                 del self._active[run_id]
             self._stopping.discard(run_id)
+            await self._clean()
         if not run.finished:
             run.enter("cancelled", "cancelled on request")
         await self._notify()
@@ -169,6 +175,8 @@ class RunManager:
             if status is not None and run_id not in self._stopping:
                 self._conclude(self._runs[run_id], status)
                 del self._active[run_id]
+                if status != 0:
+                    await self._clean()
                 await self._notify()
         while self._queue and len(self._active) < self._slots:
             self._launch(self._runs[self._queue[0]])
@@ -212,6 +220,12 @@ class RunManager:
             if asyncio.get_running_loop().time() > deadline:
                 self._executor.signal(handle, force=True)
             await asyncio.sleep(POLL_S / 5)
+
+    async def _clean(self) -> None:
+        try:
+            await asyncio.to_thread(self._work.clean)
+        except OSError:
+            log.exception("what killed workers left could not be removed")
 
     async def _notify(self) -> None:
         async with self._changed:

@@ -97,7 +97,10 @@ class TrainerApplication:
         work = TrainerWork(settings)
         self._settings = settings
         self._manager = RunManager(
-            settings.runs, Work(work.accept, work.command, work.done), ChildProcessExecutor(), settings.slots
+            settings.runs,
+            Work(work.accept, work.command, work.done, work.clean),
+            ChildProcessExecutor(),
+            settings.slots,
         )
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:

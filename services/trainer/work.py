@@ -7,6 +7,7 @@ from pathlib import Path
 from core.errors import InvalidInputError
 from core.formats import EXPORTS
 from core.prepared import open_prepared
+from core.repository import ModelRepository
 from core.schemas.specs import TrainSpec, parse_trainer_spec
 from core.store import Store
 from services.trainer.settings import TrainerSettings
@@ -39,6 +40,11 @@ class TrainerWork:
     def done(self, run_id: str) -> bool:
         """Whether the run's result is in the store."""
         return self._store.has("results", run_id)
+
+    def clean(self) -> None:
+        """Removes what killed workers left in the store and in the model repository."""
+        self._store.sweep()
+        ModelRepository(self._settings.repository).sweep()
 
     def _check_training(self, spec: TrainSpec) -> None:
         mine = self._settings.framework

@@ -27,8 +27,8 @@ from trainer.weights import Weights
 BATCH = 8
 PATCH = 4
 EPOCHS_TO_LEARN = 10
-STEP_IMAGES = {1: BATCH, 10: 9 * BATCH + 3}
-"""Training images that make so many steps; the tenth batch is a partial one."""
+EPOCH_IMAGES = 4 * BATCH + 3
+STEPS = (1, 10)
 OPTIMIZERS = {"adam": Adam(), "sgd": Sgd(learning_rate=0.05, momentum=0.9)}
 RELU = Activation("relu")
 
@@ -87,8 +87,6 @@ CASES: dict[str, Architecture] = {
     "binary": _binary(),
     "vector-norm": _vector_norm(),
     "resnet-small": _resnet(),
-}
-LIGHT: dict[str, Architecture] = {
     "cats-dogs-cnn": get_architecture("cats-dogs-cnn", (46, 46, 3)),
     "asl-cnn": get_architecture("asl-cnn", (14, 14, 3)),
     "asl-cnn-softmax": get_architecture("asl-cnn-softmax", (14, 14, 3)),
@@ -97,7 +95,10 @@ LIGHT: dict[str, Architecture] = {
     "asl-grid-d2-u32-c3": get_architecture("asl-grid-d2-u32-c3", (24, 24, 3)),
     "vgg-small": _vgg(),
 }
-"""Made of what the cases have: one batch shows that they are put together alike."""
+FULL: dict[str, Architecture] = {
+    f"{name}-full": get_architecture(name) for name in ("mlp", "mnist-cnn", "cifar-cnn3", "cnn5")
+}
+"""The networks of the cases that are reduced above, at the input size of their study."""
 TWINS = {"resnet18": "resnet-small", "resnet34": "resnet-small", "vgg11": "vgg-small"}
 """Too large for a suite that runs on every change; the same function builds the narrow twin."""
 TORCHVISION = {name: get_architecture(name, (64, 64, 3), 10) for name in ("resnet18", "resnet34")}

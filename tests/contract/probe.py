@@ -24,13 +24,11 @@ from core.schemas.recipe import Pretrained, Recipe, complete
 from tests.contract import networks, own_pipeline
 from tests.contract.recorder import Recorder
 from trainer import weight_files
-from trainer.architectures import get_architecture
 from trainer.batches import matched_batches
 from trainer.framework import Framework, State, TrainingData, get_framework
 from trainer.layers import Architecture
 from trainer.weights import Weights
 
-SGD_CASES = ("digits-cnn", "residual")
 PREDICTED = 300
 """More than predict's largest batch."""
 BATCHES = (1, 2, 5, 64)
@@ -49,17 +47,17 @@ class Probe:
         for name, architecture in networks.CASES.items():
             for dtype in ("float64", "float32"):
                 self.inspect(f"{name}/{dtype}", architecture, dtype)
-            self.train(name, architecture, "adam")
-            if name in SGD_CASES:
-                self.train(name, architecture, "sgd")
+            self.train(name, architecture)
             self.export(name, architecture)
-        for name, architecture in networks.LIGHT.items():
+        for name, architecture in networks.FULL.items():
             self.inspect(f"{name}/float64", architecture, "float64")
+        for name, architecture in (networks.CASES | networks.FULL).items():
+            for optimizer in networks.OPTIMIZERS:
+                self.step(name, architecture, optimizer)
         if (self.torchvision / "logits.npz").is_file():
             for name, architecture in networks.TORCHVISION.items():
                 self.load_torchvision(name, architecture)
         self.serve()
-        self.count_full_size()
         self.initialise()
         self.resume()
         self.refuse()
@@ -97,21 +95,33 @@ class Probe:
         batch = next(matched_batches(split, architecture, 3, 1, networks.TORCHVISION_IMAGES))
         self.arrays[f"{name}/training"] = self.framework.inspect(model, batch).logits
 
-    def train(self, name: str, architecture: Architecture, optimizer: str) -> None:
-        """Float64 weights after one and after ten matched steps."""
-        recipe = networks.matched(optimizer)
-        for steps, number in networks.STEP_IMAGES.items():
-            settings = networks.settings(architecture, recipe, "float64")
-            model = self.framework.build(architecture, networks.weights(architecture), settings)
-            recorder = Recorder()
-            self.framework.fit(
-                model, _data(architecture, networks.images(architecture, number, "train")), recipe, recorder
-            )
-            self.keep(f"{name}/{optimizer}/{steps}", self.framework.weights(model))
-            self.facts[f"{name}/{optimizer}/{steps}"] = {
-                "metrics": [m.model_dump() for m in recorder.metrics],
-                "last_step": recorder.steps[-1],
-            }
+    def train(self, name: str, architecture: Architecture) -> None:
+        """One matched epoch of several batches, the last of them partial."""
+        recipe = networks.matched()
+        settings = networks.settings(architecture, recipe, "float64")
+        model = self.framework.build(architecture, networks.weights(architecture), settings)
+        recorder = Recorder()
+        split = networks.images(architecture, networks.EPOCH_IMAGES, "train")
+        self.framework.fit(model, _data(architecture, split), recipe, recorder)
+        self.keep(f"{name}/epoch", self.framework.weights(model))
+        self.facts[f"{name}/epoch"] = {
+            "metrics": [m.model_dump() for m in recorder.metrics],
+            "last_step": recorder.steps[-1],
+        }
+
+    def step(self, name: str, architecture: Architecture, optimizer: str) -> None:
+        """Float64 weights after one and after ten matched steps: ten epochs of one batch, looked at on the way."""
+        recipe = networks.matched(optimizer, epochs=max(networks.STEPS))
+        settings = networks.settings(architecture, recipe, "float64")
+        model = self.framework.build(architecture, networks.weights(architecture), settings)
+
+        def keep(epoch: int) -> None:
+            if epoch in networks.STEPS:
+                self.keep(f"{name}/{optimizer}/{epoch}", self.framework.weights(model))
+
+        split = networks.images(architecture, networks.BATCH, "train")
+        validation = networks.images(architecture, 2, "validation")
+        self.framework.fit(model, TrainingData(split, validation, _classes(architecture)), recipe, Recorder(watch=keep))
 
     def export(self, name: str, architecture: Architecture) -> None:
         """Every format, loaded again by its runtime, against the model in memory."""
@@ -145,16 +155,6 @@ class Probe:
                 load(format_name, _halved(path, self.folder / "halved"), 1)
             except InvalidInputError as error:
                 self.facts[f"halved/{format_name}"] = str(error)
-
-    def count_full_size(self) -> None:
-        """The framework's own count of cnn5 at the size its study uses."""
-        architecture = get_architecture("cnn5")
-        model = self.framework.build(
-            architecture, networks.weights(architecture), networks.settings(architecture, networks.matched())
-        )
-        split = networks.images(architecture, 2, "full-size")
-        seen = self.framework.inspect(model, next(matched_batches(split, architecture, 3, 1, 2)))
-        self.facts["cnn5-full-size"] = [seen.parameters, seen.trainable_parameters]
 
     def initialise(self) -> None:
         """The framework's own initialisers, by seed."""
@@ -241,7 +241,11 @@ class Probe:
 
 def _data(architecture: Architecture, train: Split) -> TrainingData:
     validation = networks.images(architecture, 2 * networks.BATCH + 1, "validation")
-    return TrainingData(train, validation, tuple(f"class {i}" for i in range(architecture.classes)))
+    return TrainingData(train, validation, _classes(architecture))
+
+
+def _classes(architecture: Architecture) -> tuple[str, ...]:
+    return tuple(f"class {i}" for i in range(architecture.classes))
 
 
 def _equal(one: Weights, other: Weights) -> bool:

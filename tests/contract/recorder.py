@@ -8,10 +8,16 @@ from trainer.framework import State
 
 
 class Recorder:
-    """Callbacks that keep everything; `cancel` stops at the first step."""
+    """Callbacks that keep everything; `cancel` stops at the first step, `watch` hears of each epoch's end."""
 
-    def __init__(self, resume: State | None = None, resume_epoch: int = 0, cancel: bool = False) -> None:
-        self.resume, self.resume_epoch, self._cancel = resume, resume_epoch, cancel
+    def __init__(
+        self,
+        resume: State | None = None,
+        resume_epoch: int = 0,
+        cancel: bool = False,
+        watch: Callable[[int], None] = lambda epoch: None,
+    ) -> None:
+        self.resume, self.resume_epoch, self._cancel, self._watch = resume, resume_epoch, cancel, watch
         self.steps: list[tuple[int, int, int]] = []
         self.metrics: list[EpochMetrics] = []
         self.states: list[State] = []
@@ -24,3 +30,4 @@ class Recorder:
     def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
         self.metrics.append(metrics)
         self.states.append(state())
+        self._watch(metrics.epoch)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from tests.contract import networks
 from tests.contract.conftest import Answers, Probes
-from tests.contract.probe import SGD_CASES
 from trainer.architectures import ARCHITECTURES, FAMILIES, get_architecture
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
@@ -18,9 +17,10 @@ EXACT = 1e-7
 """Of each tensor's largest value, in float64."""
 NOTHING = 1e-13
 """Of the largest value of all tensors: what rounding leaves of a zero, such as the gradient of a bias before a norm."""
-TRAINED = [(case, "adam", steps) for case in networks.CASES for steps in networks.STEP_IMAGES]
-TRAINED += [(case, "sgd", steps) for case in SGD_CASES for steps in networks.STEP_IMAGES]
-EXACT_CASES = [*networks.CASES, *networks.LIGHT]
+NETWORKS = networks.CASES | networks.FULL
+STEPPED = [
+    (case, optimizer, steps) for case in NETWORKS for optimizer in networks.OPTIMIZERS for steps in networks.STEPS
+]
 every_case = pytest.mark.parametrize("case", networks.CASES)
 
 
@@ -48,12 +48,11 @@ def worst(all_answers: list[Answers], name: str) -> list[str]:
 
 
 def test_every_architecture_of_the_registry_is_among_the_cases() -> None:
-    covered = {**networks.CASES, **networks.LIGHT}
-    assert [name for name in ARCHITECTURES if networks.TWINS.get(name, name) not in covered] == []
-    assert all(any(name.startswith(f"{stem}-") for name in covered) for stem in FAMILIES)
+    assert [name for name in ARCHITECTURES if networks.TWINS.get(name, name) not in networks.CASES] == []
+    assert all(any(family.name.claims(name) for name in networks.CASES) for family in FAMILIES)
 
 
-@pytest.mark.parametrize("case", EXACT_CASES)
+@pytest.mark.parametrize("case", NETWORKS)
 def test_float64_logits_are_equal_in_all_frameworks(probes: Probes, case: str) -> None:
     for one, other in combinations(probes.all(), 2):
         logits = [each.arrays[f"{case}/float64/logits"] for each in (one, other)]
@@ -61,7 +60,7 @@ def test_float64_logits_are_equal_in_all_frameworks(probes: Probes, case: str) -
         assert difference(logits[0], logits[1]) <= EXACT, (one.framework, other.framework)
 
 
-@pytest.mark.parametrize("case", EXACT_CASES)
+@pytest.mark.parametrize("case", NETWORKS)
 def test_float64_gradients_are_equal_in_all_frameworks(probes: Probes, case: str) -> None:
     assert worst(probes.all(), f"{case}/float64/gradients") == []
 
@@ -75,22 +74,27 @@ def test_gradients_cover_exactly_the_trainable_weights(answers: Answers, case: s
     assert [key for key, value in gradients.items() if key.endswith("kernel") and not value.any()] == []
 
 
-@pytest.mark.parametrize(("case", "optimizer", "steps"), TRAINED)
+@pytest.mark.parametrize(("case", "optimizer", "steps"), STEPPED)
 def test_float64_weights_after_matched_steps_are_equal(probes: Probes, case: str, optimizer: str, steps: int) -> None:
     assert worst(probes.all(), f"{case}/{optimizer}/{steps}") == []
 
 
-@pytest.mark.parametrize(("case", "optimizer", "steps"), TRAINED)
+@pytest.mark.parametrize(("case", "optimizer", "steps"), STEPPED)
 def test_matched_steps_change_every_kernel(answers: Answers, case: str, optimizer: str, steps: int) -> None:
-    before, after = networks.weights(networks.CASES[case]), answers.below(f"{case}/{optimizer}/{steps}")
+    before, after = networks.weights(NETWORKS[case]), answers.below(f"{case}/{optimizer}/{steps}")
     assert before.keys() == after.keys()
     assert [key for key in before if key.endswith("kernel") and np.array_equal(before[key], after[key])] == []
 
 
 @every_case
+def test_float64_weights_after_an_epoch_with_a_partial_batch_are_equal(probes: Probes, case: str) -> None:
+    assert worst(probes.all(), f"{case}/epoch") == []
+
+
+@every_case
 def test_metrics_of_a_matched_epoch_are_equal(probes: Probes, case: str) -> None:
     names = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
-    metrics = {each.framework: each.facts[f"{case}/adam/10"]["metrics"][0] for each in probes.all()}
+    metrics = {each.framework: each.facts[f"{case}/epoch"]["metrics"][0] for each in probes.all()}
     for one, other in combinations(metrics, 2):
         for name in names:
             assert metrics[one][name] == pytest.approx(metrics[other][name], rel=1e-5), (one, other, name)
@@ -113,7 +117,7 @@ def test_each_framework_counts_the_parameters_that_were_computed(answers: Answer
 
 
 def test_cnn5_has_the_parameters_of_its_study_at_full_size(answers: Answers) -> None:
-    assert answers.facts["cnn5-full-size"] == [951_489, 950_401]
+    assert answers.facts["cnn5-full/float64"]["counts"] == [951_489, 950_401]
     assert get_architecture("cnn5").count(trainable=True) == 950_401
 
 

@@ -26,6 +26,25 @@ DIGITS = "experiments/digits.yaml"
 # Both arms through all four frameworks; fewer epochs than the demo, for the time.
 WHOLE = (DIGITS, *overrides(*QUICK, "arms.idiomatic.recipe.epochs=4"))
 ONE = (DIGITS, *overrides(*QUICK, "frameworks=[pytorch]", "formats={pytorch: [onnx]}", "loadtest=null"))
+FOLDER = """\
+name: interrupted
+title: Interrupted in every step
+data:
+  source: {kind: folder, path: none}
+  image: {height: 16, width: 16, color: grey}
+  split: {policy: stratified}
+arms: {matched: {architecture: digits-cnn, recipe: {epochs: 12}}}
+frameworks: [pytorch]
+formats: {pytorch: [onnx]}
+loadtest: null
+"""
+IN_THE_MIDDLE = {
+    "preparing": "runs/*/prepare-*/work/*/output/*.npy",
+    "training": "runs/*/train-*/checkpoints/checkpoint.npz",
+    "exporting": "models/.staging.*/*",
+    "scoring": "runs/evaluator/evaluate-*/events.jsonl",
+}
+"""Step of an experiment to files that are there while it works."""
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
@@ -159,6 +178,12 @@ def test_the_report_of_real_results_opens_without_a_complaint(elsewhere: Bakeoff
         (("predict", "--model", "digits-matched-keras-s0-onnx", "README.md"), 2, "README.md cannot be decoded"),
         (("architectures", "lenet"), 3, "unknown architecture 'lenet'; known: mlp, "),
         (("architectures", "cnn5", "--input", "8x8x1"), 2, "does not fit its input"),
+        (
+            ("run", DIGITS, "--set", "arms.matched.architecture=cnn5"),
+            2,
+            "experiments/digits.yaml:15: arms.matched.architecture: cnn5: pool4 (max pool 2×2) does not fit",
+        ),
+        (("run", DIGITS, "--set", "arms.matched.architecture=lenet"), 2, "digits.yaml:15: arms.matched.architecture"),
         (("up", "trainer-jax"), 2, "unknown services: trainer-jax; known: trainer-keras"),
     ],
 )
@@ -200,19 +225,41 @@ def test_a_trainer_killed_in_the_middle_goes_on_after_its_restart(elsewhere: Bak
     assert len(json.loads(run.result_json)["history"]) == 120
 
 
-def test_ctrl_c_leaves_no_process_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    bakeoff = Bakeoff(tmp_path / "home")
-    arguments = (*ONE, *overrides("arms.matched.recipe.epochs=120"))
-    process = bakeoff.start("run", *arguments)
-    wait_for(lambda: list(bakeoff.home.glob("runs/*/train-*/checkpoints/checkpoint.npz")), "a checkpoint")
-    assert bakeoff.processes()
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 130, output
-    assert bakeoff.processes() == []
-    assert list(bakeoff.home.glob("models/*")) == []
-    again = bakeoff.run("run", *arguments)
+def test_ctrl_c_in_any_step_leaves_nothing_half_written_and_the_next_run_goes_on(
+    tmp_path: Path,
+) -> None:
+    bakeoff, file = Bakeoff(tmp_path / "home"), tmp_path / "interrupted.yaml"
+    file.write_text(FOLDER)
+    arguments = ("run", str(file), "--data", str(write_images(tmp_path / "images")))
+    for step, begun in IN_THE_MIDDLE.items():
+        process = bakeoff.start(*arguments)
+        wait_for(lambda begun=begun: list(bakeoff.home.glob(begun)), f"{step} to begin")  # type: ignore[misc]
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+        assert process.returncode == 130, (step, output)
+        assert bakeoff.processes() == [], step
+        assert [str(path) for path in half_written(bakeoff.home)] == [], step
+    again = bakeoff.run(*arguments)
     assert again.code == 0, again.err
     assert bakeoff.processes() == []
-    trainings = [path.read_text() for path in bakeoff.home.glob("runs/*/train-*/events.jsonl")]
-    assert ["asked again" in events for events in trainings].count(True) == 1
+    assert half_written(bakeoff.home) == []
+    events = [path.read_text() for path in sorted(bakeoff.home.glob("runs/*/*/events.jsonl"))]
+    # Each of the four was stopped once, the training twice.
+    assert sorted(text.count("asked again") for text in events if "asked again" in text) == [1, 1, 2]
+
+
+def write_images(folder: Path) -> Path:
+    """Three classes of noise, large enough that decoding takes seconds."""
+    draw = np.random.default_rng(0)
+    for number in range(1200):
+        path = folder / "abc"[number % 3] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 256, (48, 64), np.uint8)
+        Image.fromarray(pixels).resize((640, 480)).save(path)
+    return folder
+
+
+def half_written(home: Path) -> list[Path]:
+    """Hidden entries where only whole things belong."""
+    places = [home / "models", home / "store", home / "reports"]
+    return [path for place in places for path in place.rglob(".*")]

@@ -126,7 +126,7 @@ def test_a_load_test_measures_and_writes_its_result(null_server, start, record_p
     assert result.server_ms == pytest.approx({"queue": 0.001, "infer": 0.002})
     assert result.mean_batch == 2
     assert result.environment.contended is False
-    assert result.environment.versions.keys() >= {"grpcio", "locust"}
+    assert result.environment.versions.keys() >= {"grpcio", "numpy"}
     record_property("generator_requests_per_second", result.throughput / 2)
 
 
@@ -151,6 +151,37 @@ def test_an_injected_stall_of_one_second_shows_in_the_highest_percentiles(null_s
     assert 1000 <= latency.max < 3000
     assert latency.p999 == pytest.approx(1000, rel=0.5)
     assert latency.p50 < 500
+
+
+def test_an_open_loop_shows_a_stall_of_one_second_in_p99(null_server, start):
+    target = null_server("--stall-s", "1", "--stall-after", "150")[1]
+    run = start(target, scenario="server", rate=100, warmup_s=0.5, duration_s=3)
+    assert run.finish()[0] == 0
+    result = run.result()
+    assert (result.loop, result.errors) == ("open", {})
+    assert result.latency_ms.p99 > 500
+    assert result.requests == pytest.approx(300, abs=90)  # Nobody waited for the stall to send the next query.
+    assert result.late_share is not None
+    assert result.supported == 95
+
+
+def test_the_closed_scenarios_of_mlperf_have_one_caller_with_its_images_per_query(null_server, start):
+    run = start(null_server()[1], scenario="multi_stream", min_queries=700, duration_s=0.2)
+    assert run.finish()[0] == 0
+    result = run.result()
+    assert (result.spec.users, result.spec.batch_size, result.mean_batch) == (1, 8, 8)
+    assert result.requests >= 700  # The window went on until there were enough for p99.
+    assert result.upper_ms["p99"] >= result.latency_ms.p99
+
+
+def test_offline_answers_everything_that_was_due_at_the_start(null_server, start):
+    run = start(null_server()[1], scenario="offline", batch_size=4, min_queries=50, users=2)
+    assert run.finish()[0] == 0
+    result = run.result()
+    assert result.requests >= 50
+    assert result.throughput == pytest.approx(result.requests * 4 / result.seconds)
+    assert result.latency_ms.max <= result.seconds * 1000 + 1  # All wait from the start.
+    assert result.latency_ms.p50 > result.latency_ms.max / 4
 
 
 def test_a_load_test_beside_other_timed_work_is_marked_contended(null_server, start, tmp_path):
@@ -233,22 +264,26 @@ def test_a_test_whose_server_hangs_stops_within_two_seconds_all_the_same(null_se
     assert (status, run.has_result()) == (1, False)
 
 
-def test_a_broken_user_ends_the_test_at_once_with_its_reason(null_server):
+def test_a_broken_caller_ends_the_test_at_once_with_its_reason(null_server):
     script = """
-import sys, locust, gevent.event, numpy as np
+import sys, numpy as np
 from core.errors import BakeoffError
-from loadtests.driver import measure
-from loadtests.user import Load
-from services.client.inference import InferenceClient
-load = Load(InferenceClient(sys.argv[1]), "m", 1, np.zeros((3, 4, 5, 1), np.float32), 1, 0)
+from core.schemas.specs import LoadTestSpec
+from loadtests import driver, headless
+from loadtests.recorder import Recorder
+from loadtests.window import Window
+spec = LoadTestSpec(model="m", version=1, artifact="c" * 64, runtime="onnxruntime", data="d" * 64, duration_s=60)
+recorder = Recorder()
+setting = headless.Setting(sys.argv[1], "r", 5.0)
+window = Window(recorder, lambda *_: None)
 try:
-    measure(load, 2, 0.0, 60.0, gevent.event.Event(), lambda *_: None)
+    driver.run(headless.measure(setting, spec, np.zeros((3, 4, 5, 1), np.float32), recorder, window))
 except BakeoffError as error:
     print(error)
 """
     command = [sys.executable, "-c", script, null_server()[1]]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
-    assert "a user of the load test broke: images are float32" in done.stdout
+    assert "a caller of the load test broke: images are float32" in done.stdout
 
 
 def locust(target: str, *options: str) -> "subprocess.CompletedProcess[str]":

@@ -1,6 +1,6 @@
 """The networks, each written once. A name used in experiment files selects one."""
 
-from core.errors import NotFoundError
+from core.networks import check_network
 from trainer.architectures import asl, imagenet, studies
 from trainer.architectures.asl import CLASSES, SHAPE
 from trainer.architectures.entry import Entry, Family, ImageShape
@@ -33,7 +33,7 @@ ARCHITECTURES: dict[str, Entry] = {
     "resnet34": Entry("ResNet-34, torchvision's layout.", imagenet.resnet34, (224, 224, 3), 1000),
     "vgg11": Entry("VGG-11 without batch norm, torchvision's layout.", imagenet.vgg11, (224, 224, 3), 1000),
 }
-FAMILIES: dict[str, Family] = {family.stem: family for family in (asl.GRID,)}
+FAMILIES: tuple[Family, ...] = (asl.GRID,)
 
 
 def get_architecture(name: str, input_shape: ImageShape | None = None, classes: int | None = None) -> Architecture:
@@ -50,14 +50,12 @@ def get_architecture(name: str, input_shape: ImageShape | None = None, classes: 
 
 def listing() -> dict[str, str]:
     """Name, or name syntax of a family, to one sentence."""
-    families = {family.syntax: family.description for family in FAMILIES.values()}
+    families = {family.name.syntax: family.description for family in FAMILIES}
     return {name: entry.description for name, entry in ARCHITECTURES.items()} | families
 
 
 def _entry(name: str) -> Entry:
+    check_network(name)
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
-    for stem, family in FAMILIES.items():
-        if name == stem or name.startswith(f"{stem}-"):
-            return family.member(name)
-    raise NotFoundError(f"unknown architecture {name!r}; known: {', '.join(listing())}")
+    return next(family for family in FAMILIES if family.name.claims(name)).member(name)

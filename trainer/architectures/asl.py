@@ -5,6 +5,7 @@ dense layer, which fits images of any size; a last strided convolution down to 1
 bias before batch norm, which would subtract it again.
 """
 
+from core.networks import ASL_GRID
 from trainer.architectures.entry import Entry, Family, ImageShape
 from trainer.layers import Activation, BatchNorm, Conv, Dense, Flatten, Layer, Pool, Residual
 
@@ -44,9 +45,8 @@ def grid(d: int, u: int, c: int) -> Entry:
 
 
 GRID = Family(
-    "asl-grid",
+    ASL_GRID,
     "S1's grid of 27: d dense layers, u units or filters in each layer, c convolutions; sigmoid head.",
-    {"d": (0, 1, 2), "u": (32, 64, 128), "c": (1, 2, 3)},
     grid,
 )
 

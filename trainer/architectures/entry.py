@@ -1,12 +1,9 @@
 """What the registry knows about a network, and about a family of networks."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
-from typing import Any
 
-from core.errors import NotFoundError
+from core.networks import FamilyName
 from trainer.layers import Head, Layer
 
 ImageShape = tuple[int, int, int]
@@ -34,43 +31,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Family:
-    """Networks that differ in a few numbers, which are part of the name: `<stem>-<letter><number>-…`."""
+    """Networks that differ in a few numbers, which are part of the name."""
 
-    stem: str
+    name: FamilyName
     description: str
-    options: dict[str, tuple[int, ...]]
-    """Letter to the numbers allowed, in the order of the name."""
     build: Callable[..., Entry]
-    """Called with the letters as keywords."""
-
-    @property
-    def syntax(self) -> str:
-        """The name as lists show it, for example `asl-grid-d<0|1|2>-u<32|64|128>`."""
-        return "-".join([self.stem, *(f"{key}<{'|'.join(map(str, values))}>" for key, values in self.options.items())])
-
-    def names(self) -> Iterator[str]:
-        """Every member, the last number fastest."""
-        for numbers in product(*self.options.values()):
-            parts = (f"{key}{number}" for key, number in zip(self.options, numbers, strict=True))
-            yield "-".join([self.stem, *parts])
+    """Called with the letters of the name as keywords."""
 
     def member(self, name: str) -> Entry:
-        """The network of a name that begins with the stem.
+        """The network of a name.
 
         Raises:
-            NotFoundError: the name does not follow the syntax, or a number is not among those allowed.
+            NotFoundError: the name is not a member's.
         """
-        numbers = self._parse(name)
-        wrong = [f"{k}{n}" for k, n in numbers.items() if n not in self.options[k]]
-        if not numbers or wrong:
-            problem = f"{', '.join(wrong)} not allowed" if wrong else "not a member of the family"
-            raise NotFoundError(
-                f"unknown architecture {name!r}: {problem}; expected {self.syntax}, for example {next(self.names())}"
-            )
-        return self.build(**numbers)
-
-    def _parse(self, name: str) -> dict[str, int]:
-        pattern = "-".join([re.escape(self.stem), *(rf"{key}(?P<{key}>0|[1-9]\d*)" for key in self.options)])
-        match = re.fullmatch(pattern, name)
-        found: dict[str, Any] = match.groupdict() if match else {}
-        return {key: int(number) for key, number in found.items()}
+        return self.build(**self.name.parse(name))

@@ -33,11 +33,11 @@ training whose last batch is a single image where batch norm sees one value per 
 def markdown() -> str:
     """The page."""
     rows = [_row(name, get_architecture(name)) for name in ARCHITECTURES]
-    for family in FAMILIES.values():
-        members = [get_architecture(name) for name in family.names()]
+    for family in FAMILIES:
+        members = [get_architecture(name) for name in family.name.names()]
         trained = sorted(member.count(trainable=True) for member in members)
         first = members[0]
-        cells = [f"`{family.syntax}`".replace("|", "\\|"), _size(first), str(first.classes), first.head]
+        cells = [f"`{family.name.syntax}`".replace("|", "\\|"), _size(first), str(first.classes), first.head]
         rows.append(_cells([*cells, f"{trained[0]:,} – {trained[-1]:,}", "0", family.description]))
     return INTRODUCTION + "\n".join(rows) + "\n" + NOTES
 

@@ -13,16 +13,16 @@ OTHER = """
 import sys
 from pathlib import Path
 from core.contention import TimedSection
-with TimedSection(Path(sys.argv[1])) as timed:
+with TimedSection(*map(Path, sys.argv[1:])) as timed:
     print("in", flush=True)
     sys.stdin.readline()
 print(timed.contended, flush=True)
 """
 
 
-def start_other(folder: Path) -> subprocess.Popen[str]:
+def start_other(*folders: Path) -> subprocess.Popen[str]:
     other = subprocess.Popen(
-        [sys.executable, "-c", OTHER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OTHER, *map(str, folders)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert other.stdout is not None
     assert other.stdout.readline() == "in\n"
@@ -55,6 +55,27 @@ def test_overlapping_sections_both_know(tmp_path: Path) -> None:
             assert first.contended
     assert first.contended
     assert second.contended
+
+
+@pytest.mark.parametrize("killed_first", [True, False])
+def test_work_that_resumes_remembers_an_overlap_before_it_was_killed(tmp_path: Path, killed_first: bool) -> None:
+    folder, memory = tmp_path / "timed", tmp_path / "contended"
+    if killed_first:
+        killed, other = start_other(folder, memory), start_other(folder)
+    else:
+        other, killed = start_other(folder), start_other(folder, memory)
+    killed.kill()
+    killed.communicate(timeout=30)
+    assert finish(other) == "True"
+    with TimedSection(folder, memory) as resumed:
+        assert resumed.contended
+    assert resumed.contended
+
+
+def test_a_memory_of_nothing_stays_absent(tmp_path: Path) -> None:
+    with TimedSection(tmp_path / "timed", tmp_path / "contended") as timed:
+        assert not timed.contended
+    assert not (tmp_path / "contended").exists()
 
 
 def test_the_earlier_one_knows_even_if_it_looks_only_after_the_end(tmp_path: Path) -> None:

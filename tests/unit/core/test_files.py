@@ -1,6 +1,9 @@
 """Atomic writes and staged folders."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,29 @@ def test_the_first_of_two_stagings_wins(tmp_path: Path) -> None:
             (early / "who").write_text("early")
     assert (target / "who").read_text() == "early"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_sweep_takes_what_a_killed_process_left_and_nothing_else(tmp_path: Path) -> None:
+    left = "from core import files; import os\n" + (
+        f"with files.staging_directory(__import__('pathlib').Path({str(tmp_path)!r}), 'left') as folder:\n"
+        "    (folder / 'half').touch(); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", left], check=False, timeout=60)
+    assert len(list(tmp_path.glob(".left.*/half"))) == 1
+    kept = [tmp_path / "object", tmp_path / ".hidden", tmp_path / f".fresh.{'0' * 32}"]
+    kept[0].mkdir()
+    kept[1].mkdir()
+    kept[2].touch()
+    stale = tmp_path / f".stale.{'0' * 32}"
+    stale.touch()
+    os.utime(stale, (0, 0))
+    with files.staging_directory(tmp_path, "held") as held:
+        files.sweep(tmp_path)
+        assert sorted(tmp_path.iterdir()) == sorted([*kept, held])
+
+
+def test_nothing_to_sweep_is_fine(tmp_path: Path) -> None:
+    files.sweep(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("size", [0, 1, files.CHUNK_BYTES, files.CHUNK_BYTES + 1])

@@ -102,6 +102,35 @@ def test_an_export_that_fails_leaves_nothing(repository: ModelRepository) -> Non
     assert repository.models() == []
 
 
+def test_a_model_appears_with_its_first_version_or_not_at_all(
+    repository: ModelRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    rename = Path.rename
+
+    def watching(self: Path, target: Path) -> Path:
+        seen.append(
+            sorted(p.name for p in (repository.root / "m").iterdir()) if (repository.root / "m").exists() else []
+        )
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", watching)
+    publish(repository)
+    assert len(seen) == 2
+    assert seen == [[], []]
+    assert sorted(p.name for p in (repository.root / "m").iterdir()) == ["1", "config.pbtxt", "labels.txt"]
+
+
+def test_a_sweep_keeps_what_is_published_and_what_is_being_published(repository: ModelRepository) -> None:
+    publish(repository)
+    with repository.staging() as staged:
+        (repository.root / f".staging.{'0' * 32}").mkdir()
+        (repository.root / f".model.{'0' * 32}").mkdir()
+        repository.sweep()
+        assert sorted(p.name for p in repository.root.iterdir()) == sorted([staged.name, "m"])
+    assert repository.verify("m", 1)
+
+
 def test_publishers_of_one_model_at_the_same_time_get_a_version_each(repository: ModelRepository) -> None:
     threads = [threading.Thread(target=publish, args=(repository, str(i), f"run-{i}")) for i in range(8)]
     for thread in threads:

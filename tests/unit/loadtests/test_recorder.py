@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from loadtests.recorder import Recorder
 
@@ -132,9 +133,49 @@ def test_a_test_without_an_answer_summarises_to_zeros():
     assert (recorder.throughput, recorder.seconds) == (0, 1)
 
 
-def test_the_generators_share_of_a_core_is_its_cpu_time_over_the_window():
-    recorder = Recorder()
-    recorder.open(1 * S, cpu_ns=5 * S)
-    assert recorder.generator_cpu == 0
-    recorder.close(3 * S, cpu_ns=5 * S + 1_900 * MS)
-    assert recorder.generator_cpu == pytest.approx(0.95)
+def test_only_queries_sent_more_than_a_millisecond_after_they_were_due_are_late():
+    recorder = opened()
+    for late_ns in (0, MS, MS + 1, 5 * MS):
+        recorder.success(5, 5 + 9 * MS, 1, {}, 0, late_ns)
+    recorder.failure(5, "UNAVAILABLE", 2 * MS)
+    assert recorder.late_share == 3 / 5
+    assert recorder.lateness_ms().max == 5
+
+
+def test_a_closed_loop_has_no_lateness():
+    recorder = opened()
+    record(recorder, 0, MS)
+    assert recorder.late_share is None
+    assert recorder.lateness_ms() is None
+
+
+def test_failed_queries_count_as_over_the_bound():
+    recorder = Recorder(bound_ms=10)
+    recorder.open(0)
+    record(recorder, 0, 10 * MS)
+    record(recorder, 0, 10 * MS + 1)
+    recorder.failure(0, "UNAVAILABLE")
+    assert recorder.over_bound == 2
+    assert opened().over_bound is None
+
+
+def test_the_upper_bound_of_a_percentile_is_an_order_statistic_and_absent_where_queries_are_too_few():
+    recorder = opened()
+    for number in range(662):
+        record(recorder, 0, (number + 1) * MS)
+    upper = recorder.upper_ms()
+    assert upper.keys() == {"p50", "p90", "p95", "p99"}
+    assert upper["p99"] == pytest.approx(661, rel=1e-3)  # One may lie above.
+    recorder.failure(0, "UNAVAILABLE")
+    assert recorder.upper_ms()["p99"] == pytest.approx(662, rel=1e-3)
+    recorder.failure(0, "UNAVAILABLE")
+    assert "p99" not in recorder.upper_ms()
+
+
+def test_the_stored_histogram_gives_the_same_percentiles_again():
+    recorder = opened()
+    for elapsed in np.random.default_rng(0).lognormal(1, 1, 5_000):
+        record(recorder, 0, int(elapsed * MS))
+    again = HdrHistogram.decode(recorder.histogram())
+    assert again.get_total_count() == 5_000
+    assert again.get_value_at_percentile(99) / 1000 == recorder.latency_ms().p99

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidInputError, NotFoundError
+from core.networks import ASL_GRID, FAMILY_NAMES, NETWORKS
 from trainer.architectures import ARCHITECTURES, FAMILIES, get_architecture, listing
 from trainer.architectures.table import markdown
 from trainer.layers import Conv, Dense, Dropout, Pool, Residual
@@ -84,7 +85,7 @@ def test_the_asl_net_ends_in_sigmoids_and_its_twin_differs_in_that_alone() -> No
 
 
 def test_the_grid_has_27_members_that_all_build_for_the_studys_images() -> None:
-    names = list(FAMILIES["asl-grid"].names())
+    names = list(ASL_GRID.names())
     assert len(set(names)) == 27
     assert {get_architecture(name).input_shape for name in names} == {(64, 64, 3)}
     assert {get_architecture(name).head for name in names} == {"normalized_sigmoid"}
@@ -112,6 +113,11 @@ def test_a_name_that_is_no_member_is_answered_with_the_syntax_and_an_example(nam
     with pytest.raises(NotFoundError, match=problem) as raised:
         get_architecture(name)
     assert "expected asl-grid-d<0|1|2>-u<32|64|128>-c<1|2|3>, for example asl-grid-d0-u32-c1" in str(raised.value)
+
+
+def test_core_names_exactly_the_networks_there_are() -> None:
+    assert tuple(ARCHITECTURES) == NETWORKS
+    assert tuple(family.name for family in FAMILIES) == FAMILY_NAMES
 
 
 def test_the_listing_has_every_network_and_one_line_per_family() -> None:

@@ -69,6 +69,8 @@ def test_data_replaces_the_place_of_the_source(tmp_path: Path) -> None:
         ("epochs: 2", "epoch: 2", r"small.yaml:9: arms.matched.recipe.epoch: unknown key; known: .*epochs"),
         ("epochs: 2", "epochs: 0", r"small.yaml:9: arms.matched.recipe.epochs: .*greater than or equal to 1 \(got 0\)"),
         ("name: small", "name: Small Net", r"small.yaml:1: name: .*got 'Small Net'"),
+        ("digits-cnn", "digits-cn", r"small.yaml:8: arms.matched.architecture: .*'digits-cn'; known: mlp, .*vgg11"),
+        ("digits-cnn", "asl-grid-d3-u32-c1", r"small.yaml:8: arms.*: d3 not allowed; expected asl-grid-d<0\|1\|2>"),
         ("title: Small", "titel: Small", r"small.yaml:2: titel: unknown key; known: arms, data, .*title"),
     ],
 )

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -30,7 +31,8 @@ def accept(spec_json: str) -> tuple[str, str]:
 
 
 def manager(root: Path, slots: int = 1, done: Callable[[str], bool] = lambda run_id: True) -> RunManager:
-    work = Work(accept, lambda folder, kind: [sys.executable, str(SCRIPT), str(folder)], done)
+    command = [sys.executable, str(SCRIPT)]
+    work = Work(accept, lambda folder, kind: [*command, str(folder)], done, lambda: (root / "left").unlink(True))
     return RunManager(root, work, ChildProcessExecutor(), slots)
 
 
@@ -186,6 +188,31 @@ def test_cancel_ends_the_worker_within_two_seconds(tmp_path: Path, do: str) -> N
 
     drive(tmp_path, body)
     assert not processes_of(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "killed", "stopped", "started again"])
+def test_what_a_killed_worker_left_is_removed(tmp_path: Path, how: str) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("leave something"))
+        await until((tmp_path / "left").exists)
+        if how == "cancelled":
+            await runs.cancel("one")
+            assert not (tmp_path / "left").exists()
+        if how == "killed":
+            (tmp_path / "one" / "spec.json").write_text(spec("work"))
+            os.kill(int((tmp_path / "one" / "pid").read_text()), signal.SIGKILL)
+            assert (await finished(runs, "one")).record.state == "succeeded"
+
+    if how == "started again":
+        (tmp_path / "left").touch()
+
+        async def nothing(runs: RunManager) -> None:
+            return
+
+        drive(tmp_path, nothing)
+    else:
+        drive(tmp_path, body)
+    assert not (tmp_path / "left").exists()
 
 
 def test_a_cancel_whose_caller_leaves_goes_on_and_frees_the_slot(tmp_path: Path) -> None:
