@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pydantic
 
+from core import files
 from core.errors import InvalidInputError, NotFoundError, WrongStateError
-from core.repository import ModelRepository
+from core.repository import CARD, ModelRepository
 from core.schemas.artifact import Artifact, ArtifactFile, Origin
 from core.schemas.base import Name
+from core.schemas.scores import Operating
 
 NAME: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(Name)
 
@@ -32,6 +34,19 @@ class Promotion:
     """False when the newest version already had this content, so that nothing was done."""
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What is known about a candidate and goes along with it."""
+
+    card: str | None = None
+    """Markdown."""
+    operating: Operating | None = None
+    """Temperature and threshold from its validation data."""
+
+
+NOTHING = Evidence()
+
+
 def promote(
     candidates: ModelRepository,
     candidate: str,
@@ -39,11 +54,13 @@ def promote(
     production: ModelRepository,
     name: str,
     force: bool = False,
+    evidence: Evidence = NOTHING,
 ) -> Promotion:
     """Publishes a candidate's version as the next version of `name` in production.
 
     Args:
         version: of the candidate; None for its newest.
+        evidence: goes along: the card as a file, temperature and threshold into the manifest.
         force: replace a model that has other classes, another input or another format.
 
     Raises:
@@ -53,7 +70,7 @@ def promote(
     """
     _check_name(name)
     number = version or candidates.latest(candidate)
-    artifact = candidates.verify(candidate, number)
+    artifact = candidates.verify(candidate, number).model_copy(update={"operating": evidence.operating})
     current = _newest(production, name)
     if current is not None:
         if not force:
@@ -61,7 +78,8 @@ def promote(
         if _same(artifact, current) and _is_intact(production, current):
             return Promotion(current, published=False)
     origin = Origin(action="promote", name=candidate, version=number, at=datetime.now(UTC))
-    return Promotion(_copy(candidates.path(candidate, number), artifact, production, name, origin), published=True)
+    source = candidates.path(candidate, number)
+    return Promotion(_copy(source, artifact, production, name, origin, evidence.card), published=True)
 
 
 def rollback(production: ModelRepository, name: str, to: int | None = None, force: bool = False) -> Promotion:
@@ -104,8 +122,12 @@ def _newest(production: ModelRepository, name: str) -> Artifact | None:
 
 
 def _same(one: Artifact, other: Artifact) -> bool:
-    """The same bytes, read the same way."""
-    return (one.digest, one.classes, one.preprocess) == (other.digest, other.classes, other.preprocess)
+    """The same bytes, read the same way, with the same threshold."""
+    return _meaning(one) == _meaning(other)
+
+
+def _meaning(artifact: Artifact) -> tuple[object, ...]:
+    return artifact.digest, artifact.classes, artifact.preprocess, artifact.operating
 
 
 def _is_intact(production: ModelRepository, current: Artifact) -> bool:
@@ -137,10 +159,14 @@ def _check_replaces(artifact: Artifact, current: Artifact) -> None:
             )
 
 
-def _copy(source: Path, artifact: Artifact, production: ModelRepository, name: str, origin: Origin) -> Artifact:
+def _copy(
+    source: Path, artifact: Artifact, production: ModelRepository, name: str, origin: Origin, card: str | None = None
+) -> Artifact:
     """Publishes a copy. What was copied is compared with the manifest before it appears."""
     with production.staging() as staged:
         shutil.copytree(source, staged, dirs_exist_ok=True)
+        if card is not None:
+            files.write_text(staged / CARD, card)
 
         def describe(version: int, listed: tuple[ArtifactFile, ...]) -> Artifact:
             if {file.path: file for file in listed} != {file.path: file for file in artifact.files}:

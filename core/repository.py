@@ -17,6 +17,9 @@ from core.schemas.artifact import Artifact, ArtifactFile
 from core.schemas.base import parse_json
 
 MANIFEST = "artifact.json"
+CARD = "card.md"
+"""The model card of a promoted version. For people: no part of the artefact, so its digest does not cover it."""
+BESIDE = frozenset((MANIFEST, CARD))
 MAX_BATCH = 64
 """Largest batch a repository model accepts unless its config.pbtxt is edited."""
 
@@ -78,7 +81,7 @@ class ModelRepository:
         """
         folder, artifact = self.path(name, version), self.artifact(name, version)
         listed = {file.path: file for file in artifact.files}
-        present = {p.as_posix() for p in files.files_below(folder)} - {MANIFEST}
+        present = {p.as_posix() for p in files.files_below(folder)} - BESIDE
         for path in sorted(present ^ listed.keys()):
             state = "is not listed in" if path in present else "is missing, listed in"
             raise InvalidInputError(f"{folder / path} {state} {MANIFEST}; publish the model again")
@@ -168,11 +171,11 @@ class ModelRepository:
 
 
 def list_files(folder: Path) -> tuple[ArtifactFile, ...]:
-    """Every file below `folder` with its hash and size, manifest excluded."""
+    """Every file of the artefact below `folder` with its hash and size: all but manifest and card."""
     return tuple(
         ArtifactFile(path=p.as_posix(), sha256=files.sha256_file(folder / p), size_bytes=(folder / p).stat().st_size)
         for p in files.files_below(folder)
-        if p.as_posix() != MANIFEST
+        if p.as_posix() not in BESIDE
     )
 
 

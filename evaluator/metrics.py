@@ -14,10 +14,14 @@ from evaluator.checks import check_probabilities
 from evaluator.intervals import wilson
 from evaluator.scores import compute_scores, normalised
 
+VERSION = 1
+"""Raised when a figure gets another definition: reports then compute it anew from the kept predictions."""
+
 
 class Metrics(TypedDict):
     """The fields of EvaluateResult that follow from labels and probabilities: `EvaluateResult(..., **metrics)`."""
 
+    metrics_version: int
     images: int
     accuracy: float
     accuracy_interval: tuple[float, float]
@@ -49,6 +53,7 @@ def compute(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
     indices = list(range(len(classes)))
     per_class = sk.precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
     return Metrics(
+        metrics_version=VERSION,
         images=len(labels),
         accuracy=correct / len(labels),
         accuracy_interval=wilson(correct, len(labels)),

@@ -104,6 +104,8 @@ def build_rows(
             macro_f1=evaluation.macro.f1 if evaluation else None,
             log_loss=evaluation.log_loss if evaluation else None,
             scores=evaluation.scores if evaluation else None,
+            operating=evaluation.operating if evaluation else None,
+            robustness=evaluation.robustness if evaluation else (),
             parity=_parity(evaluation, natives.get(training.run_id), predictions),
             load=to_load(load) if load else None,
         )

@@ -9,6 +9,7 @@ from core.schemas.base import Name, Schema, Sha256, canonical_json
 from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
+from core.schemas.scores import Operating
 from core.schemas.specs import FormatName, Framework
 
 
@@ -81,6 +82,9 @@ class Artifact(Schema):
     files: tuple[ArtifactFile, ...]
     origin: Origin | None = None
     """None for what a trainer exported."""
+    operating: Operating | None = None
+    """Temperature and threshold, as chosen on validation data; comes with a promotion. The graph knows nothing of it.
+    """
 
     @property
     def digest(self) -> str:

@@ -53,7 +53,7 @@ def refuse_other_version(text: str | bytes, readable: tuple[int, ...], what: str
         return
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version is not None and version not in readable:
-        known = " and ".join(map(str, readable))
+        known = " and ".join(filter(None, (", ".join(map(str, readable[:-1])), str(readable[-1]))))
         raise InvalidInputError(
             f"{what} has schema_version {version!r}; this version of Bakeoff reads {known}: {remedy}"
         )

@@ -10,7 +10,7 @@ from core.networks import check_network
 from core.schemas.base import Name, Schema
 from core.schemas.data import DataSpec
 from core.schemas.recipe import Recipe, complete
-from core.schemas.specs import FRAMEWORKS, FormatName, Framework
+from core.schemas.specs import FRAMEWORKS, Corruption, FormatName, Framework
 
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 
@@ -53,6 +53,10 @@ class EvaluatePlan(Schema):
     """How artefacts are scored."""
 
     batch_size: int = pydantic.Field(64, ge=1, le=64)
+    calibrate: bool = True
+    """Fit a temperature and, with two classes, choose a threshold on the validation split."""
+    corruptions: tuple[Corruption, ...] = ()
+    """Score the ONNX artefacts of the first seed under each of these too, at five severities."""
 
 
 class LoadTestPlan(Schema):

@@ -10,7 +10,7 @@ from core.errors import InvalidInputError
 from core.schemas.base import Schema, Sha256, explain, refuse_other_version
 from core.schemas.environment import Environment
 from core.schemas.scenarios import TARGET_PERCENTILE
-from core.schemas.scores import Scores
+from core.schemas.scores import Corrupted, Operating, Scores
 from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, TrainSpec
 
 
@@ -101,11 +101,13 @@ class ClassMetrics(Schema):
 
 
 class EvaluateResult(Schema):
-    """Scores of one served artefact on the test split. Probabilities lie beside it in `predictions.npz`."""
+    """Scores of one served artefact on the test split. Every prediction lies beside it in `predictions/*.parquet`."""
 
     kind: Literal["evaluate"] = "evaluate"
-    schema_version: Literal[1, 2] = 2
-    """1 has no `scores`; a report computes them from the predictions kept beside the result."""
+    schema_version: Literal[1, 2, 3] = 3
+    """1 has no `scores`, 2 neither `operating` nor Parquet: its test predictions are in `predictions.npz`."""
+    metrics_version: int = 1
+    """Which definition of the figures: with another one a report computes them anew from the predictions."""
     run_id: str
     spec: EvaluateSpec
     images: int
@@ -119,6 +121,9 @@ class EvaluateResult(Schema):
     confusion: tuple[tuple[int, ...], ...]
     """Rows: true class; columns: predicted class."""
     scores: Scores | None = None
+    operating: Operating | None = None
+    """None where the validation split was not scored."""
+    robustness: tuple[Corrupted, ...] = ()
     seconds: float
     environment: Environment
 
@@ -220,7 +225,7 @@ Result = Annotated[PrepareResult | TrainResult | EvaluateResult | LoadTestResult
 RESULT: pydantic.TypeAdapter[PrepareResult | TrainResult | EvaluateResult | LoadTestResult] = pydantic.TypeAdapter(
     Result
 )
-READABLE: dict[str, tuple[int, ...]] = {"prepare": (1,), "train": (1,), "evaluate": (1, 2), "loadtest": (1, 2, 3)}
+READABLE: dict[str, tuple[int, ...]] = {"prepare": (1,), "train": (1,), "evaluate": (1, 2, 3), "loadtest": (1, 2, 3)}
 """Kind of result to the schema versions that are read; the last one is written."""
 
 

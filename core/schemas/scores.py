@@ -58,6 +58,62 @@ class Curve(Schema):
     y: tuple[float, ...]
 
 
+class Rates(Schema):
+    """Shares of a two-class decision."""
+
+    accuracy: float
+    sensitivity: float
+    """Of the positive images, those called positive: recall."""
+    specificity: float
+    """Of the negative images, those called negative."""
+    precision: float
+    f1: float
+
+
+class Temperature(Schema):
+    """One number T that softens probabilities: p becomes softmax(ln p / T). It changes no answer."""
+
+    value: float
+    log_loss: float
+    """On the test split, after it."""
+    brier: float
+    calibration: Calibration
+    """On the test split, after it."""
+
+
+class Threshold(Schema):
+    """The probability of the positive class from which on an image is called positive."""
+
+    positive: str
+    value: float
+    validation: Rates
+    """Where it was chosen: these flatter."""
+    test: Rates
+    test_at_half: Rates
+    """The same images with 0.5 instead."""
+
+
+class Operating(Schema):
+    """Chosen on the validation split, kept beside the artefact and never in its graph."""
+
+    images: int
+    """Of the validation split."""
+    temperature: Temperature
+    threshold: Threshold | None = None
+    """Only with two classes, and where the validation split has images of both."""
+
+
+class Corrupted(Schema):
+    """The test split under one corruption."""
+
+    corruption: str
+    severity: int
+    """1 to 5."""
+    accuracy: float
+    interval: tuple[float, float]
+    """Wilson score interval at 95 %."""
+
+
 class PairedTest(Schema):
     """McNemar's exact test of two artefacts on the same images."""
 

@@ -14,6 +14,7 @@ Framework = Literal["keras", "tensorflow", "pytorch", "fastai"]
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 FormatName = Literal["onnx", "savedmodel", "keras", "pt2"]
 RuntimeName = Literal["onnxruntime", "tensorflow", "pytorch"]
+Corruption = Literal["noise", "blur", "contrast", "jpeg"]
 
 
 class PrepareSpec(Schema):
@@ -62,7 +63,7 @@ class TrainSpec(Schema):
 
 
 class EvaluateSpec(Schema):
-    """Score one served model on the test split."""
+    """Score one served model on the test split, and on what its probabilities are to be judged by."""
 
     kind: Literal["evaluate"] = "evaluate"
     schema_version: Literal[1] = 1
@@ -73,6 +74,10 @@ class EvaluateSpec(Schema):
     runtime: RuntimeName
     data: Sha256
     batch_size: int = pydantic.Field(64, ge=1, le=4096)
+    calibrate: bool = True
+    """Score the validation split too: it gives the temperature and, with two classes, the threshold."""
+    corruptions: tuple[Corruption, ...] = ()
+    """Score the test split under each of these too, at five severities."""
 
 
 class LoadTestSpec(Traffic):
@@ -96,7 +101,7 @@ class ReportSpec(Schema):
     """Summarise the results of an experiment and write its report."""
 
     kind: Literal["report"] = "report"
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     """Part of the report's id: raised when reports say more, so that an older one is not taken for done."""
     experiment: Name
     title: str
@@ -107,6 +112,9 @@ class ReportSpec(Schema):
     """Ids of the result objects, in the order of the experiment."""
     missing: tuple[str, ...] = ()
     """One line per step that failed: the report is marked incomplete."""
+    remake: str = ""
+    """Anything that makes this another run: all metrics are computed anew from the kept predictions. Empty: only those
+    of an earlier definition are."""
 
 
 TrainerSpec = Annotated[PrepareSpec | TrainSpec, pydantic.Field(discriminator="kind")]

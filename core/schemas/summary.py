@@ -9,7 +9,7 @@ from core.schemas.data import ImageSpec
 from core.schemas.environment import Environment
 from core.schemas.recipe import Recipe
 from core.schemas.results import ClassMetrics, EpochMetrics, LatencySummary, Parity
-from core.schemas.scores import Agreement, Curve, Disagreement, Loss, PairedTest, Scores
+from core.schemas.scores import Agreement, Corrupted, Curve, Disagreement, Loss, Operating, PairedTest, Scores
 from core.schemas.specs import FormatName, Framework, RuntimeName
 
 Mode = Literal["matched", "idiomatic"]
@@ -100,6 +100,10 @@ class Row(Schema):
     macro_f1: float | None = None
     log_loss: float | None = None
     scores: Scores | None = None
+    operating: Operating | None = None
+    """Temperature and threshold, chosen on the validation split."""
+    robustness: tuple[Corrupted, ...] = ()
+    """The test split under corruptions, where that was asked for."""
     against_best: PairedTest | None = None
     """The most accurate artefact (first) against this one (second), on the same images, corrected for all such tests;
     None for the most accurate itself and where predictions are missing."""

@@ -19,6 +19,7 @@ from services.cli.stack import Stack
 from services.orchestrator.experiment_file import MisfitError, place_of, read_experiment
 from services.orchestrator.pretrained import pin_weights
 from services.orchestrator.reconciler import Reconciler, freeze
+from services.orchestrator.remake import remake
 from services.orchestrator.steps import services_needed
 
 
@@ -74,13 +75,20 @@ def report(
         ReportFormat.HTML
     ),
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="First compute every metric anew from the kept predictions.")
+    ] = False,
 ) -> None:
     """Give the report of an experiment."""
-    folder = Home().home / "reports" / name
+    home = Home()
+    folder = home.home / "reports" / name
     file = folder / ("summary.json" if style is ReportFormat.JSON else f"report.{style.value}")
     if not file.is_file():
         known = sorted(p.name for p in folder.parent.iterdir() if p.name[0] != ".") if folder.parent.is_dir() else []
         raise NotFoundError(f"no report of {name!r}; there are: {', '.join(known) or 'none, use bakeoff run'}")
+    if recompute:
+        with Stack(home, say).with_services(["evaluator"]):
+            remake(folder, home.directory.target("evaluator"), home.open_store())
     if style is ReportFormat.HTML:
         print(file)
         if show:

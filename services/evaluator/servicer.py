@@ -77,4 +77,5 @@ class EvaluatorApplication:
         settings = self._settings
         targets = [f"--serving-{name}={settings.serving(name)}" for name in ("onnxruntime", "tensorflow", "pytorch")]
         shared = ["--store", settings.store, "--cache", str(settings.cache), "--threads", str(settings.threads)]
+        shared += ["--in-flight", str(settings.in_flight)]
         return [sys.executable, "-m", "services.evaluator.worker", str(folder.absolute()), *shared, *targets]

@@ -28,6 +28,8 @@ class EvaluatorSettings(ServiceSettings):
     """Address of the inference server that runs exported PyTorch programs."""
     slots: int = pydantic.Field(1, ge=1)
     """Runs executed at a time; more are queued."""
+    in_flight: int = pydantic.Field(2, ge=1, le=64)
+    """Scoring requests under way at a time; each holds one batch of images in memory."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
     """Recorded in results; the evaluator computes on one thread."""
 

@@ -2,10 +2,9 @@
 
 import argparse
 import functools
-import shutil
-import time
 from pathlib import Path
 
+<<<<<<< HEAD
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +25,14 @@ from services.client.tensors import INPUT, OUTPUT, ModelMetadata
 CALL_TIMEOUT_S = 120.0
 PREDICTIONS = "predictions.npz"
 AUGMENTED = "augmented.png"
+=======
+from core import worker
+from core.schemas.specs import EvaluateSpec, parse_evaluator_spec
+from core.store import Store
+from core.worker import RunFolder
+from services.evaluator.evaluation import Server, evaluate
+from services.evaluator.reporting import write_report
+>>>>>>> main
 
 
 def main() -> None:
@@ -35,6 +42,7 @@ def main() -> None:
     parser.add_argument("--store", required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--in-flight", type=int, required=True)
     for runtime in ("onnxruntime", "tensorflow", "pytorch"):
         parser.add_argument(f"--serving-{runtime}", required=True)
     arguments = parser.parse_args()
@@ -46,11 +54,13 @@ def work(run: RunFolder, arguments: argparse.Namespace) -> None:
     store = Store(arguments.store, arguments.cache)
     spec = parse_evaluator_spec(run.spec())
     if isinstance(spec, EvaluateSpec):
-        evaluate(run, spec, store, getattr(arguments, f"serving_{spec.runtime}"), arguments.threads)
+        target = getattr(arguments, f"serving_{spec.runtime}")
+        evaluate(run, spec, store, Server(target, arguments.in_flight, arguments.threads))
     else:
         write_report(run, spec, store)
 
 
+<<<<<<< HEAD
 def evaluate(run: RunFolder, spec: EvaluateSpec, store: Store, target: str, threads: int) -> None:
     """Scores the model that is served at `target` and keeps every prediction."""
     data = open_prepared(store, spec.data)
@@ -154,5 +164,7 @@ def read_predictions(store: Store, result_id: str) -> NDArray[np.float32]:
     return found
 
 
+=======
+>>>>>>> main
 if __name__ == "__main__":
     main()

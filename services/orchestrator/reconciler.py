@@ -28,6 +28,7 @@ from services.client.directory import Directory
 from services.client.inference import InferenceClient
 from services.orchestrator import loadtest, steps
 from services.orchestrator.experiment_file import MisfitError
+from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
 
@@ -131,8 +132,8 @@ class Reconciler:
         loads = {m.name: steps.loadtest_step(self.experiment, t, m, fingerprint) for t, m in models}
         self.reporter.plan({"evaluate": len(models), "loadtest": sum(step is not None for step in loads.values())})
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
-            for _, model in models:
-                evaluate = steps.evaluate_step(self.experiment, model, fingerprint)
+            for trained_by, model in models:
+                evaluate = steps.evaluate_step(self.experiment, trained_by, model, fingerprint)
                 with self._tolerated(evaluate), self._served(model, [evaluate, loads[model.name]]):
                     self._evaluate(evaluate, evaluator)
                     if (load := loads[model.name]) is not None:
@@ -174,7 +175,7 @@ class Reconciler:
             with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
                 self._remote(step, evaluator, None)
         target = self.directory.home / "reports" / self.experiment.name
-        _replace_folder(self.store.path("results", step.run_id), target)
+        replace_folder(self.store.path("results", step.run_id), target)
         return Finished(target, missing)
 
     def _trainer(self, framework: str) -> TrainerClient:
@@ -295,20 +296,6 @@ def _object_folder(folder: Path) -> Iterator[Path]:
         yield content
     finally:
         shutil.rmtree(content, ignore_errors=True)
-
-
-def _replace_folder(source: Path, target: Path) -> None:
-    """Copies a result object for people; what was there before stays until the copy is complete."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    old, new = (target.with_name(f".{target.name}.{part}") for part in ("old", "new"))
-    for leftover in (old, new):
-        shutil.rmtree(leftover, ignore_errors=True)
-    with files.staged_directory(new) as staging:
-        shutil.copytree(source, staging, dirs_exist_ok=True)
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def freeze(experiment: Experiment, store: Store, work: Path) -> str:

@@ -69,15 +69,22 @@ def originals(data: DataSpec, digest: str, recipe: Recipe) -> OriginalsSpec | No
     return OriginalsSpec(source=data.source, digest=digest)
 
 
-def evaluate_step(experiment: Experiment, model: PublishedModel, fingerprint: str) -> Step:
-    """Scores one published model through the runtime of its format."""
+def evaluate_step(experiment: Experiment, trained: TrainResult, model: PublishedModel, fingerprint: str) -> Step:
+    """Scores one published model through the runtime of its format.
+
+    Corruptions are scored for ONNX of the first seed alone: what they change is the network's doing, not the format's.
+    """
+    plan = experiment.evaluate
+    corrupted = model.format == "onnx" and trained.spec.seed == experiment.seeds[0]
     spec = EvaluateSpec(
         model=model.name,
         version=model.version,
         artifact=model.artifact,
         runtime=get_format(model.format).runtime,
         data=fingerprint,
-        batch_size=experiment.evaluate.batch_size,
+        batch_size=plan.batch_size,
+        calibrate=plan.calibrate,
+        corruptions=plan.corruptions if corrupted else (),
     )
     return Step(spec, "evaluator", model.name)
 

@@ -80,13 +80,18 @@ def server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
 
 def run(settings: ServiceSettings, application: Application, name: str) -> None:
     """Serves until SIGTERM or SIGINT, then drains. Ends the process with 1 when the port cannot be had."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr(settings)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(settings, application, name))
     except BakeoffError as error:
         log.error("%s cannot start: %s", name, error)
         raise SystemExit(1) from error
+
+
+def log_to_stderr(settings: ServiceSettings) -> None:
+    """Sets up the process's log."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import grpc
 import prometheus_client
-from inference import grpc_service_pb2 as pb
-from inference import grpc_service_pb2_grpc as pb_grpc
 
 from core.repository import ModelRepository
 from services.serving.control import Control
@@ -15,10 +13,9 @@ from services.serving.handler import InferenceHandler
 from services.serving.loading import Loader
 from services.serving.metrics import ServingCollector
 from services.serving.models import Models
-from services.serving.servicer import InferenceServicer
+from services.serving.servicer import SERVICE, InferenceServicer, add_to_server
 from services.serving.settings import ServingSettings
 
-SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 LOOK_S = 0.05
 
 
@@ -37,7 +34,7 @@ class ServingApplication:
         self._handler = InferenceHandler(self._models)
         self._collector = ServingCollector(self._models)
         servicer = InferenceServicer(self._handler, self._models, self._control, lambda: self._ready)
-        pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+        add_to_server(servicer, server)
         return [SERVICE]
 
     async def start(self) -> None:

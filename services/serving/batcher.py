@@ -10,7 +10,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from core.errors import DeadlineError, ExhaustedError, NotReadyError
 from services.serving.compute import Execution, Part, Predict, compute
+from services.serving.workers import Workers
 
 NEWEST = 0.1
 """Weight of the newest batch in the moving average of the compute time."""
@@ -40,7 +40,7 @@ class BatchPolicy:
     """Batches computed at the same time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What the batcher gives for one request."""
 
@@ -72,7 +72,7 @@ class _Waiting:
         return len(self.images) - self.taken
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Batch:
     """Which rows of which requests are computed together."""
 
@@ -94,7 +94,7 @@ class Batcher:
         self.policy = policy
         self._name, self._predict, self._observe = name, predict, observe
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(policy.instances, f"infer-{name}")
+        self._workers = Workers(name, policy.instances, self._compute, self._finish)
         self._idle = policy.instances
         self._queue: deque[_Waiting] = deque()
         self._queued = 0
@@ -147,7 +147,7 @@ class Batcher:
         self._closed = True
         for waiting in list(self._queue):
             self._fail(waiting, NotReadyError(f"model {self._name!r} was unloaded; try again later"))
-        self._threads.shutdown(wait=False)
+        self._workers.close()
 
     def _dispatch(self) -> None:
         """Starts batches while there is an idle instance and something due."""
@@ -164,7 +164,7 @@ class Batcher:
             if not batch.rows:
                 return
             self._idle -= 1
-            self._threads.submit(self._work, batch)
+            self._workers.submit(batch)
 
     def _delay_ns(self) -> int:
         """How much longer the oldest request should wait for company."""
@@ -194,10 +194,9 @@ class Batcher:
                 self._queue.popleft()
         return batch
 
-    def _work(self, batch: _Batch) -> None:
+    def _compute(self, batch: _Batch) -> list[Part | Exception]:
         """Computes a batch; runs in a thread."""
-        outcomes = compute(self._predict, batch.rows)
-        self._loop.call_soon_threadsafe(self._finish, batch, outcomes)
+        return compute(self._predict, batch.rows)
 
     def _finish(self, batch: _Batch, outcomes: list[Part | Exception]) -> None:
         """Hands out the results, after the idle instance has its next batch."""
@@ -207,9 +206,10 @@ class Batcher:
             if isinstance(outcome, Exception):
                 self._fail(waiting, outcome)
             else:
-                waiting.parts[first] = outcome
-                _answer_if_complete(waiting)
-        for execution in dict.fromkeys(outcome.execution for outcome in outcomes if isinstance(outcome, Part)):
+                _keep(waiting, first, outcome)
+        for execution in {
+            id(outcome.execution): outcome.execution for outcome in outcomes if isinstance(outcome, Part)
+        }.values():
             self._image_ns += NEWEST * (execution.infer_ns / execution.images - self._image_ns)
             self._observe(execution, time.monotonic_ns() - execution.ended_ns)
 
@@ -230,20 +230,30 @@ class Batcher:
             self._queued -= waiting.left
 
 
-def _answer_if_complete(waiting: _Waiting) -> None:
-    parts = [part for _, part in sorted(waiting.parts.items())]
-    if waiting.answered.done() or sum(len(part.probabilities) for part in parts) < len(waiting.images):
+def _keep(waiting: _Waiting, first: int, part: Part) -> None:
+    """Answers a request whose last part this is."""
+    if waiting.answered.done():
         return
-    executions = [part.execution for part in parts]
-    waiting.answered.set_result(
-        Answer(
-            probabilities=parts[0].probabilities
-            if len(parts) == 1
-            else np.concatenate([p.probabilities for p in parts]),
-            queue_ns=waiting.started_ns - waiting.queued_ns,
-            input_ns=sum(execution.input_ns for execution in executions),
-            infer_ns=sum(execution.infer_ns for execution in executions),
-            computed_ns=max(execution.ended_ns for execution in executions),
-            batch_size=max(execution.images for execution in executions),
-        )
+    if len(part.probabilities) == len(waiting.images):
+        waiting.answered.set_result(_answer(waiting, part.probabilities, [part.execution]))
+        return
+    waiting.parts[first] = part
+    parts = [part for _, part in sorted(waiting.parts.items())]
+    if sum(len(part.probabilities) for part in parts) == len(waiting.images):
+        probabilities = np.concatenate([part.probabilities for part in parts])
+        waiting.answered.set_result(_answer(waiting, probabilities, [part.execution for part in parts]))
+
+
+def _answer(waiting: _Waiting, probabilities: NDArray[np.float32], executions: list[Execution]) -> Answer:
+    queue_ns = waiting.started_ns - waiting.queued_ns
+    if len(executions) == 1:
+        (one,) = executions
+        return Answer(probabilities, queue_ns, one.input_ns, one.infer_ns, one.ended_ns, one.images)
+    return Answer(
+        probabilities=probabilities,
+        queue_ns=queue_ns,
+        input_ns=sum(execution.input_ns for execution in executions),
+        infer_ns=sum(execution.infer_ns for execution in executions),
+        computed_ns=max(execution.ended_ns for execution in executions),
+        batch_size=max(execution.images for execution in executions),
     )

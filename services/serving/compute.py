@@ -22,7 +22,7 @@ class Execution:
     """time.monotonic_ns when the runtime was done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
     """The rows of one request and the execution they come from."""
 

@@ -1,7 +1,7 @@
-"""The Open Inference Protocol on grpc.aio: translates, and does not think."""
+"""The Open Inference Protocol as gRPC methods: translates, and does not think."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TypeAlias
 
 import grpc
@@ -15,10 +15,14 @@ from services.serving.control import Control
 from services.serving.handler import InferenceHandler
 from services.serving.models import Models
 from services.serving.stream import in_order
+from services.serving.wire import InferWire
 
 STREAM_WINDOW = 64
 """Requests of one stream that are worked on at the same time; the next ones wait on the wire."""
 Context: TypeAlias = grpc.aio.ServicerContext
+
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 
 class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
@@ -28,6 +32,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         self, handler: InferenceHandler, models: Models, control: Control, is_ready: Callable[[], bool]
     ) -> None:
         self._handler, self._models, self._control, self._is_ready = handler, models, control, is_ready
+        self._wire = InferWire(handler)
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:  # noqa: N802
         """See the contract."""
@@ -98,11 +103,9 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         await self._control.unload(request.model_name)
         return pb.RepositoryModelUnloadResponse()
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:  # noqa: N802
-        """See the contract."""
-        arrived_ns = time.monotonic_ns()
-        parsed = messages.infer_request(request, arrived_ns, context.time_remaining())
-        return messages.infer_response(await self._handler.infer(parsed))
+    async def ModelInfer(self, request: bytes, context: Context) -> bytes:  # type: ignore[override]  # noqa: N802
+        """See the contract. From bytes to bytes: `wire` says why."""
+        return await self._wire.infer(request, context.time_remaining())
 
     async def ModelStreamInfer(  # noqa: N802
         self, request: AsyncIterator[pb.ModelInferRequest], context: Context
@@ -124,3 +127,25 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         # Tools that ask for several answers to a request wait for the one marked final.
         response.parameters["triton_final_response"].bool_param = True
         return pb.ModelStreamInferResponse(infer_response=response)
+
+
+class _Handlers:
+    """Takes the methods that generated code would add to a server."""
+
+    def __init__(self) -> None:
+        self.methods: dict[str, grpc.RpcMethodHandler] = {}
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """The same methods in another form: nothing to do."""
+
+    def add_registered_method_handlers(self, service: str, methods: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        """As a server has it."""
+        self.methods.update(methods)
+
+
+def add_to_server(servicer: InferenceServicer, server: grpc.aio.Server) -> None:
+    """Adds the service; ModelInfer without the generated code's parsing, which `wire` does better."""
+    handlers = _Handlers()
+    pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, handlers)
+    handlers.methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(servicer.ModelInfer)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers.methods)])

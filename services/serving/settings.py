@@ -22,6 +22,8 @@ class ServingSettings(ServiceSettings):
 
     runtime: Runtime
     """onnxruntime (ONNX), tensorflow (SavedModel and .keras) or pytorch (.pt2)."""
+    transport: Literal["grpcio", "envoy"] = "grpcio"
+    """grpcio, or envoy: Envoy takes the connections and runs the same handlers (extra `envoy`)."""
     repository: Path
     """Folder of models in Triton's layout; only read."""
     trust_repository: bool = False

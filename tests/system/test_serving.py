@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from tests.unit.serving import published
 pytestmark = pytest.mark.system
 MODEL = "linear"
 SERVING = health_pb2.HealthCheckResponse.SERVING
+TRANSPORTS = ("grpcio", "envoy")
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -37,11 +40,11 @@ def expected(images: np.ndarray, seed: int = 0) -> np.ndarray:
     return published.linear(published.weights(seed))(images)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory) -> Iterator[ServingProcess]:
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def server(tmp_path_factory, request) -> Iterator[ServingProcess]:
     folder = tmp_path_factory.mktemp("serving")
     publish(folder / "models", MODEL)
-    with serving(folder, folder / "models") as running:
+    with serving(folder, folder / "models", "--transport", request.param) as running:
         yield running
 
 
@@ -139,7 +142,8 @@ def test_a_cancelled_stream_leaves_the_server_working(server):
     )
 
 
-def test_a_full_queue_refuses_and_everything_accepted_is_answered(tmp_path):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_full_queue_refuses_and_everything_accepted_is_answered(tmp_path, transport):
     publish(tmp_path / "models", MODEL)
     images = published.images(32)
 
@@ -149,7 +153,7 @@ def test_a_full_queue_refuses_and_everything_accepted_is_answered(tmp_path):
             calls = [stub.ModelInfer(infer_request(MODEL, images), timeout=30) for _ in range(200)]
             return [await call.code() for call in calls]
 
-    flags = ("--max-queue", "64", "--max-batch", "1", "--instances", "1")
+    flags = ("--transport", transport, "--max-queue", "64", "--max-batch", "1", "--instances", "1")
     with serving(tmp_path, tmp_path / "models", *flags) as server:
         codes = asyncio.run(main(server.target))
         assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
@@ -182,8 +186,10 @@ def test_a_new_version_takes_over_under_load_without_a_failed_request(tmp_path):
         asyncio.run(main(server.target))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_under_load_fails_no_request_of_clients_that_heed_health(tmp_path, number):
+@pytest.mark.parametrize(
+    ("transport", "number"), [("grpcio", signal.SIGTERM), ("grpcio", signal.SIGINT), ("envoy", signal.SIGTERM)]
+)
+def test_a_signal_under_load_fails_no_request_of_clients_that_heed_health(tmp_path, transport, number):
     publish(tmp_path / "models", MODEL)
     images = published.images(2)
     draining = asyncio.Event()
@@ -211,22 +217,53 @@ def test_a_signal_under_load_fails_no_request_of_clients_that_heed_health(tmp_pa
             server.process.send_signal(number)
             await asyncio.wait_for(asyncio.gather(*work, watcher), 20)
 
-    with serving(tmp_path, tmp_path / "models") as server:
+    with serving(tmp_path, tmp_path / "models", "--transport", transport) as server:
         asyncio.run(main(server))
         assert server.process.wait(20) == 0
         assert answered > 8
         assert "Traceback" not in server.log.read_text()
 
 
-def test_a_model_that_must_be_there_at_start_but_is_wrong_ends_the_process_with_the_reason(tmp_path):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_model_that_must_be_there_at_start_but_is_wrong_ends_the_process_with_the_reason(tmp_path, transport):
     publish(tmp_path / "models", MODEL)
     (tmp_path / "models" / MODEL / "1/model.onnx").write_bytes(b"damaged")
     flags = ["--runtime", "onnxruntime", "--repository", str(tmp_path / "models")]
-    flags += ["--model-control", "explicit", "--load-model", MODEL]
+    flags += ["--model-control", "explicit", "--load-model", MODEL, "--transport", transport]
     with launched(tmp_path, *flags) as (process, _, log):
         assert process.wait(60) == 1
     assert "the file was changed or damaged" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+def stops_answering(server: ServingProcess) -> bool:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            server.health(SERVICE)
+        except grpc.RpcError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_envoy_ends_with_the_process_that_started_it(tmp_path):
+    publish(tmp_path / "models", MODEL)
+    with serving(tmp_path, tmp_path / "models", "--transport", "envoy") as server:
+        server.process.kill()
+        server.process.wait(10)
+        assert stops_answering(server)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_port_that_is_taken_ends_the_process_and_is_named(tmp_path, transport):
+    publish(tmp_path / "models", MODEL)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        flags = ["--runtime", "onnxruntime", "--repository", str(tmp_path / "models"), "--transport", transport]
+        port = taken.getsockname()[1]
+        with launched(tmp_path, *flags, "--port", str(port)) as (process, _, log):
+            assert process.wait(60) == 1
+    assert f"127.0.0.1:{port} cannot be used" in log.read_text()
 
 
 def test_an_idle_server_stops_at_once(tmp_path):

@@ -7,9 +7,10 @@ import pytest
 
 from core import promotion
 from core.errors import InvalidInputError, NotFoundError, WrongStateError
-from core.promotion import Promotion
+from core.promotion import Evidence, Promotion
 from core.repository import ModelRepository
 from core.schemas.data import ImageSpec
+from core.schemas.scores import Calibration, Operating, Temperature
 from tests.unit.serving import published
 
 CANDIDATE = "digits-matched-keras-s0-onnx"
@@ -202,3 +203,39 @@ def test_a_damaged_version_is_not_rolled_back_to(candidates, production):
     with pytest.raises(InvalidInputError, match="changed or damaged"):
         promotion.rollback(production, NAME)
     assert production.versions(NAME) == [1, 2]
+
+
+OPERATING = Operating(
+    images=20,
+    temperature=Temperature(
+        value=1.5, log_loss=0.2, brier=0.1, calibration=Calibration(error=0.01, width=1 / 15, bins=())
+    ),
+)
+
+
+def test_card_and_temperature_go_along_beside_the_artefact_and_leave_its_digest_alone(candidates, production):
+    publish(candidates, "a")
+    done = promote(candidates, production, evidence=Evidence("# A card\n", OPERATING))
+    folder = production.path(NAME, 1)
+    assert (folder / "card.md").read_text() == "# A card\n"
+    assert production.verify(NAME, 1).operating == OPERATING
+    assert done.artifact.digest == candidates.artifact(CANDIDATE, 1).digest
+    assert candidates.artifact(CANDIDATE, 1).operating is None
+
+
+def test_a_rollback_brings_card_and_temperature_back(candidates, production):
+    publish(candidates, "a")
+    promote(candidates, production, evidence=Evidence("# First\n", OPERATING))
+    publish(candidates, "b")
+    promote(candidates, production, evidence=Evidence("# Second\n"))
+    assert production.artifact(NAME, 2).operating is None
+    back = promotion.rollback(production, NAME)
+    assert back.artifact.operating == OPERATING
+    assert (production.path(NAME, 3) / "card.md").read_text() == "# First\n"
+
+
+def test_the_same_bytes_with_another_threshold_are_another_version(candidates, production):
+    publish(candidates, "a")
+    promote(candidates, production)
+    assert promote(candidates, production, evidence=Evidence(operating=OPERATING)).published
+    assert not promote(candidates, production, evidence=Evidence(operating=OPERATING)).published

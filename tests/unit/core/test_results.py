@@ -46,7 +46,7 @@ def test_a_result_of_a_later_version_says_which_versions_are_read_and_what_to_do
     text = json.dumps({**json.loads(SCORED.model_dump_json()), "schema_version": 7, "news": 1})
     with pytest.raises(
         InvalidInputError,
-        match=r"results/x has schema_version 7; .* reads 1 and 2: read it with the version that wrote it",
+        match=r"results/x has schema_version 7; .* reads 1, 2 and 3: read it with the version that wrote it",
     ):
         parse_result(text, "results/x")
 

@@ -13,7 +13,8 @@ from core.store import Store
 from services.client.directory import Directory
 from services.orchestrator import steps
 from services.orchestrator.experiment_file import read_experiment
-from services.orchestrator.reconciler import Reconciler, _replace_folder
+from services.orchestrator.reconciler import Reconciler
+from services.orchestrator.remake import replace_folder
 
 DIGITS = Path(__file__).parents[4] / "experiments/digits.yaml"
 
@@ -103,6 +104,6 @@ def test_a_report_left_half_replaced_by_a_kill_does_not_come_back(tmp_path: Path
         folder.mkdir(parents=True)
         (folder / "report.html").write_text(text)
     for _ in range(2):
-        _replace_folder(new, tmp_path / "reports/digits")
+        replace_folder(new, tmp_path / "reports/digits")
         assert (tmp_path / "reports/digits/report.html").read_text() == "fresh"
     assert [path.name for path in (tmp_path / "reports").iterdir()] == ["digits"]

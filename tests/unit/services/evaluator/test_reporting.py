@@ -3,7 +3,7 @@ from pathlib import Path
 
 from core import files
 from core.store import Store
-from services.evaluator.worker import read_results
+from services.evaluator.reporting import read_results
 from tests.unit.evaluator.builder import Experiment
 
 
@@ -24,7 +24,7 @@ def test_a_result_of_another_version_is_missing_and_the_rest_is_reported(tmp_pat
     spec, results = read_results(store, one.spec)
     assert results == one.results[:-1]
     assert spec.missing[0] == "train fastai: lost"
-    assert "has schema_version 9; this version of Bakeoff reads 1 and 2" in spec.missing[1]
+    assert "has schema_version 9; this version of Bakeoff reads 1, 2 and 3" in spec.missing[1]
     assert spec.missing[1].endswith(f"remove {path.parent} to do the step again")
 
 

@@ -1,0 +1,89 @@
+"""A report run: reads what results there are, and writes the report over them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core import files
+from core.errors import BakeoffError, WrongStateError
+from core.prepared import PreparedData, open_prepared
+from core.results import AnyResult, read_result
+from core.schemas.results import EvaluateResult, PrepareResult
+from core.schemas.specs import ReportSpec
+from core.store import Store
+from core.worker import RunFolder
+from evaluator import metrics, predictions, report
+from evaluator.passes import TEST, judge, passes
+from evaluator.report.samples import samples_of
+from services.evaluator.evaluation import object_folder
+
+SPEC = "spec.json"
+"""Beside the report: what it was made from, so that it can be made again."""
+
+
+def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
+    """Writes the report over the results there are."""
+    run.progress("report", 0, 1, "reports")
+    original = spec
+    spec, results = read_results(store, spec)
+    prepared = next((result for result in results if isinstance(result, PrepareResult)), None)
+    if prepared is None:
+        raise WrongStateError(f"the report of {spec.experiment} names no prepared data; run its prepare step first")
+    data = open_prepared(store, prepared.fingerprint)
+    spec, probabilities = read_predictions(store, spec, results)
+    results = [recomputed(store, one, data, probabilities, bool(spec.remake)) for one in results]
+    samples = samples_of(data.split("train"), data.manifest.classes)
+    with object_folder(run) as folder:
+        summary = report.write(spec, results, probabilities, data.split("test"), samples, folder)
+        files.write_json(folder / SPEC, original)
+        run.finish(summary)
+        store.put("results", run.run_id, folder)
+
+
+def read_results(store: Store, spec: ReportSpec) -> tuple[ReportSpec, list[AnyResult]]:
+    """The result documents that can be read, and the spec with a line of `missing` for each of the others."""
+    results: list[AnyResult] = []
+    unread: list[str] = []
+    for result_id in spec.results:
+        try:
+            results.append(read_result(store, result_id))
+        except WrongStateError as error:
+            unread.append(str(error))
+    return spec.model_copy(update={"missing": (*spec.missing, *unread)}), results
+
+
+def read_predictions(
+    store: Store, spec: ReportSpec, results: list[AnyResult]
+) -> tuple[ReportSpec, dict[str, NDArray[np.float32]]]:
+    """Test probabilities float32 [n, classes] by evaluation, and a line of `missing` for each that cannot be read."""
+    found: dict[str, NDArray[np.float32]] = {}
+    unread: list[str] = []
+    for result in results:
+        if not isinstance(result, EvaluateResult):
+            continue
+        try:
+            found[result.run_id] = predictions.read_result(store.path("results", result.run_id))
+        except (BakeoffError, OSError) as error:
+            unread.append(f"predictions of {result.spec.model}: {error}")
+    return spec.model_copy(update={"missing": (*spec.missing, *unread)}), found
+
+
+def recomputed(
+    store: Store, result: AnyResult, data: PreparedData, probabilities: Mapping[str, NDArray[np.float32]], always: bool
+) -> AnyResult:
+    """The result with all metrics computed anew, where they follow an earlier definition or `always`.
+
+    From the kept predictions; without them it stays as it is.
+    """
+    if not isinstance(result, EvaluateResult) or result.run_id not in probabilities:
+        return result
+    if result.metrics_version == metrics.VERSION and not always:
+        return result
+    folder = store.path("results", result.run_id) / predictions.FOLDER
+    wanted = passes(result.spec, data.manifest.images("validation") if "validation" in data.manifest.counts else 0)
+    kept = {one: folder / f"{one.name}.parquet" for one in wanted}
+    found = {one: predictions.read(path) for one, path in kept.items() if one != TEST and path.is_file()}
+    labels = {one.split: data.split(one.split).labels for one in (TEST, *found)}
+    values = judge(labels, {TEST: probabilities[result.run_id], **found}, data.manifest.classes)
+    return result.model_copy(update=values)

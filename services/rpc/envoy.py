@@ -1,0 +1,169 @@
+"""Envoy as a service's transport: its process, its configuration, and the signals between.
+
+Envoy takes the connections and speaks HTTP/2; `pyvoy` runs Python inside it, where `services.rpc.hosted` answers calls.
+The process here starts it, passes SIGTERM on as a drain, and ends with it.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from core import files
+from core.errors import BakeoffError, MissingExtraError
+from services.rpc import server
+from services.rpc.hosted import ARGUMENTS, CONTROL
+from services.rpc.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+UNLIMITED = 2**31 - 1
+STOP_S = 10.0
+"""Seconds Envoy gets to end by itself."""
+
+
+def run(settings: ServiceSettings, app: str, name: str) -> None:
+    """Serves `app` (module:attribute of a HostedService) until SIGTERM or SIGINT, then drains.
+
+    Ends the process with 1 when the port cannot be had, the service cannot start, or Envoy ends by itself.
+    """
+    server.log_to_stderr(settings)
+    try:
+        asyncio.run(_serve(settings, app, name))
+    except BakeoffError as error:
+        log.error("%s cannot start: %s", name, error)
+        raise SystemExit(1) from error
+
+
+class _Control:
+    """The line to the service inside Envoy."""
+
+    def __init__(self) -> None:
+        self.ready, self.drained = asyncio.Event(), asyncio.Event()
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Follows what the service tells."""
+        self._writer = writer
+        while line := await reader.readline():
+            told = json.loads(line)
+            if told["event"] == "failed" and not self.failed.done():
+                self.failed.set_result(told["message"])
+            elif told["event"] == "ready":
+                self.ready.set()
+            elif told["event"] == "drained":
+                self.drained.set()
+        writer.close()
+
+    def drain(self) -> None:
+        """Has the service drain."""
+        if self._writer is not None:
+            self._writer.write(b"drain\n")
+
+
+async def _serve(settings: ServiceSettings, app: str, name: str) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    _check_address(settings)
+    control = _Control()
+    with tempfile.TemporaryDirectory(prefix="bakeoff-envoy-") as folder:
+        path = Path(folder) / "control"
+        async with await asyncio.start_unix_server(control.connected, path):
+            envoy = _envoy(settings, app, {CONTROL: str(path), ARGUMENTS: json.dumps(sys.argv[1:])})
+            try:
+                await _start(envoy, control)
+                log.info("%s serves on %s:%d through Envoy", name, settings.host, envoy.listener_port)
+                if settings.address_file:
+                    files.write_text(settings.address_file, f"{settings.host}:{envoy.listener_port}\n")
+                await _until_told(envoy, control, stopping)
+                log.info("%s drains", name)
+                control.drain()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(control.drained.wait(), 2 * settings.drain_s + 1)
+            finally:
+                await envoy.stop()
+
+
+async def _start(envoy: Any, control: _Control) -> None:
+    try:
+        await envoy.start()
+    except RuntimeError as error:
+        reason = control.failed.result() if control.failed.done() else f"{error} Its log above says why."
+        raise BakeoffError(reason) from error
+
+
+async def _until_told(envoy: Any, control: _Control, stopping: asyncio.Event) -> None:
+    """Returns at the signal to stop. Raises BakeoffError when the service failed or Envoy ended."""
+    stop, ended = asyncio.ensure_future(stopping.wait()), asyncio.ensure_future(envoy.wait())
+    await asyncio.wait({stop, ended, control.failed}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if control.failed.done():
+        raise BakeoffError(control.failed.result())
+    if ended.done():
+        raise BakeoffError(f"Envoy ended with status {ended.result()}; its log above says why")
+    ended.cancel()
+
+
+def _check_address(settings: ServiceSettings) -> None:
+    """Envoy's own message about a taken port names neither the port nor a way out."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        raise BakeoffError(
+            f"{settings.host}:{settings.port} cannot be used ({error.strerror}); choose another --port"
+        ) from error
+
+
+def _envoy(settings: ServiceSettings, app: str, environment: dict[str, str]) -> Any:
+    try:
+        import pyvoy
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Envoy (pyvoy)", "envoy") from error
+
+    class Configured(pyvoy.PyvoyServer):
+        """Envoy with what the settings say."""
+
+        def get_envoy_config(self) -> dict[str, Any]:
+            return configured(super().get_envoy_config(), settings)
+
+    return Configured(
+        app,
+        address=settings.host,
+        port=settings.port,
+        lifespan=True,
+        log_level="warning",
+        additional_envoy_args=["--concurrency", "1"],
+        env=environment,
+        stdout=None,
+        stderr=None,
+    )
+
+
+def configured(config: dict[str, Any], settings: ServiceSettings) -> dict[str, Any]:
+    """Envoy's configuration with the limits and connection settings that grpcio servers here have."""
+    (listener,) = config["static_resources"]["listeners"]
+    # One process has the port, and a message must fit into what Envoy keeps of a request.
+    listener["enable_reuse_port"] = False
+    listener["per_connection_buffer_limit_bytes"] = settings.max_message_bytes + (1 << 16)
+    http = listener["filter_chains"][0]["filters"][-1]["typed_config"]
+    http["codec_type"] = "HTTP2"
+    # A stream may be quiet for as long as its caller likes.
+    http["stream_idle_timeout"] = "0s"
+    http["http2_protocol_options"] = {"max_concurrent_streams": UNLIMITED}
+    if settings.keepalive_s is not None:
+        every = f"{settings.keepalive_s}s"
+        http["http2_protocol_options"]["connection_keepalive"] = {"interval": every, "timeout": every}
+    if settings.max_connection_age_s is not None:
+        http["common_http_protocol_options"] = {"max_connection_duration": f"{settings.max_connection_age_s}s"}
+        http["drain_timeout"] = f"{settings.drain_s}s"
+    return config

@@ -1,0 +1,114 @@
+"""A service inside Envoy: the ASGI application that its Python calls, and the line to the process that started it."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+
+from core.errors import BakeoffError
+from services.rpc import server
+from services.rpc.asgi import GrpcApplication, Receive, Send
+from services.rpc.asgi_context import Scope
+from services.rpc.errors import GuardedServer
+from services.rpc.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+CONTROL = "BAKEOFF_ENVOY_CONTROL"
+"""Environment variable: path of the socket to the process that started Envoy."""
+ARGUMENTS = "BAKEOFF_ENVOY_ARGUMENTS"
+"""Environment variable: that process's command line, as JSON."""
+LOOK_S = 0.02
+Make = Callable[[list[str]], tuple[ServiceSettings, server.Application]]
+
+
+class HostedService:
+    """The ASGI application of one service.
+
+    Args:
+        make: settings and application from the command line; called once, in the event loop.
+    """
+
+    def __init__(self, make: Make) -> None:
+        self._make = make
+        self._open = contextlib.ExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A call, or the service's own start and end."""
+        if scope["type"] == "http":
+            await self._grpc(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._reader, self._writer = await asyncio.open_unix_connection(os.environ[CONTROL])
+        try:
+            await self._start()
+        except BakeoffError as error:
+            self._tell("failed", message=str(error))
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        for task in self._tasks:
+            task.cancel()
+        await self._application.stop()
+        self._open.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> None:
+        self._settings, self._application = self._make(json.loads(os.environ[ARGUMENTS]))
+        server.log_to_stderr(self._settings)
+        self._grpc = GrpcApplication(self._settings.max_message_bytes, self._settings.compression)
+        guarded, self._healthy = GuardedServer(self._grpc), health.aio.HealthServicer()
+        self._names = list(self._application.register(guarded))
+        health_pb2_grpc.add_HealthServicer_to_server(self._healthy, guarded)
+        names = [*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME]
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(names), guarded)
+        self._open.enter_context(server.metrics(self._settings))
+        await self._application.start()
+        await self._say(health_pb2.HealthCheckResponse.NOT_SERVING)
+        for work in (self._warm(), self._obey()):
+            task = asyncio.ensure_future(work)
+            self._tasks.add(task)
+
+    async def _warm(self) -> None:
+        """Says SERVING once the service is ready."""
+        try:
+            if isinstance(self._application, server.WarmingApplication):
+                await self._application.ready()
+        except BakeoffError as error:
+            self._tell("failed", message=str(error))
+            return
+        await self._say(health_pb2.HealthCheckResponse.SERVING)
+        self._tell("ready")
+
+    async def _obey(self) -> None:
+        """Drains when told to, and ends when nobody is left to tell it."""
+        if not await self._reader.readline():
+            log.error("the process that started Envoy is gone: ending")
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        await self._healthy.enter_graceful_shutdown()
+        await self._application.drain()
+        last = time.monotonic() + self._settings.drain_s
+        # Those who watch health stay until the end.
+        while self._grpc.working and time.monotonic() < last:
+            await asyncio.sleep(LOOK_S)
+        self._tell("drained")
+
+    async def _say(self, status: int) -> None:
+        for name in ("", *self._names):
+            await self._healthy.set(name, status)
+
+    def _tell(self, event: str, **more: Any) -> None:
+        self._writer.write(json.dumps({"event": event, **more}).encode() + b"\n")
