@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import architectures, doctor, evidence, experiment, models, production, services
+from services.cli import architectures, doctor, evidence, experiment, models, production, services, tuning
 from services.cli.context import EXIT_HELP
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("compare")(evidence.compare)
 app.command("gate")(evidence.judge)
 app.command("models")(models.models)
 app.command("predict")(models.predict)
+app.command("tune")(tuning.tune)
 app.command("promote")(production.promote)
 app.command("rollback")(production.rollback)
 app.command("architectures")(architectures.architectures)

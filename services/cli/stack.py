@@ -161,6 +161,8 @@ class Stack:
                 "--model-control",
                 "explicit",
                 "--trust-repository",
+                "--cache",
+                str(home.cache / "serving"),
             ]
             return ["services.serving", *own]
         targets = []

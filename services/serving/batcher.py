@@ -21,6 +21,8 @@ from services.serving.workers import Workers
 
 NEWEST = 0.1
 """Weight of the newest batch in the moving average of the compute time."""
+LIGHT_NS = 500_000
+"""Images that take the runtime less than this gain more from a larger batch than from a second instance."""
 SHORTEST_RETRY_S, LONGEST_RETRY_S = 0.01, 5.0
 ObserveBatch = Callable[[Execution, int], None]
 """An execution, and the nanoseconds from its end until its results were handed out."""
@@ -156,6 +158,8 @@ class Batcher:
             self._timer.cancel()
             self._timer = None
         while self._idle and self._queue:
+            if self._is_better_off_waiting():
+                return
             delay_ns = self._delay_ns()
             if delay_ns > 0:
                 self._timer = self._loop.call_later(delay_ns * 1e-9, self._dispatch)
@@ -165,6 +169,12 @@ class Batcher:
                 return
             self._idle -= 1
             self._workers.submit(batch)
+
+    def _is_better_off_waiting(self) -> bool:
+        """True where a batch that is being computed will soon make room for a larger one than could start now."""
+        if self._idle == self.policy.instances or self._queued >= self.policy.max_batch:
+            return False
+        return 0 < self._image_ns < LIGHT_NS
 
     def _delay_ns(self) -> int:
         """How much longer the oldest request should wait for company."""

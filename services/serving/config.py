@@ -12,6 +12,7 @@ from core.repository import config_pbtxt
 from core.schemas.artifact import Artifact
 from services.serving.batcher import BatchPolicy
 from services.serving.settings import ServingSettings
+from services.serving.tuned import Choice
 from services.serving.versions import VersionPolicy, parse_config, parse_policy, policy_of
 
 INPUT, INPUT_TYPE = "image", "UINT8"
@@ -29,12 +30,16 @@ class ServedConfig:
     max_request: int
     """Most images in one request."""
     policy: BatchPolicy
+    threads: int
+    """Of the runtime, for each instance."""
     message: pb.ModelConfig
     """What ModelConfig returns: the file with the effective batching and version policy written in."""
 
 
-def read_config(artifact: Artifact, path: Path, settings: ServingSettings) -> ServedConfig:
+def read_config(artifact: Artifact, path: Path, settings: ServingSettings, tuned: Choice | None = None) -> ServedConfig:
     """The effective configuration of a model; `path` is its config.pbtxt and may be missing.
+
+    What config.pbtxt says goes first, then what was set for the server, then what was tuned, then the defaults.
 
     Raises:
         InvalidInputError: the file is not a model configuration, or contradicts artifact.json.
@@ -49,7 +54,7 @@ def read_config(artifact: Artifact, path: Path, settings: ServingSettings) -> Se
             )
     if config.max_batch_size < 1:
         raise InvalidInputError(f"{path}: max_batch_size is {config.max_batch_size}, expected 1 or more")
-    policy = _policy(config, settings)
+    policy = _policy(config, settings, tuned)
     message = _effective(config, policy, policy_of(config, parse_policy(settings.version_policy)))
     # Which very files answer: who measures them can refuse others of the same name.
     message.parameters[ARTIFACT].string_value = artifact.digest
@@ -58,6 +63,7 @@ def read_config(artifact: Artifact, path: Path, settings: ServingSettings) -> Se
         classes=artifact.classes,
         max_request=config.max_batch_size,
         policy=policy,
+        threads=_threads(policy, settings, tuned),
         message=message,
     )
 
@@ -67,17 +73,29 @@ def _show(config: pb.ModelConfig, field: str) -> str:
     return text_format.MessageToString(pb.ModelConfig(**only), as_one_line=True) or "missing"
 
 
-def _policy(config: pb.ModelConfig, settings: ServingSettings) -> BatchPolicy:
-    """The model's own wishes where it has any, the server's settings otherwise."""
+def _policy(config: pb.ModelConfig, settings: ServingSettings, tuned: Choice | None) -> BatchPolicy:
+    """The model's own wishes where it has any, the server's settings or what was tuned otherwise."""
     batching = config.dynamic_batching
-    largest = max(batching.preferred_batch_size, default=settings.max_batch)
+
+    def setting(name: str) -> int:
+        told = tuned is None or name in settings.model_fields_set
+        return int(getattr(settings if told else tuned, name))
+
+    largest = max(batching.preferred_batch_size, default=setting("max_batch"))
     max_queue = batching.default_queue_policy.max_queue_size or settings.max_queue
     return BatchPolicy(
         max_batch=max(1, min(largest, config.max_batch_size)),
-        max_delay_ns=1000 * (batching.max_queue_delay_microseconds or settings.max_delay_us),
+        max_delay_ns=1000 * (batching.max_queue_delay_microseconds or setting("max_delay_us")),
         max_queue=max(max_queue, config.max_batch_size),
-        instances=sum(group.count for group in config.instance_group) or settings.instances,
+        instances=sum(group.count for group in config.instance_group) or setting("instances"),
     )
+
+
+def _threads(policy: BatchPolicy, settings: ServingSettings, tuned: Choice | None) -> int:
+    """Each instance's share of the server's threads, unless another number was found better for as many instances."""
+    if tuned is not None and tuned.instances == policy.instances and "threads" not in settings.model_fields_set:
+        return tuned.threads
+    return max(1, settings.threads // policy.instances)
 
 
 def _effective(config: pb.ModelConfig, policy: BatchPolicy, versions: VersionPolicy) -> pb.ModelConfig:

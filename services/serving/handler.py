@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,16 +10,22 @@ from numpy.typing import NDArray
 from core.errors import DeadlineError, ExhaustedError, InvalidInputError
 from services.serving.batcher import Answer
 from services.serving.config import INPUT, INPUT_TYPE, OUTPUT, OUTPUT_TYPE, ServedConfig
-from services.serving.models import Models, ServedModel
+from services.serving.models import ServedModel
 from services.serving.requests import InferRequest, InferResult, OutputRequest, Tensor, Timing
 
 ALL_OUTPUTS = (OutputRequest(OUTPUT),)
 
 
+class FindsModels(Protocol):
+    """Knows which loaded version answers; see Models.get."""
+
+    def get(self, name: str, version: str = "") -> ServedModel: ...
+
+
 class InferenceHandler:
     """Checks a request against its model, has it computed, and shapes the answer."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: FindsModels) -> None:
         self._models = models
         self.last_arrival = time.monotonic()
         """time.monotonic when the newest request came in."""

@@ -18,6 +18,7 @@ from services.serving.compute import Predict
 from services.serving.config import ServedConfig, read_config
 from services.serving.settings import ServingSettings
 from services.serving.trust import check_trust
+from services.serving.tuned import TuningCache
 
 log = logging.getLogger(__name__)
 ONE_POOL = ("tensorflow",)
@@ -42,6 +43,7 @@ class Loader:
         self, repository: ModelRepository, settings: ServingSettings, runtime: LoadRuntime = runtimes.load
     ) -> None:
         self._repository, self._settings, self._runtime = repository, settings, runtime
+        self._tuning = TuningCache(settings.cache, settings.runtime)
 
     def load(self, name: str, version: int) -> LoadedModel:
         """Verifies, loads, compares with the golden cases and warms up.
@@ -56,17 +58,21 @@ class Loader:
         artifact = self._repository.verify(name, version)
         path = self._repository.model_path(name, version)
         check_trust(artifact.format, path, self._settings.trust_repository)
-        config = read_config(artifact, self._repository.root / name / "config.pbtxt", self._settings)
-        predict = self._runtime(artifact.format, path, self._threads(config))
+        tuned = self._tuning.find(artifact.digest)
+        choice = tuned.choice if tuned else None
+        config = read_config(artifact, self._repository.root / name / "config.pbtxt", self._settings, choice)
+        predict = self._runtime(artifact.format, path, self.threads(config))
         check_golden(artifact, self._repository.path(name, version), predict)
         _warm_up(predict, config)
-        log.info("model %s version %d (%s) is ready", name, version, artifact.format)
+        how = f"{config.policy.instances} × {config.threads} threads, batches up to {config.policy.max_batch}"
+        log.info(
+            "model %s version %d (%s) is ready: %s%s", name, version, artifact.format, how, ", tuned" * bool(tuned)
+        )
         return LoadedModel(artifact, config, predict)
 
-    def _threads(self, config: ServedConfig) -> int:
-        """Threads to ask the runtime for: its share for each instance, unless all instances share one pool."""
-        threads = self._settings.threads
-        return threads if self._settings.runtime in ONE_POOL else max(1, threads // config.policy.instances)
+    def threads(self, config: ServedConfig) -> int:
+        """Threads to ask the runtime for: each instance's, unless all instances share one pool."""
+        return self._settings.threads if self._settings.runtime in ONE_POOL else config.threads
 
     def _check_runtime(self, artifact: Artifact) -> None:
         if reason := foreign(artifact, self._settings.runtime):

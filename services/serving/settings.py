@@ -36,6 +36,8 @@ class ServingSettings(ServiceSettings):
     """With poll control: seconds between looks at the repository."""
     version_policy: str = pydantic.Field("latest", pattern=PATTERN)
     """Versions of a model served at the same time: latest, latest:N or all; its config.pbtxt may say otherwise."""
+    cache: Path | None = None
+    """Folder for what this server learns about models on this machine, such as bakeoff tune's choices; unset: none."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
     """CPU threads for all instances of a model together; by default what the CPU quota gives."""
     instances: int = pydantic.Field(default_factory=cpu.threads, ge=1)

@@ -302,3 +302,19 @@ def test_a_full_queue_says_when_to_come_back_from_what_waits_and_how_fast_it_goe
         assert batcher._image_ns < 1e9
 
     run(scenario, max_batch=1, max_queue=3, instances=2)
+
+
+def test_light_images_wait_for_the_batch_under_way_rather_than_start_a_small_one_beside_it():
+    async def scenario(batcher, echo):
+        blockers = await occupy(batcher, echo)
+        batcher._image_ns = 100_000
+        waiting = await queue(batcher, rows(1), rows(2), rows(3))
+        await asyncio.sleep(0.01)
+        assert len(echo.calls) == 1
+        waiting += await queue(batcher, rows(4))
+        await until(lambda: len(echo.calls) == 2)
+        assert echo.calls[1] == [1, 2, 3, 4]
+        echo.gate.set()
+        await asyncio.gather(*blockers, *waiting)
+
+    run(scenario, max_batch=4, instances=2)

@@ -1,0 +1,138 @@
+"""Chooses instances, threads, batch size and delay of a model by measuring: the better half goes on, measured longer.
+
+Successive halving (Jamieson and Talwalkar, 2016): many choices are soon seen to be bad, the time goes to those close
+together.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from services.serving.compute import Predict
+from services.serving.loading import LoadedModel
+from services.serving.trial import Measured, measure
+from services.serving.tuned import Choice, Tuned
+
+BATCHES = (1, 2, 4, 8, 16, 32)
+DELAYS_US = (200, 1000)
+NEARLY = 0.05
+"""Choices this close in capacity count as equal, by what repeated trials differ; then the simpler one is taken."""
+Progress = Callable[[int, int, str], None]
+"""Trials done, trials in all, and what the last one showed."""
+
+
+@dataclass
+class _Candidate:
+    choice: Choice
+    runs: list[Measured]
+
+    @property
+    def images_per_s(self) -> float:
+        return median(run.images_per_s for run in self.runs)
+
+    @property
+    def capacity(self) -> float:
+        return median(run.capacity for run in self.runs)
+
+    @property
+    def p99_ms(self) -> float:
+        return median(run.p99_ms for run in self.runs)
+
+
+def choices(threads: int, max_batch: int) -> list[Choice]:
+    """What is tried first: every way to divide the threads among instances, with batches up to `max_batch`."""
+    divided = sorted({(instances, max(1, threads // instances)) for instances in (1, 2, threads)} | {(1, 1)})
+    kept = [(instances, each) for instances, each in divided if instances * each <= threads]
+    batches = [batch for batch in BATCHES if batch <= max_batch]
+    return [Choice(instances=instances, threads=each, max_batch=batch) for instances, each in kept for batch in batches]
+
+
+async def tune(
+    loaded: LoadedModel,
+    default: Choice,
+    predictor: Callable[[int], Predict],
+    threads: int,
+    seconds: float,
+    machine: str,
+    progress: Progress,
+) -> Tuned:
+    """The best choice for a model, in about `seconds`.
+
+    Args:
+        default: what the server would do; always among the last two: it is compared as thoroughly as the winner.
+        predictor: loads the model for a number of threads.
+    """
+    started, load_average = time.monotonic(), os.getloadavg()[0]
+    first = [choice for choice in choices(threads, loaded.config.max_request) if choice != default]
+    candidates = [_Candidate(choice, []) for choice in (default, *first)]
+    predictors = {each: predictor(each) for each in {one.choice.threads for one in candidates}}
+    rounds = _rounds(len(candidates))
+    total, done = sum(rounds) + len(DELAYS_US) + 1, 0
+    each_s = seconds / (total * 1.2)
+
+    async def run(candidate: _Candidate) -> None:
+        nonlocal done
+        choice = candidate.choice
+        candidate.runs.append(await measure(loaded, predictors[choice.threads], choice, each_s, threads))
+        done += 1
+        progress(done, total, f"{describe(choice)}: {candidate.runs[-1].capacity:,.0f} images/s")
+
+    for size in rounds:
+        candidates = _best(candidates, size, default)
+        for candidate in candidates:
+            await run(candidate)
+    best = _winner(candidates)
+    delayed = [_Candidate(best.choice.model_copy(update={"max_delay_us": delay}), []) for delay in DELAYS_US]
+    for candidate in (best, *delayed):
+        await run(candidate)
+    winner = _winner([best, *delayed])
+    (before,) = [one for one in candidates if one.choice == default]
+    return Tuned(
+        model=loaded.artifact.name,
+        artifact=loaded.artifact.digest,
+        machine=machine,
+        choice=winner.choice,
+        capacity=winner.capacity,
+        images_per_s=winner.images_per_s,
+        p99_ms=winner.p99_ms,
+        default=default,
+        default_capacity=before.capacity,
+        trials=done,
+        seconds=time.monotonic() - started,
+        load_average=load_average,
+    )
+
+
+def describe(choice: Choice) -> str:
+    """A choice for people."""
+    text = f"{choice.instances} × {choice.threads} threads, batches up to {choice.max_batch}"
+    return text + (f", delay {choice.max_delay_us} µs" if choice.max_delay_us else "")
+
+
+def _rounds(count: int) -> list[int]:
+    """How many go on in each round, down to two."""
+    sizes = [count]
+    while sizes[-1] > 2:
+        sizes.append(max(2, sizes[-1] // 2))
+    return sizes
+
+
+def _best(candidates: list[_Candidate], size: int, default: Choice) -> list[_Candidate]:
+    """The `size` best so far, the default always among them."""
+    if len(candidates) <= size:
+        return candidates
+    ranked = sorted(candidates, key=lambda one: (one.choice != default, -one.capacity))
+    return ranked[:size]
+
+
+def _winner(candidates: list[_Candidate]) -> _Candidate:
+    """The highest capacity; of those nearly as high the one that waits least, with the smallest batches and threads."""
+    top = max(one.capacity for one in candidates)
+    near = [one for one in candidates if one.capacity >= top * (1 - NEARLY)]
+    return min(near, key=lambda one: _size(one.choice))
+
+
+def _size(choice: Choice) -> tuple[int, int, int]:
+    return choice.max_delay_us, choice.max_batch, choice.instances * choice.threads

@@ -1,0 +1,142 @@
+import asyncio
+import json
+
+import pytest
+
+from core.repository import ModelRepository
+from services.serving import trial, tuning
+from services.serving.loading import LoadedModel, Loader
+from services.serving.settings import ServingSettings
+from services.serving.trial import Measured, capacity
+from services.serving.tuned import Choice, Tuned, TuningCache
+from tests.unit.serving import published
+from tests.unit.serving.serving import publish
+
+DEFAULT = Choice(instances=2, threads=1, max_batch=8)
+
+
+def loaded(tmp_path) -> LoadedModel:
+    publish(tmp_path, "m")
+    settings = ServingSettings(runtime="onnxruntime", repository=tmp_path, trust_repository=True, threads=2)
+    predict = published.linear(published.weights())
+    return Loader(ModelRepository(tmp_path), settings, lambda *_: predict).load("m", 1)
+
+
+def tuned(monkeypatch, tmp_path, capacities, default=DEFAULT) -> tuple[Tuned, list[Choice]]:
+    """Tunes with made-up capacities; returns the outcome and every choice that was measured."""
+    measured: list[Choice] = []
+
+    async def measure(loaded, predict, choice, seconds, cores):
+        measured.append(choice)
+        return Measured(images_per_s=1.0, capacity=capacities(choice), p99_ms=1.0)
+
+    monkeypatch.setattr(tuning, "measure", measure)
+    told: list[tuple[int, int]] = []
+    outcome = asyncio.run(
+        tuning.tune(
+            loaded(tmp_path), default, lambda threads: threads, 2, 1.0, "here", lambda *step: told.append(step[:2])
+        )
+    )
+    assert told == [(number, len(measured)) for number in range(1, len(measured) + 1)]
+    return outcome, measured
+
+
+def test_every_division_of_the_threads_is_tried_and_none_exceeds_them():
+    tried = tuning.choices(4, 64)
+    assert {(one.instances, one.threads) for one in tried} == {(1, 1), (1, 4), (2, 2), (4, 1)}
+    assert {one.max_batch for one in tried} == set(tuning.BATCHES)
+    assert {(one.instances, one.threads) for one in tuning.choices(1, 64)} == {(1, 1)}
+    assert {one.max_batch for one in tuning.choices(1, 4)} == {1, 2, 4}
+
+
+def test_the_choice_with_the_highest_capacity_wins(monkeypatch, tmp_path):
+    best = Choice(instances=1, threads=2, max_batch=16)
+    outcome, measured = tuned(monkeypatch, tmp_path, lambda choice: 200.0 if choice == best else 100.0)
+    assert outcome.choice == best
+    assert (outcome.capacity, outcome.default_capacity) == (200, 100)
+    assert outcome.trials == len(measured)
+
+
+def test_of_equal_choices_the_one_with_the_smallest_batches_and_no_delay_wins(monkeypatch, tmp_path):
+    def capacities(choice: Choice) -> float:
+        return 100.0 if choice.max_batch >= 4 else 50.0
+
+    outcome, _ = tuned(monkeypatch, tmp_path, capacities, Choice(instances=1, threads=1, max_batch=4))
+    assert outcome.choice == Choice(instances=1, threads=1, max_batch=4)
+
+
+def test_a_delay_is_chosen_only_where_it_pays(monkeypatch, tmp_path):
+    outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 150.0 if choice.max_delay_us == 1000 else 100.0)
+    assert outcome.choice.max_delay_us == 1000
+
+
+def test_capacity_is_what_the_fullest_of_loop_threads_and_cores_allows():
+    one, two = Choice(instances=1, threads=1, max_batch=1), Choice(instances=2, threads=1, max_batch=1)
+    assert capacity(100, loop_s=0.1, compute_s=1.0, choice=one, cores=2) == pytest.approx(100)
+    assert capacity(100, loop_s=0.1, compute_s=1.0, choice=two, cores=2) == pytest.approx(100 / 0.55)
+    assert capacity(100, loop_s=2.0, compute_s=1.0, choice=two, cores=4) == pytest.approx(50)
+
+
+def test_a_trial_measures_a_model_through_its_batcher(tmp_path):
+    model, seen = loaded(tmp_path), []
+
+    def predict(images):
+        seen.append(len(images))
+        return model.predict(images)
+
+    choice = Choice(instances=1, threads=1, max_batch=4)
+    measured = asyncio.run(trial.measure(model, predict, choice, 0.05, cores=2))
+    assert measured.images_per_s > 0
+    assert measured.capacity > 0
+    assert max(seen) == 4
+
+
+def outcome_of(model: LoadedModel, machine: str, choice: Choice) -> Tuned:
+    return Tuned(
+        model="m", artifact=model.artifact.digest, machine=machine, choice=choice, capacity=2, images_per_s=1, p99_ms=1,
+        default=DEFAULT, default_capacity=1, trials=3, seconds=1, load_average=0,
+    )  # fmt: skip
+
+
+def test_a_server_with_the_cache_uses_the_choice_and_a_flag_goes_before_it(tmp_path):
+    model, cache = loaded(tmp_path / "models"), TuningCache(tmp_path / "cache", "onnxruntime")
+    cache.keep(outcome_of(model, cache.machine, Choice(instances=1, threads=2, max_batch=32, max_delay_us=100)))
+    asked: list[int] = []
+
+    def runtime(format_name, path, threads):
+        asked.append(threads)
+        return published.linear(published.weights())
+
+    def policy(**flags):
+        given = {"runtime": "onnxruntime", "repository": tmp_path / "models", "cache": tmp_path / "cache", **flags}
+        found = (
+            Loader(ModelRepository(tmp_path / "models"), ServingSettings(**given), runtime).load("m", 1).config.policy
+        )
+        return found.instances, found.max_batch, found.max_delay_ns
+
+    settings = {"trust_repository": True}
+    assert policy(**settings) == (1, 32, 100_000)
+    assert policy(**settings, max_batch=5) == (1, 5, 100_000)
+    assert policy(**settings, instances=3, threads=3) == (3, 32, 100_000)
+    assert asked == [2, 2, 1]
+
+
+def test_a_choice_for_other_files_or_another_machine_is_not_used(tmp_path):
+    model, cache = loaded(tmp_path / "models"), TuningCache(tmp_path / "cache", "onnxruntime")
+    path = cache.keep(outcome_of(model, cache.machine, DEFAULT))
+    assert cache.find(model.artifact.digest).choice == DEFAULT
+    assert cache.find("0" * 64) is None
+    path.rename(path.with_name(path.name.replace(cache.machine, "elsewhere")))
+    assert cache.find(model.artifact.digest) is None
+
+
+def test_a_cache_file_that_is_damaged_counts_as_nothing_and_is_named(tmp_path, caplog):
+    cache = TuningCache(tmp_path, "onnxruntime")
+    (tmp_path / "tuning").mkdir()
+    (tmp_path / "tuning" / f"abc-{cache.machine}.json").write_text(json.dumps({"choice": 1}))
+    assert cache.find("abc") is None
+    assert "run bakeoff tune again" in caplog.text
+
+
+def test_without_a_cache_nothing_is_found():
+    assert TuningCache(None, "onnxruntime").find("abc") is None
