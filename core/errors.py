@@ -45,6 +45,14 @@ class DeadlineError(BakeoffError):
     """The caller's time was up before the work began."""
 
 
+class UnauthenticatedError(BakeoffError):
+    """The caller did not say who it is, or not so that it can be believed."""
+
+
+class DeniedError(BakeoffError):
+    """The caller is known and may not do this."""
+
+
 class DivergedError(BakeoffError):
     """Training left the finite numbers."""
 

@@ -16,6 +16,7 @@ from core.errors import NotFoundError
 from services.client import tensors
 from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options, domain_error
 from services.client.images import batches, decode_files
+from services.client.security import Security, from_environment
 from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, ModelStatistics, Prediction
 
 
@@ -33,11 +34,14 @@ class AsyncInferenceClient:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         attempts: int = 4,
         options: Options = (),
+        security: Security | None = None,
     ) -> None:
         self.target = target
         self.timeout_s = timeout_s
         self.max_message_bytes = max_message_bytes
-        self._channel = grpc.aio.insecure_channel(target, options=channel_options(max_message_bytes, attempts, options))
+        security = security or from_environment()
+        self._metadata = security.metadata(target)
+        self._channel = security.aio_channel(target, channel_options(max_message_bytes, attempts, options))
         self._stub = stubs.GRPCInferenceServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -132,13 +136,13 @@ class AsyncInferenceClient:
 
     async def _call(self, method: Any, request: Any) -> Any:
         try:
-            return await method(request, timeout=self.timeout_s)
+            return await method(request, timeout=self.timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise domain_error(error, self.target, self.timeout_s) from error
 
     async def _probe(self, method: Any, request: Any, answer: str) -> bool:
         try:
-            return bool(getattr(await method(request, timeout=self.timeout_s), answer))
+            return bool(getattr(await method(request, timeout=self.timeout_s, metadata=self._metadata), answer))
         except grpc.RpcError as error:
             if error.code() in SILENT:
                 return False

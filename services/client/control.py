@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from core.errors import BakeoffError, NotReadyError
 from core.schemas.data import Source
+from services.client.security import from_environment
 from services.rpc.errors import from_rpc
 from services.rpc.server import channel_options
 
@@ -38,7 +39,9 @@ class RunClient:
         self, target: str, stub: Callable[[grpc.Channel], Any], messages: Any, patience_s: float = 60.0
     ) -> None:
         self.target = target
-        self._channel = grpc.insecure_channel(target, options=channel_options(MAX_MESSAGE_BYTES))
+        security = from_environment()
+        self._metadata = security.metadata(target)
+        self._channel = security.channel(target, channel_options(MAX_MESSAGE_BYTES))
         self._stub, self._messages, self._patience_s = stub(self._channel), messages, patience_s
 
     def __enter__(self) -> Self:
@@ -75,7 +78,8 @@ class RunClient:
         away_since: float | None = None
         while True:
             try:
-                for response in self._stub.WatchRun(self._messages.WatchRunRequest(id=run_id, after_event=after)):
+                request = self._messages.WatchRunRequest(id=run_id, after_event=after)
+                for response in self._stub.WatchRun(request, metadata=self._metadata):
                     away_since = None
                     after = response.event.number
                     yield response.event
@@ -97,7 +101,7 @@ class RunClient:
 
     def _call(self, method: Callable[..., T], request: Any) -> T:
         try:
-            return method(request, timeout=CALL_TIMEOUT_S, wait_for_ready=False)
+            return method(request, timeout=CALL_TIMEOUT_S, wait_for_ready=False, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc(error, self.target) from error
 
@@ -143,7 +147,7 @@ class EvaluatorClient(RunClient):
 
 def is_serving(target: str, timeout_s: float = 1.0) -> bool:
     """True when the service at `target` says SERVING through grpc.health.v1."""
-    with grpc.insecure_channel(target) as channel:
+    with from_environment().channel(target) as channel:
         try:
             response = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
         except grpc.RpcError:

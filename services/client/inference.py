@@ -15,6 +15,7 @@ from core.errors import NotFoundError
 from services.client import tensors
 from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options, domain_error
 from services.client.images import batches, decode_files
+from services.client.security import Security, from_environment
 from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, ModelStatistics, Prediction
 
 
@@ -27,6 +28,7 @@ class InferenceClient:
         max_message_bytes: largest message, in and out.
         attempts: how often an idempotent call is tried on UNAVAILABLE and RESOURCE_EXHAUSTED, at most 5; 1: once.
         options: further gRPC channel arguments.
+        security: TLS and token; None: what the environment says (BAKEOFF_TLS_CA, BAKEOFF_TOKEN, …).
 
     Every method raises the domain error behind a failed call, with the server's message: InvalidInputError,
     NotFoundError, NotReadyError (nobody there, or still loading), ExhaustedError (overload), DeadlineError,
@@ -41,11 +43,14 @@ class InferenceClient:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         attempts: int = 4,
         options: Options = (),
+        security: Security | None = None,
     ) -> None:
         self.target = target
         self.timeout_s = timeout_s
         self.max_message_bytes = max_message_bytes
-        self._channel = grpc.insecure_channel(target, options=channel_options(max_message_bytes, attempts, options))
+        security = security or from_environment()
+        self._metadata = security.metadata(target)
+        self._channel = security.channel(target, channel_options(max_message_bytes, attempts, options))
         self._stub = stubs.GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -134,13 +139,13 @@ class InferenceClient:
 
     def _call(self, method: Any, request: Any) -> Any:
         try:
-            return method(request, timeout=self.timeout_s)
+            return method(request, timeout=self.timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise domain_error(error, self.target, self.timeout_s) from error
 
     def _probe(self, method: Any, request: Any, answer: str) -> bool:
         try:
-            return bool(getattr(method(request, timeout=self.timeout_s), answer))
+            return bool(getattr(method(request, timeout=self.timeout_s, metadata=self._metadata), answer))
         except grpc.RpcError as error:
             if error.code() in SILENT:
                 return False

@@ -11,8 +11,11 @@ from typing import Any
 
 import grpc
 
+from core.errors import BakeoffError
 from services.rpc import frames
 from services.rpc.asgi_context import CallContext, Scope
+from services.rpc.authorisation import Authoriser
+from services.rpc.errors import status_of
 from services.rpc.frames import FrameReader
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -40,10 +43,11 @@ class GrpcApplication:
     Args:
         max_message_bytes: largest message accepted, after decompression too.
         compression: of answers, for callers that accept it: none, deflate or gzip.
+        authoriser: asked before a call is read; None: whoever reaches the port may call.
     """
 
-    def __init__(self, max_message_bytes: int, compression: str = "none") -> None:
-        self._limit, self._compression = max_message_bytes, compression
+    def __init__(self, max_message_bytes: int, compression: str = "none", authoriser: Authoriser | None = None) -> None:
+        self._limit, self._compression, self._authoriser = max_message_bytes, compression, authoriser
         self._methods: dict[str, _Method] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self.working = 0
@@ -66,6 +70,12 @@ class GrpcApplication:
             await send({"type": "http.response.body", "body": b"this server speaks gRPC\n"})
             return
         call = _Call(context, receive, send, self._limit)
+        if self._authoriser is not None:
+            try:
+                self._authoriser.check(scope["path"], context.invocation_metadata())
+            except BakeoffError as error:
+                await call.end(*status_of(error))
+                return
         method = self._method(scope["path"])
         if method is None:
             await call.end(grpc.StatusCode.UNIMPLEMENTED, f"no method {scope['path']}")

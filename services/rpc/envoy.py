@@ -20,6 +20,7 @@ from core.errors import BakeoffError, MissingExtraError
 from services.rpc import server
 from services.rpc.hosted import ARGUMENTS, CONTROL
 from services.rpc.settings import ServiceSettings
+from services.rpc.tls import ServerTls
 
 log = logging.getLogger(__name__)
 UNLIMITED = 2**31 - 1
@@ -79,7 +80,8 @@ async def _serve(settings: ServiceSettings, app: str, name: str) -> None:
             envoy = _envoy(settings, app, {CONTROL: str(path), ARGUMENTS: json.dumps(sys.argv[1:])})
             try:
                 await _start(envoy, control)
-                log.info("%s serves on %s:%d through Envoy", name, settings.host, envoy.listener_port)
+                where = f"{settings.host}:{envoy.listener_port}"
+                log.info("%s serves on %s through Envoy, %s", name, where, server.protection(settings))
                 if settings.address_file:
                     files.write_text(settings.address_file, f"{settings.host}:{envoy.listener_port}\n")
                 await _until_told(envoy, control, stopping)
@@ -149,6 +151,20 @@ def _envoy(settings: ServiceSettings, app: str, environment: dict[str, str]) -> 
     )
 
 
+def transport_socket(tls: ServerTls) -> dict[str, Any]:
+    """Envoy's form of the TLS files. It reads them when it starts."""
+    own = {"certificate_chain": {"filename": str(tls.cert)}, "private_key": {"filename": str(tls.key)}}
+    common: dict[str, Any] = {"alpn_protocols": ["h2"], "tls_certificates": [own]}
+    if tls.client_ca is not None:
+        common["validation_context"] = {"trusted_ca": {"filename": str(tls.client_ca)}}
+    typed = {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": common,
+        "require_client_certificate": tls.client_ca is not None,
+    }
+    return {"name": "envoy.transport_sockets.tls", "typed_config": typed}
+
+
 def configured(config: dict[str, Any], settings: ServiceSettings) -> dict[str, Any]:
     """Envoy's configuration with the limits and connection settings that grpcio servers here have."""
     (listener,) = config["static_resources"]["listeners"]
@@ -160,6 +176,8 @@ def configured(config: dict[str, Any], settings: ServiceSettings) -> dict[str, A
     # A stream may be quiet for as long as its caller likes.
     http["stream_idle_timeout"] = "0s"
     http["http2_protocol_options"] = {"max_concurrent_streams": UNLIMITED}
+    if settings.tls is not None:
+        listener["filter_chains"][0]["transport_socket"] = transport_socket(settings.tls)
     if settings.keepalive_s is not None:
         every = f"{settings.keepalive_s}s"
         http["http2_protocol_options"]["connection_keepalive"] = {"interval": every, "timeout": every}

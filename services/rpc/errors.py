@@ -21,6 +21,8 @@ CODES: dict[type[errors.BakeoffError], grpc.StatusCode] = {
     errors.ExhaustedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.CancelledError: grpc.StatusCode.CANCELLED,
     errors.DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    errors.DeniedError: grpc.StatusCode.PERMISSION_DENIED,
     errors.MissingExtraError: grpc.StatusCode.UNIMPLEMENTED,
 }
 BY_CODE = {code: kind for kind, code in CODES.items() if kind is not errors.MissingExtraError}
@@ -53,6 +55,16 @@ def retry_hint(error: Exception) -> tuple[tuple[str, str], ...]:
     if not isinstance(error, errors.ExhaustedError) or error.retry_after_s is None:
         return ()
     return ((PUSHBACK, str(max(1, round(1000 * error.retry_after_s)))),)
+
+
+def refusal(error: Exception) -> grpc.RpcMethodHandler:
+    """A handler for any method, unary or streaming, that ends the call with an error before it reads a message."""
+
+    async def refuse(_requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+        await _abort(context, error)
+        yield
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 class GuardedServer:

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -17,6 +17,7 @@ from core.errors import BakeoffError
 from services.rpc import server
 from services.rpc.asgi import GrpcApplication, Receive, Send
 from services.rpc.asgi_context import Scope
+from services.rpc.authorisation import Right
 from services.rpc.errors import GuardedServer
 from services.rpc.settings import ServiceSettings
 
@@ -34,10 +35,11 @@ class HostedService:
 
     Args:
         make: settings and application from the command line; called once, in the event loop.
+        rights: as `services.rpc.server.run` has them.
     """
 
-    def __init__(self, make: Make) -> None:
-        self._make = make
+    def __init__(self, make: Make, rights: Mapping[str, Right] = server.NO_RIGHTS) -> None:
+        self._make, self._rights = make, rights
         self._open = contextlib.ExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -68,7 +70,11 @@ class HostedService:
     async def _start(self) -> None:
         self._settings, self._application = self._make(json.loads(os.environ[ARGUMENTS]))
         server.log_to_stderr(self._settings)
-        self._grpc = GrpcApplication(self._settings.max_message_bytes, self._settings.compression)
+        self._grpc = GrpcApplication(
+            self._settings.max_message_bytes,
+            self._settings.compression,
+            server.authoriser(self._settings, self._rights),
+        )
         guarded, self._healthy = GuardedServer(self._grpc), health.aio.HealthServicer()
         self._names = list(self._application.register(guarded))
         health_pb2_grpc.add_HealthServicer_to_server(self._healthy, guarded)

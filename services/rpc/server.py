@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import grpc
@@ -14,7 +15,8 @@ from grpc_reflection.v1alpha import reflection
 
 from core import files
 from core.errors import BakeoffError
-from services.rpc.errors import GuardedServer
+from services.rpc.authorisation import AuthorisationInterceptor, Authoriser, Right
+from services.rpc.errors import GuardedServer, refusal
 from services.rpc.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ COMPRESSION = {
     "deflate": grpc.Compression.Deflate,
     "gzip": grpc.Compression.Gzip,
 }
+NO_RIGHTS: Mapping[str, Right] = MappingProxyType({})
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -78,12 +81,18 @@ def server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
     return options
 
 
-def run(settings: ServiceSettings, application: Application, name: str) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. Ends the process with 1 when the port cannot be had."""
+def run(
+    settings: ServiceSettings, application: Application, name: str, rights: Mapping[str, Right] = NO_RIGHTS
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. Ends the process with 1 when the port cannot be had.
+
+    Args:
+        rights: full method to the right it needs, where tokens are asked for; the others need control.
+    """
     log_to_stderr(settings)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(settings, application, name))
+            runner.run(serve(settings, application, name, rights))
     except BakeoffError as error:
         log.error("%s cannot start: %s", name, error)
         raise SystemExit(1) from error
@@ -104,25 +113,31 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def serve(settings: ServiceSettings, application: Application, name: str) -> None:
+async def serve(
+    settings: ServiceSettings, application: Application, name: str, rights: Mapping[str, Right] = NO_RIGHTS
+) -> None:
     """Starts, waits for a signal, drains and stops."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    server = grpc.aio.server(options=server_options(settings), compression=COMPRESSION[settings.compression])
+    server = grpc.aio.server(
+        options=server_options(settings),
+        compression=COMPRESSION[settings.compression],
+        interceptors=interceptors(settings, rights),
+    )
     guarded = GuardedServer(server)
     healthy = health.aio.HealthServicer()
     names = list(application.register(guarded))
     health_pb2_grpc.add_HealthServicer_to_server(healthy, guarded)
     reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    port = _bind(server, settings)
+    port = bind(server, settings)
     with metrics(settings):
         await application.start()
         for service in ("", *names):
             await healthy.set(service, NOT_SERVING)
         await server.start()
-        log.info("%s serves on %s:%d", name, settings.host, port)
+        log.info("%s serves on %s:%d, %s", name, settings.host, port, protection(settings))
         if settings.address_file:
             files.write_text(settings.address_file, f"{settings.host}:{port}\n")
         try:
@@ -152,9 +167,31 @@ async def _ready(application: Application, stopping: asyncio.Event) -> bool:
     return True
 
 
-def _bind(server: grpc.aio.Server, settings: ServiceSettings) -> int:
+def interceptors(settings: ServiceSettings, rights: Mapping[str, Right]) -> list[grpc.aio.ServerInterceptor]:
+    """The check of tokens, where the settings ask for one: without it no call pays for it."""
+    found = authoriser(settings, rights)
+    return [AuthorisationInterceptor(found, refusal)] if found else []
+
+
+def authoriser(settings: ServiceSettings, rights: Mapping[str, Right]) -> Authoriser | None:
+    """Who decides about calls; None where no token is asked for."""
+    tokens = settings.read_tokens()
+    return Authoriser(tokens, rights) if tokens else None
+
+
+def protection(settings: ServiceSettings) -> str:
+    """How connections are protected, for the log."""
+    tls = "without TLS" if settings.tls is None else "mTLS" if settings.tls.client_ca else "TLS"
+    return f"{tls}, {'tokens' if settings.tokens else 'without tokens'}"
+
+
+def bind(server: grpc.aio.Server, settings: ServiceSettings) -> int:
+    """Opens the port and returns its number. Raises BakeoffError when it cannot be had."""
+    address, tls = f"{settings.host}:{settings.port}", settings.tls
     try:
-        return int(server.add_insecure_port(f"{settings.host}:{settings.port}"))
+        return int(
+            server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls.credentials())
+        )
     except RuntimeError as error:
         raise BakeoffError(
             f"{settings.host}:{settings.port} cannot be used ({error}); choose another --port"

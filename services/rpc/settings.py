@@ -3,13 +3,37 @@
 import ipaddress
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar
 
 import pydantic
-from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    CliApp,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from core.errors import BakeoffError
+from services.rpc.authorisation import Token, read_tokens
+from services.rpc.tls import ServerTls
 
 SettingsT = TypeVar("SettingsT", bound="ServiceSettings")
+Source: TypeAlias = PydanticBaseSettingsSource
+SHARED_PREFIX = "BAKEOFF_"
+SHARED = ("insecure", "tls_cert", "tls_key", "tls_client_ca", "tokens")
+"""Settings that one variable may give to all services of a machine: BAKEOFF_INSECURE, BAKEOFF_TLS_CERT, …"""
+
+
+class SharedVariables(EnvSettingsSource):
+    """The variables that all services share, for the settings in SHARED only."""
+
+    def __call__(self) -> dict[str, Any]:
+        """What is set."""
+        return {name: value for name, value in super().__call__().items() if name in SHARED}
 
 
 class ServiceSettings(BaseSettings):
@@ -45,16 +69,66 @@ class ServiceSettings(BaseSettings):
     """Seconds without traffic after which a client is probed, and the shortest interval at which it may probe."""
     max_connection_age_s: float | None = pydantic.Field(None, gt=0)
     """Seconds after which a connection is renewed, so that clients find new replicas; calls in flight finish."""
+    tls_cert: Path | None = None
+    """PEM certificate, with its chain, that the service shows; needs a key. Renewed files are taken up."""
+    tls_key: Path | None = None
+    """PEM key of the certificate, without a passphrase."""
+    tls_client_ca: Path | None = None
+    """PEM authority: only clients with one of its certificates are let in (mTLS)."""
+    tokens: Path | None = None
+    """File of bearer tokens, a line NAME RIGHTS TOKEN each, rights: inference, control or both; unset: no tokens."""
     insecure: bool = False
-    """Allow listening beyond loopback, where anybody who reaches the port may call."""
+    """Allow listening beyond loopback without TLS, where anybody can read and, without tokens, call."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: Source,
+        env_settings: Source,
+        *others: Source,
+        **more: Source,
+    ) -> tuple[Source, ...]:
+        """Behind a service's own variables come those that all services share: BAKEOFF_TLS_CERT and its siblings."""
+        return (
+            init_settings,
+            env_settings,
+            SharedVariables(settings_cls, env_prefix=SHARED_PREFIX, env_ignore_empty=True),
+        )
 
     @pydantic.model_validator(mode="after")
-    def _loopback_unless_insecure(self) -> "ServiceSettings":
-        if not self.insecure and not is_loopback(self.host):
+    def _protected(self) -> "ServiceSettings":
+        tls = self.tls
+        if tls is not None:
+            _or_value_error(tls.check)
+        if self.tokens is not None:
+            _or_value_error(self.read_tokens)
+        if tls is None and not self.insecure and not is_loopback(self.host):
             raise ValueError(
-                f"host {self.host} is not loopback and the connection is not protected; add --insecure to allow it"
+                f"host {self.host} is not loopback and the connection is not protected; give --tls-cert and --tls-key, "
+                "or add --insecure to allow it"
             )
         return self
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """The TLS files; None: the connection is not encrypted."""
+        if self.tls_cert is None and self.tls_key is None and self.tls_client_ca is None:
+            return None
+        if self.tls_cert is None or self.tls_key is None:
+            raise ValueError("TLS needs a certificate and its key: give both --tls-cert and --tls-key")
+        return ServerTls(self.tls_cert, self.tls_key, self.tls_client_ca)
+
+    def read_tokens(self) -> tuple[Token, ...]:
+        """The tokens; empty where none are asked for."""
+        return read_tokens(self.tokens) if self.tokens else ()
+
+
+def _or_value_error(check: Callable[[], object]) -> None:
+    try:
+        check()
+    except BakeoffError as error:
+        raise ValueError(str(error)) from error
 
 
 def is_loopback(host: str) -> bool:
@@ -101,7 +175,8 @@ def help_text(settings: type[ServiceSettings], program: str) -> str:
     for name, field in settings.model_fields.items():
         default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)}"
         rows.append(f"  --{name.replace('_', '-'):22} {variable(settings, name)} ({default})")
-        rows.append(f"      {field.description}")
+        also = f" Also {SHARED_PREFIX}{name.upper()}, for every service." if name in SHARED else ""
+        rows.append(f"      {field.description}{also}")
     return "\n".join(rows)
 
 

@@ -15,8 +15,9 @@ def main() -> None:
         return
     from services.rpc import server
     from services.serving.application import ServingApplication
+    from services.serving.rights import RIGHTS
 
-    server.run(loaded, ServingApplication(loaded), name)
+    server.run(loaded, ServingApplication(loaded), name, RIGHTS)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from services.rpc import settings
 from services.rpc.hosted import HostedService
 from services.serving.application import ServingApplication
+from services.serving.rights import RIGHTS
 from services.serving.settings import ServingSettings
 
 
@@ -11,4 +12,4 @@ def _make(arguments: list[str]) -> tuple[ServingSettings, ServingApplication]:
     return loaded, ServingApplication(loaded)
 
 
-app = HostedService(_make)
+app = HostedService(_make, RIGHTS)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -76,13 +76,17 @@ class ServingProcess:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
-    def _wait(self, condition: "object") -> None:
-        assert callable(condition)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not condition():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        wait_for(condition, self.process, self.log)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns once a condition holds; fails with the log when the process ends or takes too long."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not condition():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
 
 
 @contextmanager
