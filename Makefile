@@ -46,11 +46,14 @@ report: setup  ## path of a report: make report NAME=digits
 bench-serving: setup  ## CPU per inference of the server: make bench-serving ARGS="--repository DIR MODEL"
 	$(BIN)/python tools/bench_serving.py $(ARGS)
 
+bench-crosscheck: setup  ## our load generator beside perf_analyzer and LoadGen: make bench-crosscheck ARGS="--repository DIR MODEL"
+	$(BIN)/python tools/bench_crosscheck.py $(ARGS)
+
 bench-loadgen: setup  ## the load generator against a server that computes nothing; fails where it cannot be trusted
 	$(BIN)/python -m loadtests.bench_null
 
 lock: setup  ## write constraints.txt from what is installed
 	tools/lock.sh
 
-.PHONY: help setup demo test check proto docs run up down report bench-serving bench-loadgen lock
+.PHONY: help setup demo test check proto docs run up down report bench-serving bench-crosscheck bench-loadgen lock
 .DEFAULT_GOAL := help

@@ -13,7 +13,7 @@ class Format:
     path: str
     """File or folder inside the version folder; Triton's default name where Triton knows the format."""
     runtime: str
-    """The serving runtime that loads it."""
+    """The serving runtime that loads it where none is named."""
     triton: str
     """The line of config.pbtxt that names the backend."""
 
@@ -44,6 +44,10 @@ def get_format(name: str) -> Format:
     return FORMATS[name]
 
 
+OTHER_RUNTIMES: dict[str, tuple[str, ...]] = {"openvino": ("onnx",), "openvino-bf16": ("onnx",)}
+"""Runtimes that are no format's first choice, and what they load too."""
+
+
 def formats_of(runtime: str) -> tuple[str, ...]:
     """Names of the formats a runtime serves."""
-    return tuple(fmt.name for fmt in FORMATS.values() if fmt.runtime == runtime)
+    return OTHER_RUNTIMES.get(runtime) or tuple(fmt.name for fmt in FORMATS.values() if fmt.runtime == runtime)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from core.schemas.results import EvaluateResult, LoadTestResult, Parity, PublishedModel, TrainResult
 from core.schemas.specs import FRAMEWORKS, FormatName, Framework
 from core.schemas.summary import Load, Row
+from evaluator import loads as loads_of
 from evaluator import parity, text
 
 Probabilities = Mapping[str, NDArray[Any]]
@@ -63,7 +64,7 @@ def sound_predictions(
 def build_rows(
     published: Published,
     evaluations: Sequence[EvaluateResult],
-    loads: Sequence[LoadTestResult],
+    loads: Sequence[Load],
     predictions: Probabilities,
 ) -> tuple[Row, ...]:
     """One row for each artefact and runtime that was scored or loaded.
@@ -73,9 +74,9 @@ def build_rows(
     """
     scored = {(e.spec.model, e.spec.version, e.spec.runtime): e for e in reversed(evaluations)}
     loaded = {
-        (r.spec.model, r.spec.version, r.spec.runtime): r
-        for r in reversed(loads)
-        if _settings(r) == _settings(loads[0])
+        (load.model, load.version, load.runtime): load
+        for load in reversed(loads)
+        if loads_of.settings(load) == loads_of.settings(loads[0])
     }
     natives = _native_predictions(published, evaluations, predictions)
     arms = list(dict.fromkeys(training.spec.arm for training, _ in published.values()))
@@ -107,32 +108,10 @@ def build_rows(
             operating=evaluation.operating if evaluation else None,
             robustness=evaluation.robustness if evaluation else (),
             parity=_parity(evaluation, natives.get(training.run_id), predictions),
-            load=to_load(load) if load else None,
+            load=load,
         )
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: _order(row, arms)))
-
-
-def to_load(result: LoadTestResult) -> Load:
-    """The part of a load test the summary keeps."""
-    return Load(
-        run_id=result.run_id,
-        model=result.spec.model,
-        version=result.spec.version,
-        runtime=result.spec.runtime,
-        loop=result.loop,
-        users=result.spec.users,
-        batch_size=result.spec.batch_size,
-        requests=result.requests,
-        seconds=result.seconds,
-        throughput=result.throughput,
-        latency_ms=result.latency_ms,
-        server_ms=result.server_ms,
-        mean_batch=result.mean_batch,
-        errors=result.errors,
-        contended=result.environment.contended,
-        generator_cpu=result.generator_cpu,
-    )
 
 
 def _problem(evaluation: EvaluateResult, values: NDArray[Any] | None, labels: NDArray[np.int64]) -> str | None:
@@ -170,10 +149,6 @@ def _parity(
     ):
         return None
     return parity.compare(native[1], predictions[evaluation.run_id])
-
-
-def _settings(result: LoadTestResult) -> tuple[int, int, str]:
-    return result.spec.users, result.spec.batch_size, result.loop
 
 
 def _order(row: Row, arms: list[str]) -> tuple[int, int, int, bool, str, str]:

@@ -9,9 +9,10 @@ from core.schemas.results import EvaluateResult, LoadTestResult, PrepareResult, 
 from core.schemas.specs import FRAMEWORKS, ReportSpec
 from core.schemas.summary import Arm, Classification, Export, Group, Row, SeedAccuracy, Summary, Training
 from evaluator import curves, evidence, losses, paired, provenance, statistics
+from evaluator.loads import pool_repeats, saturation
 from evaluator.paired import Predictions
 from evaluator.provenance import Result
-from evaluator.rows import NATIVE, Probabilities, build_rows, published_models, sound_predictions, to_load, traceable
+from evaluator.rows import NATIVE, Probabilities, build_rows, published_models, sound_predictions, traceable
 from evaluator.verdict import decide
 
 
@@ -32,7 +33,8 @@ def summarise(
     missing = list(spec.missing)
     published = published_models(trainings)
     evaluations = traceable((r for r in results if isinstance(r, EvaluateResult)), published, missing)
-    loads = traceable((r for r in results if isinstance(r, LoadTestResult)), published, missing)
+    measured = traceable((r for r in results if isinstance(r, LoadTestResult)), published, missing)
+    loads = pool_repeats(measured)
     predictions = sound_predictions(evaluations, probabilities, labels, missing)
     classes = tuple(one.name for one in evaluations[0].classes) if evaluations else ()
     rows = build_rows(published, evaluations, loads, predictions)
@@ -52,7 +54,8 @@ def summarise(
         trainings=tuple(_training(training) for training in _ordered(trainings)),
         exports=tuple(_export(training, model) for training in _ordered(trainings) for model in training.models),
         classifications=classifications,
-        loads=tuple(to_load(result) for result in loads),
+        loads=loads,
+        saturation=saturation(loads),
         agreement=paired.agreement([c.row for c in classifications if c.row is not None], answers, labels),
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
         data=data,

@@ -4,7 +4,13 @@ import math
 
 FRAMEWORK_NAMES = {"keras": "Keras", "tensorflow": "TensorFlow", "pytorch": "PyTorch", "fastai": "fastai"}
 FORMAT_NAMES = {"onnx": "ONNX", "savedmodel": "SavedModel", "keras": ".keras", "pt2": ".pt2"}
-RUNTIME_NAMES = {"onnxruntime": "ONNX Runtime", "tensorflow": "TensorFlow", "pytorch": "PyTorch"}
+RUNTIME_NAMES = {
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "openvino-bf16": "OpenVINO bf16",
+    "tensorflow": "TensorFlow",
+    "pytorch": "PyTorch",
+}
 MISSING = "–"
 BYTES = 1024
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from core.schemas.summary import Load, Pick, PickKind, Row, Verdict
-from evaluator import text
+from evaluator import repeats, text
 from evaluator.paired import ALPHA
 from evaluator.statistics import overlap
 
@@ -36,8 +36,8 @@ def most_accurate(rows: Sequence[Row]) -> int | None:
 
 
 def comparable(load: Load) -> bool:
-    """False for a load test that overlapped with other timed work or in which too many requests failed."""
-    return not load.contended and load.error_share <= ERRORS_ALLOWED
+    """False for a load test that is not valid, overlapped with other timed work, or failed too often."""
+    return not load.contended and not load.problems and load.error_share <= ERRORS_ALLOWED
 
 
 def describe(row: Row) -> str:
@@ -81,10 +81,11 @@ def method(scored: Sequence[Indexed], best: Indexed) -> str:
 
 
 def _recommend(scored: list[Indexed], timed: list[Indexed], best: Indexed, picks: tuple[Pick, ...]) -> Verdict:
-    """The fastest, or without load tests the smallest, of the rows whose accuracy cannot be told from the best."""
+    """Of the rows whose accuracy cannot be told from the best the fastest, or the smallest of those not separable."""
     equal = [item for item in scored if same_accuracy(item[1], best[1])]
     fast = [item for item in timed if item in equal]
-    index, row = min(fast, key=_p99_of) if fast else min(equal, key=_size_of)
+    group = _not_separable(fast, repeats.p99) if fast else equal
+    index, row = min(group, key=_size_of)
     headline = f"Ship {describe(row)}"
     if len(scored) == 1:
         headline = f"Only candidate: {describe(row)}"
@@ -92,8 +93,11 @@ def _recommend(scored: list[Indexed], timed: list[Indexed], best: Indexed, picks
     elif len(equal) == 1:
         reason = f"Its accuracy of {_accuracy_of(row)} is above {_others(len(scored) - 1)}, {_shown_by(scored)}."
     else:
-        reason = f"{_tie(len(equal), len(scored))}; {_why(row, len(fast))} {_measured(row, best[1])}"
-    return Verdict(headline=headline, reason=reason, row=index, picks=picks, method=method(scored, best))
+        if fast and len(group) > 1:
+            headline += f", the smallest of {len(group)} whose p99 is not separable"
+        reason = f"{_tie(len(equal), len(scored))}; {_why(row, fast, group)} {_measured(row, best[1])}"
+    known = " ".join(part for part in (method(scored, best), _latency_method(timed)) if part)
+    return Verdict(headline=headline, reason=reason, row=index, picks=picks, method=known)
 
 
 def _tie(equal: int, scored: int) -> str:
@@ -102,10 +106,62 @@ def _tie(equal: int, scored: int) -> str:
     return f"{equal} of {scored} artefacts cannot be told from the best by accuracy"
 
 
-def _why(row: Row, fast: int) -> str:
-    if fast and row.load:
-        return f"its p99 of {text.milliseconds(row.load.latency_ms.p99)} is the lowest of {fast} measured among them."
-    return f"it is the smallest of them, {text.size(row.size_bytes)}. There is no load test to compare."
+def _why(row: Row, fast: list[Indexed], group: list[Indexed]) -> str:
+    if not fast or row.load is None:
+        return f"it is the smallest of them, {text.size(row.size_bytes)}. There is no load test to compare."
+    if len(group) == 1:
+        shown = _spread_of(row.load, repeats.p99, text.milliseconds)
+        return f"its p99 of {shown} is the lowest of {len(fast)} measured among them."
+    rest = "" if len(group) == len(fast) else f" of the {len(fast)} measured among them"
+    return (
+        f"{len(group)}{rest} are not separable by p99 ({_names(group)}), and it is the smallest of these, "
+        f"{text.size(row.size_bytes)}."
+    )
+
+
+def _names(group: list[Indexed]) -> str:
+    """The group by format, with the frameworks: `ONNX of Keras and PyTorch; .pt2 of fastai`."""
+    formats = dict.fromkeys(row.format for _, row in group)
+    makers = {
+        name: list(dict.fromkeys(text.framework(row.framework) for _, row in group if row.format == name))
+        for name in formats
+    }
+    return "; ".join(f"{text.format_name(name)} of {text.names(found)}" for name, found in makers.items())
+
+
+def _not_separable(items: list[Indexed], figures: repeats.Figures) -> list[Indexed]:
+    """The rows that are not shown to be worse than the one with the lowest median."""
+    best = min(items, key=lambda item: _typical(item, figures))
+    assert best[1].load is not None, "only rows with a load test are ranked by it"
+    return [item for item in items if item[1].load and not repeats.separable(best[1].load, item[1].load, figures)]
+
+
+def _typical(item: Indexed, figures: repeats.Figures) -> float:
+    load = item[1].load
+    return repeats.typical(load, figures) if load else float("inf")
+
+
+def _spread_of(load: Load, figures: repeats.Figures, show: Callable[[float], str]) -> str:
+    """`1.20 ms (1.10 ms–1.40 ms over 3 repeats)`."""
+    values = figures(load)
+    shown = show(repeats.typical(load, figures))
+    if len(values) == 1:
+        return f"{shown} (one run)"
+    return f"{shown} ({show(min(values))} to {show(max(values))} over {len(values)} repeats)"
+
+
+def _latency_method(timed: list[Indexed]) -> str:
+    """What “not separable” means here; empty where nothing is compared."""
+    loads = [row.load for _, row in timed if row.load]
+    if len(loads) < 2:
+        return ""
+    if repeats.repeated(loads, repeats.p99):
+        count = min(len(load.p99_runs) for load in loads)
+        return f"“Not separable” means that the ranges over {count} interleaved repeats overlap."
+    return (
+        f"Load tests were run fewer than {repeats.REPEATS_NEEDED} times, so their noise is not known: “not separable” "
+        f"means within a factor of {repeats.FACTOR:g}, a margin chosen and not measured. Set loadtest.repeats for more."
+    )
 
 
 def _measured(row: Row, best: Row) -> str:
@@ -135,14 +191,37 @@ def _accuracy(scored: list[Indexed], best: Indexed) -> Pick:
 
 
 def _p99(timed: list[Indexed], best: Indexed) -> Pick:
-    return _pick("p99", "Lowest p99 latency", timed, _p99_of, text.milliseconds, best)
+    return _measured_pick("p99", "Lowest p99 latency", timed, repeats.p99, text.milliseconds, best)
 
 
 def _throughput(timed: list[Indexed], best: Indexed) -> Pick:
-    def value(figure: float) -> str:
-        return f"{text.significant(-figure)} img/s"
+    def value(seconds: float) -> str:
+        return f"{text.significant(1 / seconds if seconds else 0.0)} img/s"
 
-    return _pick("throughput", "Highest throughput", timed, _slowness_of, value, best)
+    return _measured_pick("throughput", "Highest throughput", timed, repeats.seconds_per_image, value, best)
+
+
+def _measured_pick(
+    kind: PickKind,
+    title: str,
+    rows: list[Indexed],
+    figures: repeats.Figures,
+    show: Callable[[float], str],
+    best: Indexed,
+) -> Pick:
+    """The row with the lowest median, with its spread and what it cannot be told from."""
+    ranked = sorted(rows, key=lambda item: _typical(item, figures))
+    index, row = ranked[0]
+    assert row.load is not None, "only rows with a load test are ranked by it"
+    tied = len(_not_separable(rows, figures)) - 1
+    detail = _price(row, best[1])
+    if len(row.load.p99_runs) > 1:
+        detail += f" {_spread_of(row.load, figures, show)}."
+    if tied:
+        detail += f" Not separable from {text.count(tied, 'other')}."
+    elif len(ranked) > 1:
+        detail += f" Next: {_brief(ranked[1][1])}, {show(_typical(ranked[1], figures))}."
+    return Pick(kind=kind, title=title, row=index, value=show(_typical(ranked[0], figures)), detail=detail)
 
 
 def _size(scored: list[Indexed], best: Indexed) -> Pick:
@@ -193,16 +272,6 @@ def _shown_by(scored: Sequence[Indexed]) -> str:
 
 def _others(number: int) -> str:
     return "the other" if number == 1 else f"any of the {number} others"
-
-
-def _p99_of(item: Indexed) -> float:
-    load = item[1].load
-    return load.latency_ms.p99 if load else float("inf")
-
-
-def _slowness_of(item: Indexed) -> float:
-    load = item[1].load
-    return -load.throughput if load else float("inf")
 
 
 def _size_of(item: Indexed) -> float:

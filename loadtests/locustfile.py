@@ -3,8 +3,8 @@
     locust -f loadtests/locustfile.py --target 127.0.0.1:8001 --model NAME --data STORE/prepared/FINGERPRINT
 
 Add `--headless --users 8 --run-time 30s` for no page, `--processes 2` for more than one core. Every option is also a
-field of the page and an environment variable. Locust rounds the percentiles it shows, to a millisecond at best:
-`python -m loadtests` measures finely.
+field of the page and an environment variable. Locust rounds the percentiles it shows, to a millisecond at best: exact
+ones are printed at the end, over all workers, and `--histogram FILE` keeps them.
 """
 
 import itertools
@@ -20,11 +20,15 @@ from locust.runners import MasterRunner
 from core.errors import BakeoffError, InvalidInputError
 from loadtests import checks
 from loadtests.images import open_folder, random_images, test_images
+from loadtests.locust_histogram import Latencies, attach
 from loadtests.user import InferenceUser, Load
 from services.client.inference import InferenceClient
 
 USERS_PER_WORKER = 1_000_000
 """Workers number their users apart, so that no two send the same images."""
+
+
+attach(Latencies())
 
 
 class Caller(InferenceUser):
@@ -47,6 +51,9 @@ def add_options(parser: LocustArgumentParser) -> None:
     group.add_argument("--seed", env_var="LOADTEST_SEED", type=int, default=0, help="decides which images are sent")
     group.add_argument(
         "--timeout-s", env_var="LOADTEST_TIMEOUT_S", type=float, default=10.0, help="longest a request takes"
+    )
+    group.add_argument(
+        "--histogram", env_var="LOADTEST_HISTOGRAM", default="", help="file for exact percentiles and the histogram"
     )
 
 

@@ -13,7 +13,7 @@ def find_problems(recorder: Recorder, bound_ms: float | None) -> tuple[str, ...]
     if (late := recorder.late_share) is not None and late > LATE_ALLOWED:
         found.append(
             f"{late:.1%} of the queries left more than {late_ms(bound_ms):g} ms late, {LATE_ALLOWED:.0%} are allowed: "
-            f"the generator could not keep the schedule (it used {recorder.generator_cpu:.0%} of a core); "
+            f"the generator could not keep the schedule, at {recorder.generator_cpu:.0%} of a core; "
             "lower the rate, or free a core"
         )
     if dropped := recorder.errors.get(NOT_SENT):

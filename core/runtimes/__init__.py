@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import MissingExtraError
-from core.formats import get_format
+from core.formats import OTHER_RUNTIMES, get_format
 
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """images uint8 [n, height, width, channels] → probabilities float32 [n, classes]. Safe to call from several threads."""
@@ -23,25 +23,37 @@ MODULES = {
     "keras": "core.runtimes.keras",
     "pt2": "core.runtimes.pt2",
 }
-EXTRAS = {"onnxruntime": "serving", "tensorflow": "serving-tensorflow", "pytorch": "serving-pytorch"}
+OTHER_MODULES = dict.fromkeys(OTHER_RUNTIMES, "core.runtimes.openvino")
+EXTRAS = {
+    "onnxruntime": "serving",
+    "tensorflow": "serving-tensorflow",
+    "pytorch": "serving-pytorch",
+    "openvino": "serving-openvino",
+    "openvino-bf16": "serving-openvino",
+}
 
 
-def load(format_name: str, path: Path, threads: int) -> Predictor:
+def load(format_name: str, path: Path, threads: int, runtime: str | None = None) -> Predictor:
     """Loads an artefact.
 
     Args:
         format_name: a key of `core.formats.FORMATS`.
         path: the file or folder the format names.
         threads: CPU threads the runtime may use.
+        runtime: one that loads the format; None: the format's first choice.
 
     Raises:
         NotFoundError: unknown format, the known ones listed.
         MissingExtraError: its library is not installed; says which extra to install.
     """
     fmt = get_format(format_name)
-    module = import_module(MODULES[fmt.name])
+    chosen = runtime or fmt.runtime
     try:
-        predictor: Predictor = module.load(path, threads)
+        predictor: Predictor
+        if chosen in OTHER_RUNTIMES:
+            predictor = import_module(OTHER_MODULES[chosen]).load(path, threads, chosen)
+        else:
+            predictor = import_module(MODULES[fmt.name]).load(path, threads)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"the {fmt.runtime} runtime ({error.name})", EXTRAS[fmt.runtime]) from error
+        raise MissingExtraError(f"the {chosen} runtime ({error.name})", EXTRAS[chosen]) from error
     return predictor

@@ -10,6 +10,7 @@ from core.networks import check_network
 from core.schemas.base import Name, Schema
 from core.schemas.data import DataSpec
 from core.schemas.recipe import Recipe, complete
+from core.schemas.scenarios import Traffic
 from core.schemas.specs import FRAMEWORKS, Corruption, FormatName, Framework
 
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
@@ -59,15 +60,29 @@ class EvaluatePlan(Schema):
     """Score the ONNX artefacts of the first seed under each of these too, at five severities."""
 
 
-class LoadTestPlan(Schema):
+class LoadTestPlan(Traffic):
     """How served artefacts of the first seed are load-tested."""
 
     arms: tuple[Name, ...] | None = None
     """Default: all."""
-    users: int = pydantic.Field(8, ge=1, le=10_000)
-    warmup_s: float = pydantic.Field(1.0, ge=0)
-    duration_s: float = pydantic.Field(5.0, gt=0)
     batch_size: int = pydantic.Field(1, ge=1, le=64)
+    repeats: int = pydantic.Field(1, ge=1, le=100)
+    """Measurements of each artefact, interleaved: every artefact once, then every artefact again."""
+    sweep: Annotated[int, pydantic.Field(ge=6, le=50)] | tuple[Annotated[float, pydantic.Field(gt=0)], ...] | None = (
+        None
+    )
+    """Rates of a saturation curve (scenario server): queries per second, or how many between 20 and 110 % of what the
+    artefact answered in a closed loop."""
+    search: bool = False
+    """Look for the highest rate whose p99 stays within `bound_ms`."""
+
+    @pydantic.model_validator(mode="after")
+    def _searchable(self) -> "LoadTestPlan":
+        if self.search and self.bound_ms is None:
+            raise ValueError("search looks for the highest rate within bound_ms, in milliseconds; give it")
+        if isinstance(self.sweep, tuple) and not self.sweep:
+            raise ValueError("sweep is empty; give rates in queries per second, or a number of them from 6 on")
+        return self
 
 
 class Experiment(Schema):

@@ -15,7 +15,7 @@ from core.schemas.environment import Environment
 from core.schemas.summary import Arm, Classification, Row, Summary, Training
 from evaluator import pareto, text
 from evaluator.paired import ALPHA
-from evaluator.report import charts, quality_charts, quality_tables, tables
+from evaluator.report import charts, load_charts, load_tables, quality_charts, quality_tables, tables
 from evaluator.report.augmented import Augmented
 from evaluator.report.columns import columns
 from evaluator.report.samples import Pictures, Sample
@@ -50,6 +50,7 @@ def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures, augm
             summary=summary,
             text=text,
             tables=tables,
+            load_tables=load_tables,
             quality=quality_tables,
             alpha=ALPHA,
             artefact=quality_charts.artefact,
@@ -123,9 +124,12 @@ def describe_load(summary: Summary) -> str:
     load = next((row.load for row in summary.rows if row.load), None)
     if load is None:
         return ""
+    repeats = len(load.runs)
+    runs = f"in {repeats} repeats, interleaved over the artefacts" if repeats > 1 else "one run each"
+    loop = f"{load.loop.capitalize()} loop, {text.count(load.users, 'user')}" if load.loop == "closed" else load.label
     return (
-        f"{load.loop.capitalize()} loop, {text.count(load.users, 'user')}, {text.count(load.batch_size, 'image')} per "
-        f"request, {text.seconds(load.seconds)} measured after warm-up, one run each"
+        f"{loop}, {text.count(load.batch_size, 'image')} per request, {text.seconds(load.seconds)} measured after "
+        f"warm-up, {runs}"
     )
 
 
@@ -226,6 +230,7 @@ def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel
         figures["seeds"] = charts.seeds(summary.groups)
     if charts.loaded_rows(summary):
         figures |= {"latency": charts.latency(summary), "throughput": charts.throughput(summary)}
+    figures |= load_charts.figures(summary)
     figures |= {panel.key: charts.confusion(panel.content) for panel in matrices}
     return figures
 

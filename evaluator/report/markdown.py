@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from core.schemas.summary import Summary
-from evaluator.report import quality_tables, tables
+from evaluator.report import load_tables, quality_tables, tables
 from evaluator.report.columns import columns
 from evaluator.report.html import commands, describe_load, describe_recipe, machines
 from evaluator.report.tables import Table
@@ -36,7 +36,8 @@ def _blocks(summary: Summary) -> Iterator[str]:
     for arm in summary.arms:
         yield f"**{arm.name}** ({arm.mode}): {describe_recipe(arm)}. {arm.finding}"
     sections = [("Trade-offs", quality_tables.trade_offs(summary)), ("Over seeds", tables.seeds(summary.groups))]
-    sections += [("Training", tables.trainings(summary)), ("Load tests", tables.loads(summary))]
+    sections += [("Training", tables.trainings(summary)), ("Load tests", load_tables.loads(summary))]
+    sections += [("Saturation", load_tables.saturation(summary))]
     sections += [("Probabilities", quality_tables.probabilities(summary))]
     sections += [("Agreement", quality_tables.agreement(summary)), ("Export parity", tables.exports(summary))]
     for title, table in sections:

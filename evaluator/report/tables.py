@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from core.schemas.summary import Classification, Data, Group, Load, Place, Spread, Summary
+from core.schemas.summary import Classification, Data, Group, Place, Spread, Summary
 from evaluator import text
 from evaluator.report.columns import disagreements, parity_text
 
@@ -49,39 +49,6 @@ def seeds(groups: Sequence[Group]) -> Table:
         names = (text.framework(group.framework), group.arm, group.mode, str(spread.count if spread else 0))
         rows.append((*names, *figures, time))
     return Table("Test accuracy of the ONNX artefacts over seeds", headers, tuple(rows), names=3)
-
-
-def loads(summary: Summary) -> Table:
-    """Every load test with the server's own account; its settings where they vary."""
-    phases = list(dict.fromkeys(phase for load in summary.loads for phase in load.server_ms))
-    settings = len({(load.users, load.batch_size) for load in summary.loads}) > 1
-    generator = any(load.generator_cpu is not None for load in summary.loads)
-    headers = (
-        *("Model", "Runtime", *(("Users", "Images each") if settings else ())),
-        *("Requests", "img/s", "p50", "p90", "p95", "p99", "p99.9", "Max"),
-        *(phase.capitalize() for phase in phases),
-        *("Mean batch", *(("Generator CPU",) if generator else ()), "Errors"),
-    )
-    rows = tuple(_load_cells(load, phases, settings, generator) for load in summary.loads)
-    server = f"; {text.names([p.capitalize() for p in phases])}: means the server reported" if phases else ""
-    client = "; Generator CPU: the load generator’s share of one core" if generator else ""
-    return Table(f"Load tests, times in milliseconds{server}{client}", headers, rows, names=2)
-
-
-def _load_cells(load: Load, phases: Sequence[str], settings: bool, generator: bool) -> tuple[str, ...]:
-    times = load.latency_ms
-    return (
-        load.model + (" (contended)" if load.contended else ""),
-        text.runtime(load.runtime),
-        *((str(load.users), str(load.batch_size)) if settings else ()),
-        f"{load.requests:,}",
-        text.significant(load.throughput),
-        *map(text.significant, (times.p50, times.p90, times.p95, times.p99, times.p999, times.max)),
-        *(text.significant(load.server_ms[p]) if p in load.server_ms else text.MISSING for p in phases),
-        text.significant(load.mean_batch) if load.mean_batch else text.MISSING,
-        *((text.MISSING if load.generator_cpu is None else text.percent(load.generator_cpu, 0),) if generator else ()),
-        ", ".join(f"{code} {n:,}" for code, n in load.errors.items()) or "0",
-    )
 
 
 def exports(summary: Summary) -> Table:

@@ -18,6 +18,7 @@ PARTS = (
     ("PyTorch trainer", "pytorch", ("torch", "onnxscript"), "torch"),
     ("fastai trainer", "fastai", ("fastai", "torchvision"), "fastai"),
     ("ONNX serving", "serving", ("onnxruntime",), "onnxruntime"),
+    ("OpenVINO serving", "serving-openvino", ("openvino",), "openvino"),
     ("TensorFlow serving", "serving-tensorflow", ("tensorflow", "keras"), "tensorflow"),
     ("PyTorch serving", "serving-pytorch", ("torch",), "torch"),
     ("evaluator and report", "evaluator", ("sklearn", "scipy", "jinja2", "plotly"), "scikit-learn"),

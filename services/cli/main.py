@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import architectures, doctor, evidence, experiment, models, production, services, tuning
+from services.cli import architectures, doctor, evidence, experiment, loadtest, models, production, services, tuning
 from services.cli.context import EXIT_HELP
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("run")(experiment.run)
 app.command("report")(experiment.report)
 app.command("compare")(evidence.compare)
 app.command("gate")(evidence.judge)
+app.command("loadtest")(loadtest.loadtest)
 app.command("models")(models.models)
 app.command("predict")(models.predict)
 app.command("tune")(tuning.tune)

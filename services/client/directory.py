@@ -69,6 +69,12 @@ class Directory:
         found = next((service.target for service in self.started() if service.name == name), None)
         return found or f"127.0.0.1:{SERVICES[name]}"
 
+    def metrics(self, name: str) -> str | None:
+        """URL of a service's Prometheus page; None where it is not known, for example behind another address."""
+        if os.environ.get(variable(name)):
+            return None
+        return next((service.metrics for service in self.started() if service.name == name), None)
+
 
 def variable(name: str) -> str:
     """The environment variable that sets a service's address."""

@@ -20,20 +20,18 @@ from core.errors import BakeoffError, CancelledError, NotFoundError, WrongStateE
 from core.results import read_result
 from core.schemas.base import content_id
 from core.schemas.experiment import Experiment
-from core.schemas.results import LoadTestResult, PrepareResult, PublishedModel, TrainResult
-from core.schemas.specs import LoadTestSpec
+from core.schemas.results import PrepareResult, TrainResult
 from core.store import Store
 from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
 from services.client.directory import Directory
-from services.client.inference import InferenceClient
-from services.orchestrator import loadtest, steps
+from services.orchestrator import steps
 from services.orchestrator.experiment_file import MisfitError
+from services.orchestrator.measuring import Measuring
 from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
 
 ResultT = TypeVar("ResultT")
-LOAD_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -127,45 +125,27 @@ class Reconciler:
         return None
 
     def _measure(self, trained: list[TrainResult], fingerprint: str) -> None:
-        """Scores and load-tests every model, one at a time: only one is loaded while it is measured."""
+        """Scores, then load-tests every model, one at a time: only one is loaded while it is measured."""
         models = [(result, model) for result in trained for model in result.models]
-        loads = {m.name: steps.loadtest_step(self.experiment, t, m, fingerprint) for t, m in models}
-        self.reporter.plan({"evaluate": len(models), "loadtest": sum(step is not None for step in loads.values())})
+        found = (steps.loadtest_spec(self.experiment, result, model, fingerprint) for result, model in models)
+        subjects = [spec for spec in found if spec is not None]
+        self.reporter.plan({"evaluate": len(models)})
+        measuring = Measuring(self.directory, self.store, self.reporter, self._tolerated)
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
             for trained_by, model in models:
-                evaluate = steps.evaluate_step(self.experiment, trained_by, model, fingerprint)
-                with self._tolerated(evaluate), self._served(model, [evaluate, loads[model.name]]):
-                    self._evaluate(evaluate, evaluator)
-                    if (load := loads[model.name]) is not None:
-                        self._loadtest(load)
+                step = steps.evaluate_step(self.experiment, trained_by, model, fingerprint)
+                with self._tolerated(step), measuring.served([step]):
+                    self._evaluate(step, evaluator)
+        if self.experiment.loadtest and subjects:
+            try:
+                measuring.run(self.experiment.loadtest, subjects)
+            finally:
+                self._results += [result.run_id for result in measuring.found]
 
     def _evaluate(self, step: Step, evaluator: EvaluatorClient) -> None:
         if not self._done(step):
             self._remote(step, evaluator, None)
         self._results.append(step.run_id)
-
-    def _loadtest(self, step: Step) -> None:
-        with self._tolerated(step):
-            if not self._done(step):
-                self._run_loadtest(step)
-            self._results.append(step.run_id)
-
-    def _run_loadtest(self, step: Step) -> None:
-        assert isinstance(step.spec, LoadTestSpec)
-        folder = self.directory.home / "loadtests" / step.run_id
-        flags = {
-            "target": self.directory.target(step.service),
-            "store": self.store.url,
-            "cache": str(self.store.cache),
-            "run-id": step.run_id,
-        }
-        result = loadtest.run(folder, step.spec, flags, lambda event: self._show(step, event))
-        with _object_folder(folder) as content:
-            shutil.copyfile(result, content / "result.json")
-            self.store.put("results", step.run_id, content)
-        measured = self._result(step, LoadTestResult, silent=True)
-        p99 = f"{measured.throughput:,.0f} images/s, p99 {measured.latency_ms.p99:.2f} ms" if measured else ""
-        self.reporter.finished(step, "done", p99)
 
     def _report(self) -> Finished:
         missing = tuple(f"{label}: {text}" for label, text in self._failed.items())
@@ -244,21 +224,6 @@ class Reconciler:
             self._failed[f"{step.spec.kind} {step.label}"] = str(error)
             self.reporter.finished(step, "failed", str(error))
 
-    @contextmanager
-    def _served(self, model: PublishedModel, wanted: list[Step | None]) -> Iterator[None]:
-        """Has the model loaded while the block runs, unless nothing is left to do with it."""
-        todo = [step for step in wanted if step is not None and not self.store.has("results", step.run_id)]
-        if not todo:
-            yield
-            return
-        runtime = getattr(todo[0].spec, "runtime", "")
-        with InferenceClient(self.directory.target(f"serving-{runtime}"), timeout_s=LOAD_TIMEOUT_S) as serving:
-            serving.load_model(model.name)
-            try:
-                yield
-            finally:
-                serving.unload_model(model.name)
-
     def _show_event(self, step: Step, event: run_pb2.RunEvent) -> None:
         if event.HasField("progress"):
             progress = event.progress
@@ -267,12 +232,6 @@ class Reconciler:
             self.reporter.log(step, event.log.level, event.log.text)
         elif event.state_change.message:
             self.reporter.log(step, "info", event.state_change.message)
-
-    def _show(self, step: Step, event: dict[str, Any]) -> None:
-        progress = event.get("progress", event)
-        if "phase" in progress:
-            values = progress.get("values", {})
-            self.reporter.progress(step, progress["phase"], progress["done"], progress["total"], values)
 
     def _cancel_active(self) -> None:
         """Leaves no worker behind. Cancelled runs go on from their checkpoints the next time."""
@@ -285,17 +244,6 @@ def _cancel(client: RunClient, run_id: str) -> None:
     """Stops a run as far as its service can be reached."""
     with suppress(BakeoffError, ValueError):  # The service, or the channel, is already gone.
         client.cancel(run_id)
-
-
-@contextmanager
-def _object_folder(folder: Path) -> Iterator[Path]:
-    content = folder / "object"
-    shutil.rmtree(content, ignore_errors=True)
-    content.mkdir()
-    try:
-        yield content
-    finally:
-        shutil.rmtree(content, ignore_errors=True)
 
 
 def freeze(experiment: Experiment, store: Store, work: Path) -> str:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from core.formats import get_format
 from core.schemas.base import content_id
 from core.schemas.data import DataSpec
-from core.schemas.experiment import Experiment
+from core.schemas.experiment import Experiment, LoadTestPlan
 from core.schemas.recipe import Recipe
 from core.schemas.results import PublishedModel, TrainResult
+from core.schemas.scenarios import Traffic
 from core.schemas.specs import EvaluateSpec, LoadTestSpec, OriginalsSpec, PrepareSpec, ReportSpec, TrainSpec
 
 Spec = PrepareSpec | TrainSpec | EvaluateSpec | LoadTestSpec | ReportSpec
@@ -89,25 +90,32 @@ def evaluate_step(experiment: Experiment, trained: TrainResult, model: Published
     return Step(spec, "evaluator", model.name)
 
 
-def loadtest_step(experiment: Experiment, trained: TrainResult, model: PublishedModel, fingerprint: str) -> Step | None:
-    """Loads one published model of the first seed; None where the experiment does not ask for it."""
+def loadtest_spec(
+    experiment: Experiment, trained: TrainResult, model: PublishedModel, fingerprint: str
+) -> LoadTestSpec | None:
+    """How one published model of the first seed is loaded; None where the experiment does not ask for it."""
     plan = experiment.loadtest
     if plan is None or trained.spec.seed != experiment.seeds[0]:
         return None
     if plan.arms is not None and trained.spec.arm not in plan.arms:
         return None
-    spec = LoadTestSpec(
-        model=model.name,
-        version=model.version,
-        artifact=model.artifact,
-        runtime=get_format(model.format).runtime,
-        data=fingerprint,
-        users=plan.users,
-        warmup_s=plan.warmup_s,
-        duration_s=plan.duration_s,
-        batch_size=plan.batch_size,
-    )
-    return Step(spec, f"serving-{spec.runtime}", model.name)
+    return load_spec(plan, model.name, model.version, model.artifact, get_format(model.format).runtime, fingerprint)
+
+
+def load_spec(
+    plan: LoadTestPlan, model: str, version: int, artifact: str, runtime: str, fingerprint: str
+) -> LoadTestSpec:
+    """A plan's scenario for one artefact."""
+    own = plan.model_dump(include=set(Traffic.model_fields))
+    subject = {"model": model, "version": version, "artifact": artifact, "runtime": runtime, "data": fingerprint}
+    return LoadTestSpec.model_validate(own | subject)
+
+
+def load_step(spec: LoadTestSpec) -> Step:
+    """The step that measures one point; its label tells points of one model apart."""
+    own = f" at {spec.rate:g}/s" if spec.rate is not None else f" {spec.scenario}" if spec.scenario != "closed" else ""
+    again = f" #{spec.repeat + 1}" if spec.repeat else ""
+    return Step(spec, f"serving-{spec.runtime}", f"{spec.model}{own}{again}")
 
 
 def report_step(experiment: Experiment, results: tuple[str, ...], missing: tuple[str, ...]) -> Step:

@@ -11,7 +11,7 @@ from core.repository import MAX_BATCH
 from services.rpc.settings import ServiceSettings
 from services.serving.versions import PATTERN
 
-Runtime = Literal["onnxruntime", "tensorflow", "pytorch"]
+Runtime = Literal["onnxruntime", "openvino", "openvino-bf16", "tensorflow", "pytorch"]
 ModelControl = Literal["poll", "explicit", "none"]
 
 
@@ -21,7 +21,7 @@ class ServingSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="BAKEOFF_SERVING_")
 
     runtime: Runtime
-    """onnxruntime (ONNX), tensorflow (SavedModel and .keras) or pytorch (.pt2)."""
+    """onnxruntime, openvino or openvino-bf16 (ONNX), tensorflow (SavedModel and .keras) or pytorch (.pt2)."""
     transport: Literal["grpcio", "envoy"] = "grpcio"
     """grpcio, or envoy: Envoy takes the connections and runs the same handlers (extra `envoy`)."""
     repository: Path

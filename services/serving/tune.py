@@ -39,7 +39,8 @@ def tune_model(name: str, settings: ServingSettings, cache: TuningCache, seconds
     )
 
     def predictor(threads: int) -> Predict:
-        return runtimes.load(loaded.artifact.format, repository.model_path(name, version), threads)
+        path = repository.model_path(name, version)
+        return runtimes.load(loaded.artifact.format, path, threads, settings.runtime)
 
     def progress(done: int, total: int, text: str) -> None:
         tell(progress=done, total=total, model=name, text=text)

@@ -11,7 +11,13 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 280.0
-QUICK = ("seeds=[0]", "arms.matched.recipe.epochs=4", "loadtest.warmup_s=0.3", "loadtest.duration_s=1")
+QUICK = (
+    "seeds=[0]",
+    "arms.matched.recipe.epochs=4",
+    "loadtest.warmup_s=0.3",
+    "loadtest.duration_s=1",
+    "loadtest.repeats=1",
+)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -25,10 +25,10 @@ SERVICE = "inference.GRPCInferenceService"
 START_TIMEOUT_S = 60
 
 
-def publish(root: Path, name: str, seed: int = 0) -> None:
+def publish(root: Path, name: str, seed: int = 0, **changes: Any) -> None:
     """Publishes a real ONNX model: `published.linear` with the weights of `seed`."""
     kernel = published.weights(seed)
-    published.publish(root, name, published.linear(kernel), linear_model(kernel, published.SHAPE))
+    published.publish(root, name, published.linear(kernel), linear_model(kernel, published.SHAPE), **changes)
 
 
 def infer_request(model: str, images: NDArray[np.uint8], **fields: str) -> pb.ModelInferRequest:

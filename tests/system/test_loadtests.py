@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from core.contention import TimedSection, default_directory
 from core.schemas.base import parse_json
@@ -311,3 +312,46 @@ def test_the_locustfile_says_what_is_missing(null_server):
     done = locust(null_server()[1])
     assert done.returncode == 1
     assert "no model is named; give --model NAME, or LOADTEST_MODEL" in done.stderr
+
+
+def counted(done: "subprocess.CompletedProcess[str]") -> int:
+    """Requests as Locust's own statistics count them."""
+    *_, last = re.findall(r"Aggregated +(\d+) +0\(0.00%\)", done.stdout + done.stderr)
+    return int(last)
+
+
+def test_two_locust_processes_merge_their_histograms_into_exact_percentiles(null_server, tmp_path):
+    path = tmp_path / "latency.json"
+    done = locust(null_server()[1], "--model", "m", "--processes", "2", "--histogram", str(path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())
+    assert found["requests"] == counted(done)
+    assert HdrHistogram.decode(found["histogram"]).get_total_count() == found["requests"]
+    assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["p99"] <= found["latency_ms"]["max"]
+    assert f"over {found['requests']:,} answered requests: p50 {found['latency_ms']['p50']:.3f}" in done.stdout
+
+
+def test_a_locust_master_reports_what_its_workers_measured(null_server, tmp_path, free_port):
+    _, target = null_server()
+    path = tmp_path / "latency.json"
+    command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--target", target, "--model", "m"]
+    workers = [
+        subprocess.Popen(
+            [*command, "--worker", "--master-host", "127.0.0.1", "--master-port", str(free_port)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(2)
+    ]
+    try:
+        master = ("--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", str(free_port))
+        done = locust(target, "--model", "m", *master, "--expect-workers", "2", "--histogram", str(path))
+        assert [worker.wait(30) for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    assert done.returncode == 0, done.stderr
+    found = json.loads(path.read_text())
+    assert found["requests"] == counted(done) > 0

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.formats import get_format
 from tests.system.serving_process import infer_request, launched, probabilities, serving
 from tests.unit.serving import published
 
@@ -23,15 +22,20 @@ def export(repository: Path, framework: str, format_name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("framework", "format_name"),
-    [("keras", "keras"), ("tensorflow", "savedmodel"), ("pytorch", "pt2"), ("pytorch", "onnx")],
+    ("framework", "format_name", "runtime"),
+    [
+        ("keras", "keras", "tensorflow"),
+        ("tensorflow", "savedmodel", "tensorflow"),
+        ("pytorch", "pt2", "pytorch"),
+        ("pytorch", "onnx", "onnxruntime"),
+        ("pytorch", "onnx", "openvino"),
+    ],
 )
-def test_an_exported_network_answers_the_same_alone_and_among_others(tmp_path, framework, format_name):
+def test_an_exported_network_answers_the_same_alone_and_among_others(tmp_path, framework, format_name, runtime):
     export(tmp_path / "models", framework, format_name)
     golden = tmp_path / "models/m/1/golden"
     images, expected = np.load(golden / "images.npy"), np.load(golden / "probabilities.npy")
     flags = ("--trust-repository", "--model-control", "explicit", "--load-model", "m")
-    runtime = get_format(format_name).runtime
     with serving(tmp_path, tmp_path / "models", *flags, runtime=runtime) as server:
 
         def ask(count: int) -> float:
@@ -41,6 +45,19 @@ def test_an_exported_network_answers_the_same_alone_and_among_others(tmp_path, f
         with ThreadPoolExecutor(8) as clients:
             differences = list(clients.map(ask, [1, 2, 5, 8] * 4))
         assert max(differences) < 1e-5
+
+
+def test_bfloat16_is_another_runtime_and_stays_near(tmp_path):
+    import openvino
+
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no bfloat16")
+    export(tmp_path / "models", "pytorch", "onnx")
+    golden = tmp_path / "models/m/1/golden"
+    images, expected = np.load(golden / "images.npy"), np.load(golden / "probabilities.npy")
+    with serving(tmp_path, tmp_path / "models", runtime="openvino-bf16") as server:
+        difference = np.abs(probabilities(server.stub.ModelInfer(infer_request("m", images))) - expected).max()
+    assert 1e-7 < difference < 0.02
 
 
 def test_a_format_that_can_run_code_is_not_loaded_without_trust(tmp_path):

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import get_args
 
 import numpy as np
+from hdrh.histogram import HdrHistogram
 from numpy.typing import NDArray
 
 from core.prepared import Split
@@ -20,6 +21,7 @@ from core.schemas.results import (
     Parity,
     PrepareResult,
     PublishedModel,
+    ServerAccount,
     TrainResult,
 )
 from core.schemas.specs import (
@@ -85,6 +87,8 @@ class Experiment:
     seeds: tuple[int, ...] = (0, 1, 2)
     epochs: int = 8
     load_tests: bool = True
+    repeats: int = 1
+    rates: tuple[float, ...] = ()
     missing: tuple[str, ...] = ()
     skill: float = 0.97
     calibrated: bool = False
@@ -184,7 +188,7 @@ class Experiment:
                 continue
             yield self._evaluate(model, truth)
             if self.load_tests and seed == self.seeds[0]:
-                yield self._load(model)
+                yield from self._loads(model)
 
     def _epochs(self, handicap: float) -> Iterator[EpochMetrics]:
         pace = 0.5 + 0.2 * self.rng.random()
@@ -251,25 +255,43 @@ class Experiment:
         self.rng = rng
         return found
 
-    def _load(self, model: PublishedModel) -> LoadTestResult:
-        base = {"onnx": 1.3, "savedmodel": 3.6, "keras": 5.2, "pt2": 2.4}[model.format] * (
-            0.9 + 0.2 * self.rng.random()
+    def _loads(self, model: PublishedModel) -> Iterator[LoadTestResult]:
+        yield self._load(model)
+        for repeat in range(1, self.repeats):
+            yield self._load(model, repeat=repeat)
+        for rate in self.rates:
+            yield self._load(model, scenario="server", rate=rate, bound_ms=20.0)
+
+    def _load(self, model: PublishedModel, **traffic: object) -> LoadTestResult:
+        base = {"onnx": 1.3, "savedmodel": 3.6, "keras": 5.2, "pt2": 2.4}[model.format]
+        spec = LoadTestSpec.model_validate(
+            {"model": model.name, "version": 1, "artifact": model.artifact, "runtime": RUNTIMES[model.format]}
+            | {"data": FINGERPRINT, **traffic}
         )
-        latency = LatencySummary(
-            mean=base, p50=base, p90=1.4 * base, p95=1.7 * base, p99=2.6 * base, p999=5 * base, max=9 * base
-        )
+        waiting = 1 / max(0.05, 1 - (spec.rate or 0) * base / 2000)
+        drawn = base * waiting * (0.9 + 0.2 * self.rng.random()) * self.rng.lognormal(0, 0.4, 2_000)
+        histogram = HdrHistogram(1, 3_600_000_000, 3)
+        for value in drawn:
+            histogram.record_value(max(1, round(1000 * value)))
+        p50, p90, p95, p99, p999 = np.percentile(drawn, [50, 90, 95, 99, 99.9])
         return LoadTestResult(
-            run_id=f"load-{model.name}",
-            spec=LoadTestSpec(
-                model=model.name, version=1, artifact=model.artifact, runtime=RUNTIMES[model.format], data=FINGERPRINT
-            ),
-            requests=int(5 * 8000 / base),
+            run_id=f"load-{model.name}" + "".join(f"-{value}" for value in traffic.values()),
+            spec=spec,
+            loop="open" if spec.rate else "closed",
+            requests=len(drawn),
             seconds=5.0,
-            throughput=8000 / base,
-            latency_ms=latency,
+            throughput=spec.rate or 8000 / base,
+            latency_ms=LatencySummary(
+                mean=float(drawn.mean()), p50=p50, p90=p90, p95=p95, p99=p99, p999=p999, max=float(drawn.max())
+            ),
+            histogram=histogram.encode().decode(),
+            upper_ms={"p50": 1.01 * p50, "p99": 1.2 * p99},
             server_ms={"queue": 0.3 * base, "infer": 0.5 * base},
             mean_batch=3.2,
+            server=ServerAccount(images=2_000, batches=625, cpu_s=0.8, seconds=6.0),
             errors={},
+            over_bound=int((drawn > spec.bound_ms).sum()) if spec.bound_ms else None,
+            late_share=0.002 if spec.rate else None,
             generator_cpu=0.42,
             environment=environment(),
         )

@@ -38,8 +38,55 @@ def test_a_single_candidate_is_called_that() -> None:
     assert [pick.kind for pick in verdict.picks] == ["accuracy", "size"]
 
 
+def repeats(*p99: float, **changes: Any) -> Load:
+    runs = [
+        {"run_id": f"r{i}", "requests": 9, "throughput": 9, "p50": 1, "p90": 1, "p99": v} for i, v in enumerate(p99)
+    ]
+    return load(sorted(p99)[len(p99) // 2], 100, runs=runs, **changes)
+
+
+def test_artefacts_whose_repeats_overlap_are_not_ranked_by_p99() -> None:
+    rows = [
+        row(0.98, load=repeats(2.0, 2.1, 2.9), size_bytes=9_000),
+        row(0.98, load=repeats(2.2, 2.3, 2.4), size_bytes=5_000, framework="pytorch"),
+        row(0.98, load=repeats(4.0, 4.1, 5.0), size_bytes=1_000, framework="fastai"),
+    ]
+    verdict = decide(rows)
+    assert verdict.row == 1
+    assert verdict.headline.endswith(", the smallest of 2 whose p99 is not separable")
+    assert "2 of the 3 measured among them are not separable by p99 (ONNX of Keras and PyTorch)" in verdict.reason
+    assert "the ranges over 3 interleaved repeats overlap" in verdict.method
+    p99 = next(pick for pick in verdict.picks if pick.kind == "p99")
+    assert (p99.row, p99.value) == (0, "2.10 ms")
+    assert "2.10 ms (2.00 ms to 2.90 ms over 3 repeats). Not separable from 1 other." in p99.detail
+
+
+def test_an_artefact_faster_in_every_repeat_is_the_fastest() -> None:
+    verdict = decide([row(0.98, load=repeats(2.0, 2.1, 2.2)), row(0.98, load=repeats(2.3, 2.4, 9.0), size_bytes=1)])
+    assert verdict.row == 0
+    assert "its p99 of 2.10 ms (2.00 ms to 2.20 ms over 3 repeats) is the lowest of 2 measured" in verdict.reason
+
+
+def test_repeats_that_were_contended_or_invalid_do_not_count_towards_the_spread() -> None:
+    good = {"run_id": "r", "requests": 9, "throughput": 9, "p50": 1, "p90": 1, "p99": 2.0}
+    runs = [good, {**good, "contended": True, "p99": 50.0}, {**good, "problems": ["late"], "p99": 60.0}]
+    assert load(2, 1, runs=runs).p99_runs == (2.0,)
+
+
+def test_single_runs_within_a_factor_of_two_are_not_separable() -> None:
+    rows = [row(0.98, load=load(2, 100), size_bytes=5_000), row(0.98, load=load(3.9, 80), size_bytes=1_000)]
+    verdict = decide(rows)
+    assert verdict.row == 1
+    assert "within a factor of 2, a margin chosen and not measured" in verdict.method
+
+
+def test_load_tests_with_problems_are_not_compared() -> None:
+    rows = [row(0.98, load=load(1, 100, problems=["late"])), row(0.98, load=load(9, 10))]
+    assert {pick.row for pick in decide(rows).picks if pick.kind == "p99"} == {1}
+
+
 def test_among_equal_accuracies_the_lowest_p99_is_recommended() -> None:
-    rows = [row(0.98, load=load(4, 100)), row(0.975, load=load(2, 80)), row(0.90, load=load(1, 300))]
+    rows = [row(0.98, load=load(5, 100)), row(0.975, load=load(2, 80)), row(0.90, load=load(1, 300))]
     verdict = decide(rows)
     assert verdict.row == 1
     assert "2 of 3 artefacts cannot be told from the best by accuracy" in verdict.reason

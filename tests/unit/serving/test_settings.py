@@ -19,7 +19,7 @@ def test_the_flag_for_models_at_start_may_be_repeated():
 def test_an_unknown_runtime_lists_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         load(ServingSettings, "serve", ["--runtime", "tpu", "--repository", "x"])
-    assert "'onnxruntime', 'tensorflow' or 'pytorch'" in capsys.readouterr().err
+    assert "'onnxruntime', 'openvino', 'openvino-bf16', 'tensorflow' or 'pytorch'" in capsys.readouterr().err
 
 
 def test_help_names_every_environment_variable(capsys):

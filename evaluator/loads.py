@@ -1,0 +1,161 @@
+"""Pools the repeats of load tests, and reads saturation curves from them."""
+
+from collections.abc import Hashable, Iterable, Sequence
+
+from hdrh.histogram import HdrHistogram
+
+from core.rates import highest_passed
+from core.schemas.results import LatencySummary, LoadTestResult
+from core.schemas.summary import Load, Run, Saturation
+
+CURVE = (25, 50, 75, 90, 95, 97, 98, 99, 99.5, 99.9, 99.95, 99.99)
+US_PER_MS = 1000
+
+
+def pool_repeats(results: Iterable[LoadTestResult]) -> tuple[Load, ...]:
+    """One Load for each artefact and settings, in the order they first appear."""
+    groups: dict[Hashable, list[LoadTestResult]] = {}
+    for result in results:
+        spec = result.spec
+        # A version 1 result measured the same as a version 2 one: its schema is no setting.
+        key = spec.model_dump_json(exclude={"repeat", "schema_version", "seed"})
+        groups.setdefault((key, result.loop), []).append(result)
+    return tuple(pool(group) for group in groups.values())
+
+
+def pool(results: Sequence[LoadTestResult]) -> Load:
+    """Equal measurements of one artefact as one: those that count, or all where none does."""
+    runs = tuple(_run(result) for result in results)
+    counted = [result for result, run in zip(results, runs, strict=True) if run.counts]
+    used = counted or list(results)
+    spec, seconds = used[0].spec, sum(result.seconds for result in used)
+    latency, curve = _pooled_latency(used)
+    return Load(
+        run_id=used[0].run_id,
+        model=spec.model,
+        version=spec.version,
+        runtime=spec.runtime,
+        loop=used[0].loop,
+        scenario=spec.scenario,
+        rate=spec.rate,
+        bound_ms=spec.bound_ms,
+        users=spec.users,
+        batch_size=spec.batch_size,
+        requests=sum(result.requests for result in used),
+        seconds=seconds,
+        throughput=sum(result.throughput * result.seconds for result in used) / seconds if seconds else 0.0,
+        latency_ms=latency,
+        server_ms=_mean_phases(used),
+        mean_batch=_mean_batch(used),
+        errors=_sum_errors(used),
+        contended=all(result.environment.contended for result in used),
+        generator_cpu=max((r.generator_cpu for r in used if r.generator_cpu is not None), default=None),
+        runs=runs,
+        curve=curve,
+        upper_ms=_largest_upper(used),
+        within_bound=all(result.within_bound for result in used) if spec.bound_ms is not None else None,
+        late_share=max((r.late_share for r in used if r.late_share is not None), default=None),
+        cpu_ms=_cpu_ms(used),
+        problems=() if counted else tuple(dict.fromkeys(p for result in results for p in result.problems)),
+    )
+
+
+def settings(load: Load) -> Hashable:
+    """Load tests compare where these are equal."""
+    return load.scenario, load.rate, load.users, load.batch_size, load.loop
+
+
+def saturation(loads: Sequence[Load]) -> tuple[Saturation, ...]:
+    """One for each artefact that was measured in the server scenario at two rates or more."""
+    found: dict[tuple[str, int, str], list[Load]] = {}
+    for load in loads:
+        if load.rate is not None:
+            found.setdefault((load.model, load.version, load.runtime), []).append(load)
+    return tuple(_saturation(points) for points in found.values() if len({load.rate for load in points}) > 1)
+
+
+def _saturation(loads: list[Load]) -> Saturation:
+    points = sorted(loads, key=lambda load: load.rate or 0.0)
+    first = points[0]
+    bound = next((load.bound_ms for load in points if load.bound_ms is not None), None)
+    judged = {load.rate: load for load in points if load.rate is not None and load.within_bound is not None}
+    best, failed = highest_passed({rate: bool(load.within_bound) for rate, load in judged.items()})
+    return Saturation(
+        model=first.model,
+        version=first.version,
+        runtime=first.runtime,
+        bound_ms=bound,
+        points=tuple(points),
+        best_rate=best,
+        failed_rate=failed,
+        limit="" if failed is None else "generator" if judged[failed].problems else "server",
+    )
+
+
+def _run(result: LoadTestResult) -> Run:
+    return Run(
+        run_id=result.run_id,
+        requests=result.requests,
+        throughput=result.throughput,
+        p50=result.latency_ms.p50,
+        p90=result.latency_ms.p90,
+        p99=result.latency_ms.p99,
+        contended=result.environment.contended,
+        problems=result.problems,
+    )
+
+
+def _pooled_latency(results: Sequence[LoadTestResult]) -> tuple[LatencySummary, tuple[tuple[float, float], ...]]:
+    """Percentiles over all latencies of all repeats, from their histograms; the first one's where one has none."""
+    if not all(result.histogram for result in results):
+        return results[0].latency_ms, ()
+    pooled = HdrHistogram.decode(results[0].histogram)
+    for result in results[1:]:
+        pooled.add(HdrHistogram.decode(result.histogram))
+    requests = sum(result.requests for result in results)
+    longest = max(result.latency_ms.max for result in results)
+
+    def at(percentile: float) -> float:
+        return min(float(pooled.get_value_at_percentile(percentile)) / US_PER_MS, longest) if requests else 0.0
+
+    mean = sum(result.latency_ms.mean * result.requests for result in results) / requests if requests else 0.0
+    own = LatencySummary(mean=mean, p50=at(50), p90=at(90), p95=at(95), p99=at(99), p999=at(99.9), max=longest)
+    # A percentile beyond the number of queries is the maximum again: left out.
+    known = [q for q in CURVE if round(requests * (100 - q) / 100, 6) >= 1]
+    summary = own if len(results) > 1 else results[0].latency_ms
+    return summary, tuple((float(q), at(q)) for q in known) if requests else ()
+
+
+def _mean_phases(results: Sequence[LoadTestResult]) -> dict[str, float]:
+    """Means per request over all requests."""
+    requests = sum(result.requests for result in results)
+    phases = dict.fromkeys(phase for result in results for phase in result.server_ms)
+    return {
+        phase: sum(result.server_ms.get(phase, 0.0) * result.requests for result in results) / requests
+        for phase in phases
+        if requests
+    }
+
+
+def _mean_batch(results: Sequence[LoadTestResult]) -> float:
+    """Images over batches: repeats with small batches execute more of them."""
+    told = [result for result in results if result.mean_batch]
+    batches = sum(result.requests / result.mean_batch for result in told)
+    return sum(result.requests for result in told) / batches if batches else 0.0
+
+
+def _sum_errors(results: Sequence[LoadTestResult]) -> dict[str, int]:
+    codes = sorted({code for result in results for code in result.errors})
+    return {code: sum(result.errors.get(code, 0) for result in results) for code in codes}
+
+
+def _largest_upper(results: Sequence[LoadTestResult]) -> dict[str, float]:
+    """A bound that holds for each repeat; a percentile that one of them does not support has none."""
+    shared = [name for name in results[0].upper_ms if all(name in result.upper_ms for result in results)]
+    return {name: max(result.upper_ms[name] for result in results) for name in shared}
+
+
+def _cpu_ms(results: Sequence[LoadTestResult]) -> float | None:
+    told = [result.server for result in results if result.server and result.server.cpu_s is not None]
+    images = sum(server.images for server in told)
+    return 1000 * sum(server.cpu_s or 0.0 for server in told) / images if images else None

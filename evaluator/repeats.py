@@ -1,0 +1,46 @@
+"""Which artefacts the repeats of a load test can tell apart.
+
+Two artefacts are separable where each was measured at least three times and every repeat of one beats every repeat of
+the other. The repeats are interleaved, so a slow minute of the machine hits all artefacts. Of equal artefacts, two
+with three repeats each come out like that by luck once in ten times (2 / C(6, 3)), with five once in 126. One run
+each has no spread: then only a factor of two counts as a difference, a margin that is chosen and not measured.
+"""
+
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from core.schemas.summary import Load
+
+REPEATS_NEEDED = 3
+FACTOR = 2.0
+"""Between single runs, smaller ratios are not called a difference."""
+Figures = Callable[[Load], tuple[float, ...]]
+"""One figure for each repeat of a load test; less is better."""
+
+
+def p99(load: Load) -> tuple[float, ...]:
+    """Milliseconds."""
+    return load.p99_runs
+
+
+def seconds_per_image(load: Load) -> tuple[float, ...]:
+    """The inverse of throughput; infinite where nothing was answered."""
+    return tuple(1 / value if value else float("inf") for value in load.throughput_runs)
+
+
+def typical(load: Load, figures: Figures) -> float:
+    """Median over the repeats: what artefacts are ranked by."""
+    return median(figures(load))
+
+
+def separable(better: Load, worse: Load, figures: Figures) -> bool:
+    """Whether the first is shown to beat the second."""
+    low, high = figures(better), figures(worse)
+    if min(len(low), len(high)) >= REPEATS_NEEDED:
+        return max(low) < min(high)
+    return FACTOR * median(low) < median(high)
+
+
+def repeated(loads: Sequence[Load], figures: Figures) -> bool:
+    """True where all were measured often enough to know their spread."""
+    return all(len(figures(load)) >= REPEATS_NEEDED for load in loads)

@@ -1,0 +1,119 @@
+"""Tables of load tests: every test with what its data support, and the highest rate within the bound."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.schemas.summary import Load, Saturation, Summary
+from evaluator import text
+from evaluator.report.tables import Table
+
+
+@dataclass(frozen=True)
+class _Column:
+    title: str
+    show: Callable[[Load], str]
+    wanted: Callable[[Load], bool] = lambda load: True
+    """The column is left out where no load test has something for it."""
+
+
+def _optional(value: float | None, show: Callable[[float], str] = text.significant) -> str:
+    return text.MISSING if value is None else show(value)
+
+
+def _range(load: Load) -> str:
+    values = load.p99_runs
+    return f"{text.significant(min(values))}–{text.significant(max(values))}" if len(values) > 1 else text.MISSING
+
+
+def _share(value: float) -> str:
+    return text.percent(value, 1)
+
+
+COLUMNS = (
+    _Column("Queries", lambda load: f"{load.requests:,}"),
+    _Column("img/s", lambda load: text.significant(load.throughput)),
+    _Column("p50", lambda load: text.significant(load.latency_ms.p50)),
+    _Column("p90", lambda load: text.significant(load.latency_ms.p90)),
+    _Column("p95", lambda load: text.significant(load.latency_ms.p95)),
+    _Column("p99", lambda load: text.significant(load.latency_ms.p99)),
+    _Column("p99 of repeats", _range, lambda load: len(load.runs) > 1),
+    _Column("p99 at most", lambda load: _optional(load.upper_ms.get("p99")), lambda load: bool(load.runs)),
+    _Column("p99.9", lambda load: text.significant(load.latency_ms.p999)),
+    _Column("Max", lambda load: text.significant(load.latency_ms.max)),
+)
+SERVER = (
+    _Column("Mean batch", lambda load: text.significant(load.mean_batch) if load.mean_batch else text.MISSING),
+    _Column("CPU per image", lambda load: _optional(load.cpu_ms), lambda load: load.cpu_ms is not None),
+    _Column(
+        "Generator CPU",
+        lambda load: _optional(load.generator_cpu, lambda v: text.percent(v, 0)),
+        lambda load: load.generator_cpu is not None,
+    ),
+    _Column("Sent late", lambda load: _optional(load.late_share, _share), lambda load: load.late_share is not None),
+    _Column("Errors", lambda load: ", ".join(f"{code} {n:,}" for code, n in load.errors.items()) or "0"),
+)
+
+
+def loads(summary: Summary) -> Table:
+    """Every load test with the server's own account; its settings where they vary."""
+    phases = list(dict.fromkeys(phase for load in summary.loads for phase in load.server_ms))
+    settings = len({(load.label, load.batch_size) for load in summary.loads}) > 1
+    columns = [column for column in (*COLUMNS, *SERVER) if any(map(column.wanted, summary.loads))]
+    first = [column for column in columns if column in COLUMNS]
+    last = [column for column in columns if column in SERVER]
+    headers = (
+        *("Model", "Runtime", *(("Test", "Images each") if settings else ())),
+        *(column.title for column in first),
+        *(phase.capitalize() for phase in phases),
+        *(column.title for column in last),
+    )
+    rows = tuple(
+        (
+            load.model + _flag(load),
+            text.runtime(load.runtime),
+            *((load.label, str(load.batch_size)) if settings else ()),
+            *(column.show(load) for column in first),
+            *(text.significant(load.server_ms[p]) if p in load.server_ms else text.MISSING for p in phases),
+            *(column.show(load) for column in last),
+        )
+        for load in summary.loads
+    )
+    return Table(_caption(phases, columns), headers, rows, names=3 if settings else 2)
+
+
+def _flag(load: Load) -> str:
+    if load.problems:
+        return " (does not count)"
+    return " (contended)" if load.contended else ""
+
+
+def _caption(phases: list[str], columns: list[_Column]) -> str:
+    shown = {column.title for column in columns}
+    caption = "Load tests, times in milliseconds"
+    caption += f"; {text.names([p.capitalize() for p in phases])}: means the server reported" if phases else ""
+    caption += "; p99 at most: with 99% confidence, a dash where the queries are too few" * ("p99 at most" in shown)
+    caption += "; CPU per image: time of the server process, warm-up included" * ("CPU per image" in shown)
+    return caption + "; Generator CPU: the load generator’s share of one core" * ("Generator CPU" in shown)
+
+
+def saturation(summary: Summary) -> Table:
+    """The highest rate within the bound, one row for each curve."""
+    headers = ("Model", "Runtime", "Bound", "Highest rate within", "Lowest rate that failed", "Failed for", "Rates")
+    rows = tuple(_saturation_cells(curve) for curve in summary.saturation)
+    return Table("Highest rate whose p99 is shown, at 99% confidence, to stay within the bound", headers, rows, names=2)
+
+
+def _saturation_cells(curve: Saturation) -> tuple[str, ...]:
+    return (
+        curve.model,
+        text.runtime(curve.runtime),
+        _optional(curve.bound_ms, text.milliseconds),
+        _optional(curve.best_rate, _per_second),
+        _optional(curve.failed_rate, _per_second),
+        curve.limit or text.MISSING,
+        str(len(curve.points)),
+    )
+
+
+def _per_second(rate: float) -> str:
+    return f"{rate:,g}/s"

@@ -1,0 +1,203 @@
+"""Measures served models: repeats interleaved over artefacts, then saturation curves, then the highest rate in bound.
+
+Every point is a result object of its own, known by its spec. What is measured next follows from the results that are
+there, so an interrupted plan goes on where it was.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from core.errors import WrongStateError
+from core.percentiles import queries_needed
+from core.results import read_result
+from core.schemas.experiment import LoadTestPlan
+from core.schemas.results import LoadTestResult
+from core.schemas.scenarios import TARGET_PERCENTILE
+from core.schemas.specs import LoadTestSpec
+from core.store import Store
+from services.client.directory import Directory
+from services.client.inference import InferenceClient
+from services.orchestrator import loadtest, rates, steps
+from services.orchestrator.reporter import Reporter
+from services.orchestrator.steps import Step
+
+LOAD_TIMEOUT_S = 120.0
+P99_QUERIES = queries_needed(TARGET_PERCENTILE, over=1)
+"""For a point that is held against a bound: enough for p99 with one query above it."""
+
+
+@dataclass
+class Measuring:
+    """Load tests of one experiment, or of some models.
+
+    Args:
+        tolerate: wraps a step; what it swallows leaves the step out and lets the others go on.
+    """
+
+    directory: Directory
+    store: Store
+    reporter: Reporter
+    tolerate: Callable[[Step], AbstractContextManager[None]]
+    found: list[LoadTestResult] = field(default_factory=list)
+    """Every result, in the order of the plan."""
+
+    def run(self, plan: LoadTestPlan, subjects: Sequence[LoadTestSpec]) -> None:
+        """Measures every subject as the plan says.
+
+        Args:
+            subjects: one spec for each artefact, the plan's own scenario, repeat 0.
+        """
+        self.reporter.plan({"loadtest": count_points(plan, len(subjects))})
+        for repeat in range(plan.repeats):
+            # Every other round backwards, so that none is always measured first.
+            for subject in subjects[:: -1 if repeat % 2 else 1]:
+                self._measure([subject.model_copy(update={"repeat": repeat})])
+        if plan.sweep is None and not plan.search:
+            return
+        for subject in subjects:
+            self._saturate(plan, subject)
+
+    def _saturate(self, plan: LoadTestPlan, subject: LoadTestSpec) -> None:
+        capacity = self._capacity(plan, subject)
+        if not capacity:
+            return
+        if plan.sweep is not None:
+            self._measure([at_rate(subject, rate) for rate in rates.sweep_rates(plan.sweep, capacity)])
+        while plan.search and (rate := rates.next_rate(self._judged(subject), capacity)):
+            if self._measure([at_rate(subject, rate)]) < 1:
+                return
+
+    def _capacity(self, plan: LoadTestPlan, subject: LoadTestSpec) -> float:
+        """Queries per second of a closed loop; 0 where it could not be measured."""
+        known = [r for r in self.found if _same_artefact(r.spec, subject) and r.spec.scenario == "closed"]
+        if not known:
+            before = len(self.found)
+            self._measure([as_closed(subject, plan)])
+            known = self.found[before:]
+        return median(result.throughput / result.spec.batch_size for result in known) if known else 0.0
+
+    def _judged(self, subject: LoadTestSpec) -> dict[float, bool]:
+        """Rates measured so far against the bound."""
+        points = [r for r in self.found if _same_artefact(r.spec, subject) and r.spec.bound_ms == subject.bound_ms]
+        return {r.spec.rate: bool(r.within_bound) for r in points if r.spec.rate is not None}
+
+    def _measure(self, specs: Sequence[LoadTestSpec]) -> int:
+        """Measures what has no result yet, with the model loaded once; returns how many results there are."""
+        all_steps = [steps.load_step(spec) for spec in specs]
+        before = len(self.found)
+        with self.tolerate(all_steps[0]), self.served(all_steps):
+            for step in all_steps:
+                with self.tolerate(step):
+                    self.found.append(self.point(step))
+        return len(self.found) - before
+
+    def point(self, step: Step) -> LoadTestResult:
+        """The result of one load test: the stored one, or a new one.
+
+        Raises:
+            BakeoffError: it could not be measured.
+        """
+        if self.store.has("results", step.run_id):
+            result = self._stored(step)
+            self.reporter.finished(step, "already done", describe(result))
+            return result
+        assert isinstance(step.spec, LoadTestSpec)
+        folder = self.directory.home / "loadtests" / step.run_id
+        flags = {
+            "target": self.directory.target(step.service),
+            "store": self.store.url,
+            "cache": str(self.store.cache),
+            "run-id": step.run_id,
+        }
+        if metrics := self.directory.metrics(step.service):
+            flags["metrics"] = metrics
+        path = loadtest.run(folder, step.spec, flags, lambda event: self._show(step, event))
+        with _object_folder(folder) as content:
+            shutil.copyfile(path, content / "result.json")
+            self.store.put("results", step.run_id, content)
+        result = self._stored(step)
+        self.reporter.finished(step, "done", describe(result))
+        for problem in result.problems:
+            self.reporter.log(step, "warning", problem)
+        return result
+
+    @contextmanager
+    def served(self, wanted: Sequence[Step | None]) -> Iterator[None]:
+        """Has the steps' model loaded while the block runs, unless nothing is left to do with it."""
+        todo = [step for step in wanted if step is not None and not self.store.has("results", step.run_id)]
+        if not todo:
+            yield
+            return
+        spec: Any = todo[0].spec
+        with InferenceClient(self.directory.target(f"serving-{spec.runtime}"), timeout_s=LOAD_TIMEOUT_S) as serving:
+            was_ready = serving.model_ready(spec.model, spec.version)
+            if not was_ready:
+                serving.load_model(spec.model)
+            try:
+                yield
+            finally:
+                if not was_ready:
+                    serving.unload_model(spec.model)
+
+    def _stored(self, step: Step) -> LoadTestResult:
+        result = read_result(self.store, step.run_id)
+        if not isinstance(result, LoadTestResult):
+            raise WrongStateError(f"results/{step.run_id} holds a {result.kind} result, expected a load test")
+        return result
+
+    def _show(self, step: Step, event: dict[str, Any]) -> None:
+        self.reporter.progress(step, event["phase"], event["done"], event["total"], event.get("values", {}))
+
+
+def count_points(plan: LoadTestPlan, subjects: int) -> int:
+    """Load tests that are known beforehand: a search decides as it goes."""
+    sweep = plan.sweep if isinstance(plan.sweep, int) else len(plan.sweep or ())
+    capacity = int(plan.scenario != "closed" and bool(plan.sweep or plan.search))
+    return subjects * (plan.repeats + sweep + capacity)
+
+
+def at_rate(subject: LoadTestSpec, rate: float) -> LoadTestSpec:
+    """A point of a saturation curve; with a bound it has enough queries to be held against it."""
+    queries = max(subject.min_queries, P99_QUERIES if subject.bound_ms else 0)
+    values = subject.model_dump(exclude={"batch_size", "repeat"})
+    return LoadTestSpec.model_validate(values | {"scenario": "server", "rate": rate, "min_queries": queries})
+
+
+def as_closed(subject: LoadTestSpec, plan: LoadTestPlan) -> LoadTestSpec:
+    """The closed loop that shows how much an artefact can do."""
+    values = subject.model_dump(exclude={"batch_size", "repeat", "rate", "users"})
+    return LoadTestSpec.model_validate(values | {"scenario": "closed", "users": max(plan.users, 8)})
+
+
+def describe(result: LoadTestResult) -> str:
+    """`200/s: 198 images/s, p99 4.21 ms, within 10 ms`."""
+    spec = result.spec
+    rate = f"{spec.rate:g}/s: " if spec.rate is not None else ""
+    judgement = ""
+    if not result.valid:
+        judgement = ", does not count"
+    elif result.within_bound is not None:
+        judgement = f", {'within' if result.within_bound else 'NOT within'} {spec.bound_ms:g} ms"
+    return f"{rate}{result.throughput:,.0f} images/s, p99 {result.latency_ms.p99:.2f} ms{judgement}"
+
+
+def _same_artefact(first: LoadTestSpec, second: LoadTestSpec) -> bool:
+    return (first.model, first.version, first.runtime, first.artifact) == (
+        second.model, second.version, second.runtime, second.artifact,
+    )  # fmt: skip
+
+
+@contextmanager
+def _object_folder(folder: Path) -> Iterator[Path]:
+    content = folder / "object"
+    shutil.rmtree(content, ignore_errors=True)
+    content.mkdir()
+    try:
+        yield content
+    finally:
+        shutil.rmtree(content, ignore_errors=True)

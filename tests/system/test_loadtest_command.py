@@ -1,0 +1,75 @@
+"""`bakeoff loadtest` on published models, through a real server that it starts itself."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.system.bakeoff_command import Bakeoff
+from tests.system.serving_process import publish
+from tests.unit.loadtests.prepared import FINGERPRINT, put_prepared
+from tests.unit.serving.published import SHAPE
+
+pytestmark = pytest.mark.system
+SHORT = ("--warmup-s", "0.2", "--duration-s", "0.4")
+
+
+@pytest.fixture(scope="module")
+def bakeoff(tmp_path_factory: pytest.TempPathFactory) -> Bakeoff:
+    """A home with two published models and their data."""
+    root = tmp_path_factory.mktemp("loadtest")
+    home = root / "home"
+    home.mkdir()
+    put_prepared(home, SHAPE)
+    for seed, name in enumerate(("one", "two")):
+        publish(home / "models", name, seed, data_fingerprint=FINGERPRINT)
+    return Bakeoff(home)
+
+
+def stored(bakeoff: Bakeoff) -> set[Path]:
+    return set((bakeoff.home / "store/results").glob("*/result.json"))
+
+
+def test_models_are_measured_in_turns_and_a_second_call_repeats_nothing(bakeoff: Bakeoff) -> None:
+    results = bakeoff.json("loadtest", "one", "two", "--repeats", "2", *SHORT)
+    order = [(result["spec"]["model"], result["spec"]["repeat"]) for result in results]
+    assert order == [("one", 0), ("two", 0), ("two", 1), ("one", 1)]
+    for result in results:
+        assert (result["errors"], result["problems"]) == ({}, [])
+        assert result["server"]["images"] >= result["requests"]
+        assert result["server"]["cpu_s"] > 0
+        assert {"queue", "infer"} <= result["server_ms"].keys()
+    before = {path: path.stat().st_mtime_ns for path in stored(bakeoff)}
+    assert bakeoff.json("loadtest", "one", "two", "--repeats", "2", *SHORT) == results
+    assert {path: path.stat().st_mtime_ns for path in stored(bakeoff)} == before
+
+
+def test_a_search_ends_with_the_highest_rate_that_holds_the_bound(bakeoff: Bakeoff) -> None:
+    # A bound nothing can hold: the search goes down, and says that it found none.
+    ended = bakeoff.run("loadtest", "one", "--at", "700", "--at", "900", "--bound-ms", "0.01", *SHORT)
+    assert "highest rate whose p99 is shown to stay within 0.01 ms (99 % confidence): none of the rates" in ended.err
+    table = ended.out
+    assert "server 700/s" in table
+    assert "over" in table
+
+
+def test_wrong_options_are_named_before_anything_starts(bakeoff: Bakeoff) -> None:
+    for options, message in (
+        (("--scenario", "server"), "scenario server needs a rate"),
+        (("--search",), "search looks for the highest rate within bound_ms"),
+        (("--sweep", "5"), "sweep"),
+        (("--scenario", "stampede"), "scenario: Input should be 'closed'"),
+        (("--repeats", "0"), "repeats: Input should be greater than or equal to 1 (got 0)"),
+    ):
+        ended = bakeoff.run("loadtest", "one", *options)
+        assert (ended.code, message in ended.err) == (2, True), ended.err
+    ended = bakeoff.run("loadtest", "nobody")
+    assert (ended.code, "nobody" in ended.err) == (3, True)
+
+
+def test_a_model_without_its_data_fails_with_a_reason_and_the_others_are_measured(bakeoff: Bakeoff) -> None:
+    publish(bakeoff.home / "models", "orphan", 5, data_fingerprint="d" * 64)
+    ended = bakeoff.run("loadtest", "orphan", "one", *SHORT, "--format", "json")
+    assert ended.code == 1
+    assert "orphan: load test failed: load test: no prepared data " + "d" * 64 in ended.err
+    assert [result["spec"]["model"] for result in json.loads(ended.out)] == ["one"]

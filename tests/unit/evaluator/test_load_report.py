@@ -1,0 +1,70 @@
+import json
+import re
+
+import pytest
+
+from core.schemas.summary import Summary
+from evaluator.report import load_charts, load_tables
+from evaluator.report.html import describe_load, render
+from evaluator.report.markdown import to_markdown
+from evaluator.summary import summarise
+from tests.unit.evaluator.builder import Experiment
+
+
+def summary_of(**given: object) -> Summary:
+    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras", "pytorch"), images=60, **given)
+    return summarise(one.spec, one.results, one.probabilities, one.labels)
+
+
+@pytest.fixture(scope="module")
+def swept() -> Summary:
+    return summary_of(repeats=3, rates=(100.0, 300.0, 700.0, 1100.0))
+
+
+def test_every_artefact_has_a_line_over_percentiles_that_its_queries_reach(swept: Summary) -> None:
+    traces = load_charts.percentiles(swept)["data"]
+    assert len(traces) == 5
+    assert traces[0]["customdata"][-1] == "99.95"  # Six thousand queries say nothing about p99.99.
+    assert {trace["line"]["dash"] for trace in traces} == {"solid", "dot", "dash"}
+
+
+def test_a_saturation_curve_has_its_rates_in_order_and_the_bound_drawn_in(swept: Summary) -> None:
+    *curves, bound = load_charts.saturation(swept)["data"]
+    assert curves[0]["x"] == [100, 300, 700, 1100]
+    assert (bound["y"], bound["x"]) == ([20, 20], [0, 1100])
+    table = load_tables.saturation(swept)
+    assert [row[2] for row in table.rows] == ["20.0 ms"] * 5
+    assert any(row[3].endswith("/s") for row in table.rows)
+
+
+def test_points_that_do_not_count_are_pale_and_say_so(swept: Summary) -> None:
+    curve = swept.saturation[0]
+    spoiled = curve.points[0].model_copy(update={"problems": ("late",)})
+    changed = curve.model_copy(update={"points": (spoiled, *curve.points[1:])})
+    trace = load_charts.saturation(swept.model_copy(update={"saturation": (changed,)}))["data"][0]
+    assert trace["marker"]["opacity"] == [0.3, 1, 1, 1]
+    assert trace["customdata"][0][1] == "does not count: the generator was late"
+
+
+def test_the_table_shows_settings_repeats_and_what_the_server_spent(swept: Summary) -> None:
+    table = load_tables.loads(swept)
+    for header in ("Test", "p99 of repeats", "p99 at most", "CPU per image", "Sent late"):
+        assert header in table.headers
+    first = dict(zip(table.headers, table.rows[0], strict=True))
+    assert (first["Test"], first["CPU per image"], first["Sent late"]) == ("closed, 8 users", "0.400", "–")
+    assert re.fullmatch(r"[\d.]+–[\d.]+", first["p99 of repeats"])
+
+
+def test_the_page_holds_both_charts_and_the_table_of_the_verdict_only_the_common_test(swept: Summary) -> None:
+    page = render(swept, (), {})
+    figures = json.loads(re.search(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
+    assert {"percentiles", "saturation"} <= figures.keys()
+    assert {row.load.label for row in swept.rows if row.load} == {"closed, 8 users"}
+    assert "3 repeats, interleaved" in describe_load(swept)
+    assert "## Saturation" in to_markdown(swept)
+
+
+def test_without_a_sweep_there_is_no_saturation() -> None:
+    plain = summary_of()
+    assert "saturation" not in load_charts.figures(plain)
+    assert "## Saturation" not in to_markdown(plain)
