@@ -27,7 +27,12 @@ def divide(labels: Indices, classes: tuple[str, ...], own: dict[str, Indices], s
     Raises:
         InvalidInputError: a class that is missing from a split or too small to be divided, named.
     """
-    splits = _given(labels, classes, own, spec) if spec.policy == "given" else _pooled(labels, classes, spec)
+    if spec.policy == "given":
+        splits = _given(labels, classes, own, spec)
+    elif spec.is_k_fold:
+        splits = _folded(labels, classes, spec)
+    else:
+        splits = _pooled(labels, classes, spec)
     check(splits, labels, classes)
     return splits
 
@@ -105,6 +110,31 @@ def _pooled(labels: Indices, classes: tuple[str, ...], spec: SplitSpec) -> dict[
         validation = min(_share(total, spec.validation), total - test - 1)
         train = total - test - validation
         for name, part in zip(SPLITS, np.split(items, [train, train + validation]), strict=True):
+            parts[name].append(part)
+    return {name: np.sort(np.concatenate(chosen)) for name, chosen in parts.items()}
+
+
+def _folded(labels: Indices, classes: tuple[str, ...], spec: SplitSpec) -> dict[str, Indices]:
+    """All items, in parts by class; the same parts for every fold, so that each item is tested once.
+
+    The validation items are those after the test part, cyclically: with blocks they lie together too.
+    """
+    parts: dict[str, list[Indices]] = {name: [] for name in SPLITS}
+    for label, class_name in enumerate(classes):
+        items = np.flatnonzero(labels == label)
+        total = len(items)
+        if total < max(spec.folds, len(SPLITS)):
+            raise InvalidInputError(
+                f"class {class_name!r} has {_images(total)}, fewer than {spec.folds} folds and three splits need; "
+                "lower split.folds, add images, or remove the class"
+            )
+        if spec.policy == "k-fold":
+            items = _shuffled(items, spec.seed, "k-fold", class_name)
+        starts = [total * part // spec.folds for part in range(spec.folds + 1)]
+        first, end = starts[spec.fold], starts[spec.fold + 1]
+        rest = np.concatenate([items[end:], items[:first]])
+        validation = min(_share(total, spec.validation), len(rest) - 1)
+        for name, part in zip(SPLITS, (rest[validation:], rest[:validation], items[first:end]), strict=True):
             parts[name].append(part)
     return {name: np.sort(np.concatenate(chosen)) for name, chosen in parts.items()}
 

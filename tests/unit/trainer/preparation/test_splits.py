@@ -146,3 +146,57 @@ def test_a_class_too_small_to_carve_from_is_named(count: int, has: str) -> None:
 def test_a_source_without_a_train_split_says_which_it_has() -> None:
     with pytest.raises(InvalidInputError, match="no train split, only test"):
         run(labelled(5, 5), spec("given"), test=np.arange(10))
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    counts=st.lists(st.integers(7, 40), min_size=2, max_size=4),
+    folds=st.integers(2, 7),
+    policy=st.sampled_from(["k-fold", "contiguous-k-fold"]),
+)
+def test_over_all_folds_every_item_is_tested_once(counts: list[int], folds: int, policy: str) -> None:
+    labels = labelled(*counts)
+    splits = [run(labels, spec(policy, folds=folds, fold=fold)) for fold in range(folds)]
+    assert sorted(np.concatenate([split["test"] for split in splits]).tolist()) == list(range(len(labels)))
+    for split in splits:
+        assert sorted(np.concatenate(list(split.values())).tolist()) == list(range(len(labels)))
+        for items in split.values():
+            assert set(labels[items].tolist()) == set(range(len(counts)))
+    for label, total in enumerate(counts):
+        sizes = [int((labels[split["test"]] == label).sum()) for split in splits]
+        assert max(sizes) - min(sizes) <= 1
+        assert sum(sizes) == total
+
+
+def test_contiguous_folds_are_blocks_with_validation_right_behind() -> None:
+    split = run(labelled(20, 20, seed=None), spec("contiguous-k-fold", folds=5, fold=1, validation=0.1))
+    assert split["test"].tolist() == [4, 5, 6, 7, 24, 25, 26, 27]
+    assert split["validation"].tolist() == [8, 9, 28, 29]
+    last = run(labelled(20, 20, seed=None), spec("contiguous-k-fold", folds=5, fold=4, validation=0.1))
+    assert last["validation"].tolist() == [0, 1, 20, 21]
+
+
+def test_random_folds_are_neither_blocks_nor_the_same_for_another_seed() -> None:
+    labels = labelled(40, 40, seed=None)
+    one, other = (run(labels, spec("k-fold", folds=4, seed=seed))["test"] for seed in (0, 1))
+    assert one.tolist() != other.tolist()
+    assert (np.diff(one) > 1).any()
+
+
+def test_fewer_images_of_a_class_than_folds_are_an_error_that_names_the_class() -> None:
+    with pytest.raises(InvalidInputError, match="class 'c1' has 4 images, fewer than 5 folds"):
+        run(labelled(30, 4), spec("k-fold", folds=5))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"policy": "k-fold", "folds": 4, "fold": 4}, "expected 0 to 3"),
+        ({"policy": "stratified", "fold": 1}, "go with policy k-fold"),
+        ({"policy": "k-fold", "folds": 2, "validation": 0.5}, "nothing to train on"),
+        ({"policy": "k-fold", "folds": 1}, "greater than or equal to 2"),
+    ],
+)
+def test_folds_that_make_no_sense_are_refused_with_what_is_allowed(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SplitSpec(**options)
