@@ -43,8 +43,8 @@ down: setup  ## stop them
 report: setup  ## path of a report: make report NAME=digits
 	$(BIN)/bakeoff report $(NAME)
 
-bench-serving: setup  ## CPU per inference of the server: make bench-serving ARGS="--repository DIR MODEL"
-	$(BIN)/python tools/bench_serving.py $(ARGS)
+bench-serving: setup  ## CPU per inference against KServe and MLServer: make bench-serving ARGS="--write docs"
+	$(BIN)/python -m tools.bench $(ARGS)
 
 bench-crosscheck: setup  ## our load generator beside perf_analyzer and LoadGen: make bench-crosscheck ARGS="--repository DIR MODEL"
 	$(BIN)/python tools/bench_crosscheck.py $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m trainer.worker RUN_DIR …`: executes one prepare or train run and puts its result into the store."""
+"""`python -m trainer.worker RUN_DIR …`: executes one prepare, train or quantize run; its result goes to the store."""
 
 import argparse
 import functools
@@ -10,11 +10,11 @@ from core import environment, worker
 from core.contention import TimedSection
 from core.prepared import open_prepared
 from core.repository import ModelRepository
-from core.schemas.results import PrepareResult, PublishedModel, TrainResult
-from core.schemas.specs import PrepareSpec, TrainSpec, parse_trainer_spec
+from core.schemas.results import PrepareResult, PublishedModel, QuantizeResult, TrainResult
+from core.schemas.specs import PrepareSpec, QuantizeSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from core.worker import RunFolder
-from trainer import preparation
+from trainer import preparation, quantization
 from trainer.framework import get_framework
 from trainer.publishing import Publisher
 from trainer.training import Stopwatch, extras_folder, train
@@ -38,6 +38,9 @@ def work(run: RunFolder, arguments: argparse.Namespace) -> None:
     spec = parse_trainer_spec(run.spec())
     if isinstance(spec, PrepareSpec):
         prepare(run, spec, store, arguments.threads)
+    elif isinstance(spec, QuantizeSpec):
+        repository = ModelRepository(arguments.repository)
+        publish_result(run, store, quantization.quantize(run, spec, store, repository, arguments.threads))
     else:
         train_and_publish(run, spec, store, ModelRepository(arguments.repository), arguments.threads)
 
@@ -117,7 +120,7 @@ def export(
     return tuple(models)
 
 
-def publish_result(run: RunFolder, store: Store, result: PrepareResult | TrainResult) -> None:
+def publish_result(run: RunFolder, store: Store, result: PrepareResult | TrainResult | QuantizeResult) -> None:
     """Writes the result, and the result object that marks the step as done for everybody."""
     run.finish(result)
     folder = run.path / "object"

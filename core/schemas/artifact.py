@@ -8,7 +8,7 @@ import pydantic
 from core.schemas.base import Name, Schema, Sha256, canonical_json
 from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
+from core.schemas.results import EpochMetrics, Parity
 from core.schemas.scores import Operating
 from core.schemas.specs import FormatName, Framework
 
@@ -53,6 +53,21 @@ class Origin(Schema):
     """When it was published here."""
 
 
+class Quantization(Schema):
+    """How an int8 model was made from an fp32 one, and what changed by it."""
+
+    model: Name
+    version: int = pydantic.Field(ge=1)
+    artifact: Sha256
+    """Digest of the fp32 artefact."""
+    images: int
+    """Training images it was calibrated on."""
+    seed: int
+    """Decides which."""
+    parity: Parity
+    """int8 against fp32 on test images, both on ONNX Runtime."""
+
+
 class Artifact(Schema):
     """One version of one model."""
 
@@ -60,7 +75,7 @@ class Artifact(Schema):
     name: Name
     version: int = pydantic.Field(ge=1)
     format: FormatName
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["fp32", "int8"] = "fp32"
     framework: Framework
     libraries: dict[str, str]
     experiment: Name
@@ -76,8 +91,10 @@ class Artifact(Schema):
     data_fingerprint: Sha256
     recipe: Recipe
     metrics: EpochMetrics
-    """Of the exported weights."""
+    """Of the trained weights; an int8 model keeps those of the fp32 model it was made from."""
     onnx: OnnxFacts | None = None
+    quantization: Quantization | None = None
+    """None for what a framework exported."""
     golden: Golden
     files: tuple[ArtifactFile, ...]
     origin: Origin | None = None

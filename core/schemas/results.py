@@ -11,7 +11,7 @@ from core.schemas.base import Schema, Sha256, explain, refuse_other_version
 from core.schemas.environment import Environment
 from core.schemas.scenarios import TARGET_PERCENTILE
 from core.schemas.scores import Corrupted, Operating, Scores
-from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, TrainSpec
+from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, QuantizeSpec, TrainSpec
 
 
 class PrepareResult(Schema):
@@ -87,6 +87,20 @@ class TrainResult(Schema):
     peak_memory_bytes: int
     attempts: int = 1
     models: tuple[PublishedModel, ...]
+    environment: Environment
+
+
+class QuantizeResult(Schema):
+    """The int8 model and how far its probabilities are from those of the fp32 one."""
+
+    kind: Literal["quantize"] = "quantize"
+    schema_version: Literal[1] = 1
+    run_id: str
+    spec: QuantizeSpec
+    model: PublishedModel
+    """`parity` is int8 against fp32; `export_seconds` is what calibrating and quantising took."""
+    source_bytes: int
+    """Size of the fp32 model."""
     environment: Environment
 
 

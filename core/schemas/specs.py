@@ -62,6 +62,28 @@ class TrainSpec(Schema):
         return f"{self.model_prefix}-{format_name}"
 
 
+class QuantizeSpec(Schema):
+    """Make an int8 model of a published ONNX model, as a model of its own. Any trainer service can do it."""
+
+    kind: Literal["quantize"] = "quantize"
+    schema_version: Literal[1] = 1
+    model: Name
+    version: int = pydantic.Field(ge=1)
+    artifact: Sha256
+    """Digest of that version's artefact."""
+    data: Sha256
+    """Fingerprint of the prepared data whose training split it is calibrated on."""
+    precision: Literal["int8"] = "int8"
+    images: int = pydantic.Field(512, ge=1, le=100_000)
+    """Calibration images, drawn at random; all there are where there are fewer."""
+    seed: int = pydantic.Field(0, ge=0)
+
+    @property
+    def target(self) -> str:
+        """Name of the model it makes. Not checked: it may be longer than names may be."""
+        return f"{self.model}-{self.precision}"
+
+
 class EvaluateSpec(Schema):
     """Score one served model on the test split, and on what its probabilities are to be judged by."""
 
@@ -117,13 +139,13 @@ class ReportSpec(Schema):
     of an earlier definition are."""
 
 
-TrainerSpec = Annotated[PrepareSpec | TrainSpec, pydantic.Field(discriminator="kind")]
+TrainerSpec = Annotated[PrepareSpec | TrainSpec | QuantizeSpec, pydantic.Field(discriminator="kind")]
 EvaluatorSpec = Annotated[EvaluateSpec | ReportSpec, pydantic.Field(discriminator="kind")]
-TRAINER_SPEC: pydantic.TypeAdapter[PrepareSpec | TrainSpec] = pydantic.TypeAdapter(TrainerSpec)
+TRAINER_SPEC: pydantic.TypeAdapter[PrepareSpec | TrainSpec | QuantizeSpec] = pydantic.TypeAdapter(TrainerSpec)
 EVALUATOR_SPEC: pydantic.TypeAdapter[EvaluateSpec | ReportSpec] = pydantic.TypeAdapter(EvaluatorSpec)
 
 
-def parse_trainer_spec(text: str | bytes) -> PrepareSpec | TrainSpec:
+def parse_trainer_spec(text: str | bytes) -> PrepareSpec | TrainSpec | QuantizeSpec:
     """Validates the spec of a trainer run. Raises InvalidInputError naming each wrong key."""
     try:
         return TRAINER_SPEC.validate_json(text)

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from services.cli import architectures, doctor, evidence, experiment, loadtest, models, production, services, tuning
+from services.cli import (
+    architectures,
+    doctor,
+    evidence,
+    experiment,
+    loadtest,
+    models,
+    production,
+    quantizing,
+    services,
+    tuning,
+)
 from services.cli.context import EXIT_HELP
 
 app = typer.Typer(
@@ -29,6 +40,7 @@ app.command("loadtest")(loadtest.loadtest)
 app.command("models")(models.models)
 app.command("predict")(models.predict)
 app.command("tune")(tuning.tune)
+app.command("quantize")(quantizing.quantize)
 app.command("promote")(production.promote)
 app.command("rollback")(production.rollback)
 app.command("architectures")(architectures.architectures)

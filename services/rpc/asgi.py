@@ -19,8 +19,9 @@ from services.rpc.errors import status_of
 from services.rpc.frames import FrameReader
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
+"""What it gives is a future of the server's, which must not be cancelled."""
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-PATIENCE_S = 0.005
+PATIENCE_S = 0.02
 """A call that takes longer is watched for its caller's leaving; most are done sooner and need not pay for it."""
 HEADERS = [(b"content-type", b"application/grpc")]
 OK_TRAILERS = {"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")], "more_trailers": False}
@@ -130,9 +131,9 @@ class _Call:
 
     def __init__(self, context: CallContext, receive: Receive, send: Send, limit: int) -> None:
         self._context, self._receive, self._send = context, receive, send
-        self._frames = FrameReader(limit, context.headers.get(b"grpc-encoding", b"identity").decode("latin-1"))
-        self._started = self._gone = self._expired = self._read_all = False
-        self._watcher: asyncio.Future[None] | None = None
+        self._limit = limit
+        self._started = self._gone = self._expired = self._read_all = self._over = False
+        self._watcher: asyncio.Future[dict[str, Any]] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -161,8 +162,10 @@ class _Call:
             elif not self._gone:
                 raise
         finally:
+            self._over = True
             self._timer.cancel()
-            if self._watcher is not None:
+            # A future is the server's, which will not expect to find it cancelled.
+            if isinstance(self._watcher, asyncio.Task):
                 self._watcher.cancel()
 
     async def end(self, code: grpc.StatusCode, details: str) -> None:
@@ -187,7 +190,7 @@ class _Call:
         async def write(message: Any) -> None:
             await self._start()
             body = frames.frame(method.write(message), self._context.compression)
-            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            await asyncio.shield(self._send({"type": "http.response.body", "body": body, "more_body": True}))
 
         self._context.writer = write
         responses = method.handler(requests, self._context)
@@ -214,31 +217,32 @@ class _Call:
     async def _message(self) -> bytes:
         """The only message of a request."""
         event = await self._receive()
-        body = event.get("body", b"")
-        if event["type"] == "http.request" and not event.get("more_body", False):
-            self._read_all = True
-            whole = frames.whole(body, self._frames)
-            if whole is not None:
-                return whole
         self._took(event)
-        messages = self._frames.feed(body)
+        reader, body = self._frames(), event.get("body", b"")
+        if self._read_all and (message := frames.whole(body, reader)) is not None:
+            return message
+        messages = reader.feed(body)
         while not self._read_all:
-            event = await self._receive()
+            event = await asyncio.shield(self._receive())
             self._took(event)
-            messages += self._frames.feed(event.get("body", b""))
-        self._frames.finish()
+            messages += reader.feed(event.get("body", b""))
+        reader.finish()
         if len(messages) != 1:
             raise frames.FrameError(grpc.StatusCode.INTERNAL, f"{len(messages)} messages in a call that takes one")
         return messages[0]
 
     async def _messages(self) -> AsyncIterator[bytes]:
         """The messages of a request stream."""
+        reader = self._frames()
         while not self._read_all:
-            event = await self._receive()
+            event = await asyncio.shield(self._receive())
             self._took(event)
-            for message in self._frames.feed(event.get("body", b"")):
+            for message in reader.feed(event.get("body", b"")):
                 yield message
-        self._frames.finish()
+        reader.finish()
+
+    def _frames(self) -> FrameReader:
+        return FrameReader(self._limit, self._context.headers.get(b"grpc-encoding", b"identity").decode("latin-1"))
 
     def _took(self, event: dict[str, Any]) -> None:
         """Notes the end of the request. Raises CancelledError when the caller left."""
@@ -258,15 +262,16 @@ class _Call:
             self._task.cancel()
             return
         if self._watcher is None and self._read_all:
-            self._watcher = asyncio.ensure_future(self._watch())
+            self._watcher = asyncio.ensure_future(self._receive())
+            self._watcher.add_done_callback(self._received_more)
         wait = left if self._watcher is not None else PATIENCE_S if left is None else min(PATIENCE_S, left)
         if wait is not None:
             self._timer = asyncio.get_running_loop().call_later(wait, self._overdue)
 
-    async def _watch(self) -> None:
-        """Cancels the call when its caller leaves."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def _received_more(self, event: "asyncio.Future[dict[str, Any]]") -> None:
+        """Cancels the call when its caller left; after the end of a request nothing else can come."""
+        if self._over or event.cancelled() or event.result()["type"] != "http.disconnect":
+            return
         self._gone = True
         assert self._task is not None
         self._task.cancel()

@@ -82,7 +82,7 @@ class InferWire:
         except DecodeError as error:
             raise InvalidInputError(f"{len(data)} bytes are not a ModelInferRequest: {error}") from error
         request = messages.infer_request(message, arrived_ns, remaining_s)
-        if len(message.raw_input_contents) == 1 and not message.parameters:
+        if len(message.raw_input_contents) == 1 and "timeout" not in message.parameters:
             self._remember(request, message.raw_input_contents[0], data[:start] + data[end:])
         return request
 

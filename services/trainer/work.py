@@ -8,9 +8,10 @@ from core.errors import InvalidInputError
 from core.formats import EXPORTS
 from core.prepared import open_prepared
 from core.repository import ModelRepository
-from core.schemas.specs import TrainSpec, parse_trainer_spec
+from core.schemas.specs import QuantizeSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from services.trainer.settings import TrainerSettings
+from trainer.quantization import check_quantization
 from trainer.training import check_training
 
 
@@ -26,6 +27,9 @@ class TrainerWork:
         spec = parse_trainer_spec(spec_json)
         if isinstance(spec, TrainSpec):
             self._check_training(spec)
+        elif isinstance(spec, QuantizeSpec):
+            check_quantization(spec, ModelRepository(self._settings.repository))
+            open_prepared(self._store, spec.data)
         return spec.kind, spec.model_dump_json()
 
     def command(self, folder: Path, kind: str) -> Sequence[str]:

@@ -83,6 +83,21 @@ def test_deadlines_belong_to_the_request_not_to_its_kind():
     assert reader.read(data, 0, None).deadline_ns is None
 
 
+def test_a_time_limit_among_the_parameters_is_read_each_time():
+    reader, timed = wire(), message()
+    timed.parameters["timeout"].int64_param = 1_000_000
+    for arrived in (5, 7):
+        assert reader.read(timed.SerializeToString(), arrived, None).deadline_ns == arrived + 1_000_000_000
+
+
+def test_other_parameters_do_not_keep_a_request_from_being_known():
+    reader, given = wire(), message()
+    given.parameters["triton_enable_empty_final_response"].bool_param = True
+    agrees(reader, given.SerializeToString())
+    assert len(reader._kinds) == 1
+    agrees(reader, given.SerializeToString())
+
+
 def test_bytes_that_are_no_request_are_invalid_input():
     for data in (b"\xff", message().SerializeToString()[:-1], b"\x1a\x05ab"):
         with pytest.raises(InvalidInputError, match="not a ModelInferRequest"):

@@ -1,0 +1,80 @@
+"""Goodput when more is asked than a server can do: Poisson arrivals, refusals counted, latency of what was accepted.
+
+perf_analyzer ends at the first refusal, so this is a small generator of its own. It runs in the caller's process, on
+the same cores as the server, and pays for every request it sends: the server has less CPU than under perf_analyzer.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+
+import grpc
+import numpy as np
+from inference import grpc_service_pb2 as pb
+
+from core.repository import ModelRepository
+from tools.bench.servers import Server
+
+TIMEOUT_S = 2.0
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
+
+
+@dataclass
+class Goodput:
+    """What became of the requests."""
+
+    asked_per_s: float
+    sent_per_s: float = 0.0
+    answered_per_s: float = 0.0
+    p50_ms: float = 0.0
+    p99_ms: float = 0.0
+    """Of answered requests, from the moment they were due."""
+    codes: dict[str, int] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+def overload(server: Server, repository: ModelRepository, model: str, rate: float, seconds: float) -> Goodput:
+    """Sends `rate` requests per second for `seconds`, at random times from seed 0."""
+    return asyncio.run(_overload(server.target, _request(repository, model), rate, seconds))
+
+
+async def _overload(target: str, data: bytes, rate: float, seconds: float) -> Goodput:
+    codes: Counter[str] = Counter()
+    times: list[float] = []
+    running: set[asyncio.Task[None]] = set()
+
+    async def one(call: grpc.aio.UnaryUnaryMultiCallable, due: float) -> None:
+        try:
+            await call(data, timeout=TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            codes[error.code().name] += 1
+        else:
+            codes["OK"] += 1
+            times.append(time.perf_counter() - due)
+
+    async with grpc.aio.insecure_channel(target) as channel:
+        call = channel.unary_unary(METHOD)
+        await call(data, timeout=TIMEOUT_S)
+        gaps = np.random.default_rng(0).exponential(1 / rate, int(rate * seconds))
+        started = time.perf_counter()
+        for due in started + np.cumsum(gaps):
+            if (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            task = asyncio.ensure_future(one(call, due))
+            running.add(task)
+            task.add_done_callback(running.discard)
+        took = time.perf_counter() - started
+        await asyncio.gather(*running)
+    p50, p99 = 1000 * np.percentile(times, [50, 99]) if times else (0.0, 0.0)
+    return Goodput(rate, len(gaps) / took, codes["OK"] / took, float(p50), float(p99), dict(codes))
+
+
+def _request(repository: ModelRepository, model: str) -> bytes:
+    image = np.load(repository.path(model, 1) / "golden/images.npy")[:1]
+    message = pb.ModelInferRequest(model_name=model, raw_input_contents=[image.tobytes()])
+    message.inputs.add(name="image", datatype="UINT8", shape=image.shape)
+    return message.SerializeToString()

@@ -1,0 +1,181 @@
+"""The benchmark's results as text, as a page and as a chart."""
+
+import json
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+Run = dict[str, Any]
+COLUMNS = {"cpu_ms": (3, "CPU ms/inference"), "throughput": (0, "inferences/s"), "p50_ms": (1, "p50 ms"),
+           "p99_ms": (1, "p99 ms"), "batch": (1, "batch")}  # fmt: skip
+COLORS = ("#1b6ca8", "#0f9d76", "#8d8d8d", "#b8b8b8")
+GENERATED = "Written by `make bench-serving ARGS='--write docs'`: change the program, not this page."
+
+
+def middle(one: Run, column: str) -> float:
+    """Median over the runs."""
+    return float(median(run[column] for run in one["runs"]))
+
+
+def spread(one: Run, column: str) -> str:
+    """Median, and smallest to largest."""
+    values, digits = [run[column] for run in one["runs"]], COLUMNS[column][0]
+    return f"{median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
+
+
+def closed_table(results: Run) -> str:
+    """CPU, throughput and latency of every model, concurrency and server."""
+    titles = ["model", "in flight", "server", *(title for _, title in COLUMNS.values())]
+    rows = [titles, ["---"] * len(titles)]
+    for one in results["closed"]:
+        cells = [spread(one, column) for column in COLUMNS]
+        rows.append([one["model"], str(one["concurrency"]), one["server"], *cells])
+    return _table(rows)
+
+
+def open_table(results: Run) -> str:
+    """Latency at a share of each server's own highest rate, against a single caller's."""
+    rows = [["model", "server", "rate/s", "p99 alone ms", "p99 Poisson ms", "ratio"], ["---"] * 6]
+    for one in results["open_loop"]:
+        alone, loaded = one["alone"]["p99_ms"], one["poisson"]["p99_ms"]
+        rows.append(
+            [
+                one["model"],
+                one["server"],
+                f"{one['rate']:,.0f}",
+                f"{alone:.1f}",
+                f"{loaded:.1f}",
+                f"{loaded / alone:.1f}",
+            ]
+        )
+    return _table(rows)
+
+
+def goodput_table(results: Run) -> str:
+    """What is answered of what is asked."""
+    titles = ["model", "transport", "asked/s", "sent/s", "answered/s", "of the highest", "p50 ms", "p99 ms", "codes"]
+    rows = [titles, ["---"] * len(titles)]
+    for one in results["goodput"]:
+        for run in one["runs"]:
+            codes = ", ".join(f"{code} {count:,}" for code, count in sorted(run["codes"].items()))
+            share = f"{run['answered_per_s'] / one['highest']:.0%}"
+            rates = [f"{run[name]:,.0f}" for name in ("asked_per_s", "sent_per_s", "answered_per_s")]
+            times = [f"{run[name]:.1f}" for name in ("p50_ms", "p99_ms")]
+            rows.append([one["model"], one["transport"], *rates, share, *times, codes])
+    return _table(rows)
+
+
+def memory_table(results: Run) -> str:
+    """Memory by program after the closed loops, and with ten models."""
+    rows = [["what", "server", "memory MB", "ready s"], ["---"] * 4]
+    for model, servers in results["memory_mb"].items():
+        rows += [[f"{model}, after load", label, _memory(sizes), ""] for label, sizes in servers.items()]
+    for one in results["ten_models"]:
+        rows.append(
+            ["ten tuned mnist-cnn", f"Bakeoff, {one['transport']}", _memory(one["memory_mb"]), f"{one['ready_s']:.2f}"]
+        )
+    return _table(rows)
+
+
+def text(results: Run) -> str:
+    """All tables."""
+    parts = [closed_table(results), open_table(results), goodput_table(results), memory_table(results)]
+    return "\n\n".join(part for part in parts if part.count("\n") > 1)
+
+
+def write(results: Run, folder: Path) -> None:
+    """Writes serving-benchmark.md, .svg and .json."""
+    (folder / "serving-benchmark.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "images").mkdir(exist_ok=True)
+    (folder / "images/serving-benchmark.svg").write_text(chart(results))
+    (folder / "serving-benchmark.md").write_text(page(results))
+
+
+def page(results: Run) -> str:
+    """The page."""
+    machine, options = results["environment"], results["options"]
+    load = " to ".join(f"{value:.1f}" for value in results["load_average"])
+    tuned = "; ".join(
+        f"{one['model']}: {one['choice']['instances']} × {one['choice']['threads']} threads, batches up to "
+        f"{one['choice']['max_batch']}"
+        for one in results["tuned"]
+        if not one["model"].startswith("mnist-cnn-")
+    )
+    worst = max(results["differences"].values())
+    peers = ", ".join(requirement for requirements in options["peers"].values() for requirement in requirements[:1])
+    return f"""# What one inference costs
+
+{GENERATED}
+
+![CPU per inference by server](images/serving-benchmark.svg)
+
+Same ONNX files (fp32, initial weights), same client: NVIDIA's perf_analyzer, one image per request, on the same
+{machine["cpu_quota"]:g} cores of {machine["cpu_model"]}.
+{options["runs"]} interleaved runs of {options["seconds"]:g} s each: median (smallest–largest).
+CPU is that of all processes of a server.
+
+Load average of the machine from start to end: {load}. What exceeds about 3 is other work than this, which lowers every
+throughput and raises every latency here; CPU per inference suffers least.
+
+Ours as tuned: {tuned}. The peers ({peers}) run the same onnxruntime session in one process, mnist-cnn in the
+event loop, cnn5 in two threads, without adaptive batching. Largest difference of any server's answers from the golden
+cases of the files: {worst:.1e}.
+
+{closed_table(results)}
+
+## Latency at {0.6:.0%} of each server's highest rate
+Poisson arrivals, against one caller alone.
+
+{open_table(results)}
+
+## Twice the highest rate
+`--max-queue 64`. The generator is Python on the same cores and takes CPU from the server; "sent" says how much of the
+rate it managed. Latency counts from the moment a request was due, the generator's own lateness included.
+
+{goodput_table(results)}
+
+## Memory and start
+Proportional set size by program, MB of 2^20 bytes.
+
+{memory_table(results)}
+"""
+
+
+def chart(results: Run) -> str:
+    """Bars of CPU per inference, one group for each model and concurrency, each scaled to its largest."""
+    groups: dict[str, list[Run]] = {}
+    for one in results["closed"]:
+        groups.setdefault(f"{one['model']}, {one['concurrency']} in flight", []).append(one)
+    labels = list(dict.fromkeys(one["server"] for one in results["closed"]))
+    color = dict(zip(labels, COLORS, strict=False))
+    parts, top = [], 34
+    for title, group in groups.items():
+        parts.append(f'<text x="12" y="{top}" font-weight="600">{title}</text>')
+        largest = max(middle(one, "cpu_ms") for one in group)
+        for one in group:
+            top += 22
+            value = middle(one, "cpu_ms")
+            width = 330 * value / largest
+            parts.append(f'<text x="12" y="{top}">{one["server"]}</text>')
+            parts.append(
+                f'<rect x="140" y="{top - 12}" width="{width:.0f}" height="15" fill="{color[one["server"]]}"/>'
+            )
+            parts.append(f'<text x="{146 + width:.0f}" y="{top}">{value:.3f} ms</text>')
+        top += 34
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="560" height="{top}" font-family="sans-serif" font-size="13">'
+    )
+    title = '<text x="12" y="14" font-weight="600">Server CPU per inference: shorter is better</text>'
+    background = f'<rect width="560" height="{top}" fill="white"/>'
+    return "\n".join([head, background, title, *parts, "</svg>"]) + "\n"
+
+
+def _memory(sizes: dict[str, float]) -> str:
+    total = sum(sizes.values())
+    if len(sizes) == 1:
+        return f"{total:.0f}"
+    return f"{total:.0f} ({', '.join(f'{name} {size:.0f}' for name, size in sorted(sizes.items()))})"
+
+
+def _table(rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
