@@ -49,11 +49,18 @@ bench-serving: setup  ## CPU per inference against KServe and MLServer: make ben
 bench-crosscheck: setup  ## our load generator beside perf_analyzer and LoadGen: make bench-crosscheck ARGS="--repository DIR MODEL"
 	$(BIN)/python tools/bench_crosscheck.py $(ARGS)
 
+bench-training: setup  ## our training loops against bare ones of the same framework, in turn
+	$(BIN)/python -W ignore tools/bench_training $(ARGS)
+
+bench-preparation: setup  ## preparing 87,000 generated JPEGs against Pillow alone, and its memory
+	$(BIN)/python tools/bench_preparation.py $(ARGS)
+
 bench-loadgen: setup  ## the load generator against a server that computes nothing; fails where it cannot be trusted
 	$(BIN)/python -m loadtests.bench_null
 
 lock: setup  ## write constraints.txt from what is installed
 	tools/lock.sh
 
-.PHONY: help setup demo test check proto docs run up down report bench-serving bench-crosscheck bench-loadgen lock
+.PHONY: help setup demo test check proto docs run up down report bench-serving bench-crosscheck bench-training \
+	bench-preparation bench-loadgen lock
 .DEFAULT_GOAL := help

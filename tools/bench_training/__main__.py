@@ -108,6 +108,7 @@ class Turns:
 def measure(framework_name: str, network: str, mode: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Images per second of both, and the ratio of each pair."""
     import numpy as np
+
     from core.prepared import Split
     from core.schemas.recipe import Recipe, complete
     from trainer.architectures import get_architecture
