@@ -76,38 +76,29 @@ class ImageSpec(Schema):
 class SplitSpec(Schema):
     """How items are divided into train, validation and test."""
 
-    policy: Literal["given", "stratified", "contiguous", "k-fold", "contiguous-k-fold"] = "given"
+    policy: Literal["given", "stratified", "contiguous"] = "given"
     """given: the source's own splits, a missing validation split carved from train by class; stratified: random by
-    class; contiguous: per class, in file order, one block for each split (neighbouring video frames stay together);
-    k-fold: all items in `folds` parts by class, at random, part `fold` for testing and validation carved from the rest;
-    contiguous-k-fold: the same in blocks of file order."""
-    folds: int = pydantic.Field(5, ge=2, le=1000)
-    """Parts of a k-fold split."""
-    fold: int = pydantic.Field(0, ge=0)
-    """The part that is the test split, from 0. Over all folds every item is tested once."""
+    class; contiguous: per class, in file order, one block for each split (neighbouring video frames stay together)."""
     validation: float = pydantic.Field(0.1, gt=0, lt=1)
     """Share of the training items (given) or of all items (other policies)."""
     test: float = pydantic.Field(0.2, gt=0, lt=1)
-    """Share of all items; not used by policy given where the source has a test split, nor by k-fold."""
+    """Share of all items; not used by policy given where the source has a test split."""
+    folds: int | None = pydantic.Field(None, ge=2, le=100)
+    """k-fold: what is not test is divided by class into so many parts, one of which is the validation split, the rest
+    train, whatever the policy gave; at random, with contiguous in blocks."""
+    fold: int = pydantic.Field(0, ge=0)
+    """Which part, from 0, is the validation split."""
     seed: int = pydantic.Field(0, ge=0)
 
-    @property
-    def is_k_fold(self) -> bool:
-        return self.policy.endswith("k-fold")
-
     @pydantic.model_validator(mode="after")
-    def _folds(self) -> "SplitSpec":
-        if self.fold >= self.folds:
-            raise ValueError(f"fold {self.fold} of {self.folds} folds: expected 0 to {self.folds - 1}")
-        if not self.is_k_fold and (self.folds, self.fold) != (5, 0):
-            raise ValueError(f"folds and fold go with policy k-fold or contiguous-k-fold, not {self.policy}")
-        if self.is_k_fold and self.validation + 1 / self.folds >= 1:
-            raise ValueError(f"validation {self.validation:g} beside {self.folds} folds leaves nothing to train on")
+    def _one_of_the_folds(self) -> "SplitSpec":
+        if self.fold >= (self.folds or 1):
+            raise ValueError(f"fold {self.fold} is not among {self.folds or 'no'} folds, which count from 0")
         return self
 
     @pydantic.model_validator(mode="after")
     def _something_left_to_train_on(self) -> "SplitSpec":
-        if self.policy in ("stratified", "contiguous") and self.validation + self.test >= 1:
+        if self.policy != "given" and self.validation + self.test >= 1:
             raise ValueError(
                 f"validation {self.validation:g} and test {self.test:g} leave nothing to train on; lower one"
             )
@@ -120,6 +111,8 @@ class DataSpec(Schema):
     source: Source
     image: ImageSpec
     split: SplitSpec = SplitSpec()
+    limit: int | None = pydantic.Field(None, ge=1)
+    """At most so many images of each class in each split: drawn at random, with contiguous blocks the first ones."""
     skip_corrupt: bool = False
     """Leave out images that cannot be decoded and list them, instead of stopping."""
     mixed_channels: Literal["error", "convert"] = "error"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import InvalidInputError
 from core.schemas.data import SplitSpec
-from trainer.preparation.splits import Indices, divide
+from trainer.preparation.splits import Indices, divide, thin
 
 NAMES = ("train", "validation", "test")
 
@@ -148,55 +148,62 @@ def test_a_source_without_a_train_split_says_which_it_has() -> None:
         run(labelled(5, 5), spec("given"), test=np.arange(10))
 
 
-@settings(deadline=None, max_examples=80)
-@given(
-    counts=st.lists(st.integers(7, 40), min_size=2, max_size=4),
-    folds=st.integers(2, 7),
-    policy=st.sampled_from(["k-fold", "contiguous-k-fold"]),
-)
-def test_over_all_folds_every_item_is_tested_once(counts: list[int], folds: int, policy: str) -> None:
-    labels = labelled(*counts)
-    splits = [run(labels, spec(policy, folds=folds, fold=fold)) for fold in range(folds)]
-    assert sorted(np.concatenate([split["test"] for split in splits]).tolist()) == list(range(len(labels)))
+def test_a_limit_keeps_so_many_of_each_class_in_each_split() -> None:
+    labels = np.repeat([0, 1], [50, 6]).astype(np.int64)
+    spec = SplitSpec(policy="stratified", validation=0.2, test=0.2)
+    splits = divide(labels, ("a", "b"), {}, spec)
+    thinned = thin(splits, labels, ("a", "b"), spec, 4)
+    assert {name: np.bincount(labels[items]).tolist() for name, items in thinned.items()} == {
+        "train": [4, 4],
+        "validation": [4, 1],
+        "test": [4, 1],
+    }
+    assert all(set(thinned[name]) <= set(splits[name]) for name in splits)
+    assert all(
+        np.array_equal(thinned[name], again) for name, again in thin(splits, labels, ("a", "b"), spec, 4).items()
+    )
+
+
+def test_a_limit_keeps_the_first_frames_of_a_contiguous_block() -> None:
+    labels = np.zeros(30, np.int64)
+    spec = SplitSpec(policy="contiguous", validation=0.2, test=0.2)
+    thinned = thin(divide(labels, ("a",), {}, spec), labels, ("a",), spec, 3)
+    assert {name: items.tolist() for name, items in thinned.items()} == {
+        "train": [0, 1, 2],
+        "validation": [18, 19, 20],
+        "test": [24, 25, 26],
+    }
+
+
+@pytest.mark.parametrize("policy", ["stratified", "contiguous"])
+def test_each_item_beside_the_test_split_is_validated_in_exactly_one_fold(policy: Any) -> None:
+    labels = np.repeat([0, 1], [23, 17]).astype(np.int64)
+    splits = [
+        divide(labels, ("a", "b"), {}, SplitSpec(policy=policy, test=0.2, folds=5, fold=fold)) for fold in range(5)
+    ]
+    test = splits[0]["test"]
+    assert all(np.array_equal(split["test"], test) for split in splits)
+    validated = np.concatenate([split["validation"] for split in splits])
+    assert sorted(validated) == sorted(set(range(40)) - set(test.tolist()))
     for split in splits:
-        assert sorted(np.concatenate(list(split.values())).tolist()) == list(range(len(labels)))
-        for items in split.values():
-            assert set(labels[items].tolist()) == set(range(len(counts)))
-    for label, total in enumerate(counts):
-        sizes = [int((labels[split["test"]] == label).sum()) for split in splits]
-        assert max(sizes) - min(sizes) <= 1
-        assert sum(sizes) == total
+        assert sorted([*split["train"], *split["validation"]]) == sorted(validated)
+        assert min(np.bincount(labels[split["validation"]])) >= 2
 
 
-def test_contiguous_folds_are_blocks_with_validation_right_behind() -> None:
-    split = run(labelled(20, 20, seed=None), spec("contiguous-k-fold", folds=5, fold=1, validation=0.1))
-    assert split["test"].tolist() == [4, 5, 6, 7, 24, 25, 26, 27]
-    assert split["validation"].tolist() == [8, 9, 28, 29]
-    last = run(labelled(20, 20, seed=None), spec("contiguous-k-fold", folds=5, fold=4, validation=0.1))
-    assert last["validation"].tolist() == [0, 1, 20, 21]
+def test_folds_keep_the_test_split_a_source_gives() -> None:
+    labels = np.zeros(12, np.int64)
+    own = {"train": np.arange(9), "test": np.arange(9, 12)}
+    split = divide(labels, ("a",), own, SplitSpec(folds=3, fold=2))
+    assert split["test"].tolist() == [9, 10, 11]
+    assert len(split["validation"]) == 3
 
 
-def test_random_folds_are_neither_blocks_nor_the_same_for_another_seed() -> None:
-    labels = labelled(40, 40, seed=None)
-    one, other = (run(labels, spec("k-fold", folds=4, seed=seed))["test"] for seed in (0, 1))
-    assert one.tolist() != other.tolist()
-    assert (np.diff(one) > 1).any()
+def test_fewer_images_than_folds_are_refused_by_class() -> None:
+    labels = np.repeat([0, 1], [40, 6]).astype(np.int64)
+    with pytest.raises(InvalidInputError, match="class 'b' has 5 images beside the test split, fewer than 10 folds"):
+        divide(labels, ("a", "b"), {}, SplitSpec(policy="stratified", folds=10))
 
 
-def test_fewer_images_of_a_class_than_folds_are_an_error_that_names_the_class() -> None:
-    with pytest.raises(InvalidInputError, match="class 'c1' has 4 images, fewer than 5 folds"):
-        run(labelled(30, 4), spec("k-fold", folds=5))
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"policy": "k-fold", "folds": 4, "fold": 4}, "expected 0 to 3"),
-        ({"policy": "stratified", "fold": 1}, "go with policy k-fold"),
-        ({"policy": "k-fold", "folds": 2, "validation": 0.5}, "nothing to train on"),
-        ({"policy": "k-fold", "folds": 1}, "greater than or equal to 2"),
-    ],
-)
-def test_folds_that_make_no_sense_are_refused_with_what_is_allowed(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        SplitSpec(**options)
+def test_a_fold_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="fold 5 is not among 5 folds"):
+        SplitSpec(folds=5, fold=5)
