@@ -31,6 +31,9 @@ proto: setup  ## generate proto/gen from proto/
 docs: setup  ## write the tables in docs/ that come from code
 	$(BIN)/python -m trainer.architectures.table >docs/architectures.md
 
+studies: setup  ## write docs/studies.md from docs/results/*.json
+	$(BIN)/python -m evaluator.studies
+
 run: setup  ## run an experiment: make run EXPERIMENT=experiments/mnist.yaml ARGS='--data DIR'
 	$(BIN)/bakeoff run $(EXPERIMENT) $(ARGS)
 
@@ -55,5 +58,5 @@ bench-loadgen: setup  ## the load generator against a server that computes nothi
 lock: setup  ## write constraints.txt from what is installed
 	tools/lock.sh
 
-.PHONY: help setup demo test check proto docs run up down report bench-serving bench-crosscheck bench-loadgen lock
+.PHONY: help setup demo test check proto docs studies run up down report bench-serving bench-crosscheck bench-loadgen lock
 .DEFAULT_GOAL := help

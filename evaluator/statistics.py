@@ -1,10 +1,17 @@
 """Repeats over seeds, and when two accuracies differ."""
 
+import math
 import statistics
 from collections.abc import Sequence
+from itertools import combinations
 
+from scipy.stats import t as student
+
+from core.schemas.statistics import FrameworkTest, SeedTest
 from core.schemas.summary import Group, Spread
 from evaluator import text
+from evaluator.intervals import CONFIDENCE
+from evaluator.paired import holm
 
 Interval = tuple[float, float]
 
@@ -19,7 +26,57 @@ def spread(values: Sequence[float]) -> Spread | None:
         std=statistics.stdev(values) if len(values) > 1 else None,
         minimum=min(values),
         maximum=max(values),
+        interval=mean_interval(values),
     )
+
+
+def mean_interval(values: Sequence[float]) -> Interval | None:
+    """Student's t interval of the mean at 95 % (Student 1908); None for fewer than two values."""
+    if len(values) < 2:
+        return None
+    half = float(student.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    mean = statistics.fmean(values)
+    return mean - half, mean + half
+
+
+def seed_test(differences: Sequence[float]) -> SeedTest:
+    """The mean of at least one difference, with the two-sided t test that it is zero.
+
+    Differences without spread (the same artefact twice, or a single bit of luck) are taken as they are: p is 1 where
+    they are zero, otherwise 0.
+    """
+    mean, count = statistics.fmean(differences), len(differences)
+    if count < 2:
+        return SeedTest(seeds=count, mean=mean, interval=None, p_value=None)
+    error = statistics.stdev(differences) / math.sqrt(count)
+    p_value = 2 * float(student.sf(abs(mean) / error, count - 1)) if error else float(mean == 0)
+    return SeedTest(seeds=count, mean=mean, interval=mean_interval(differences), p_value=p_value)
+
+
+def corrected(tests: Sequence[SeedTest]) -> list[SeedTest]:
+    """The tests with Holm's correction for all of them together; those of one seed have no p value and take no part."""
+    adjusted = iter(holm([test.p_value for test in tests if test.p_value is not None]))
+    return [test if test.p_value is None else test.model_copy(update={"p_adjusted": next(adjusted)}) for test in tests]
+
+
+def framework_tests(groups: Sequence[Group]) -> tuple[FrameworkTest, ...]:
+    """Every pair of frameworks of every arm, over the seeds both were scored with, corrected for all of them."""
+    pairs = []
+    for arm in dict.fromkeys(group.arm for group in groups):
+        for first, second in combinations([group for group in groups if group.arm == arm], 2):
+            if differences := paired_differences(first, second):
+                pairs.append((first, second, seed_test(differences)))
+    tests = corrected([test for *_, test in pairs])
+    return tuple(
+        FrameworkTest(arm=first.arm, first=first.framework, second=second.framework, test=test)
+        for (first, second, _), test in zip(pairs, tests, strict=True)
+    )
+
+
+def paired_differences(first: Group, second: Group) -> list[float]:
+    """Accuracy of the first minus the second by seed, for the seeds both have."""
+    others = {seed.seed: seed.accuracy for seed in second.seeds}
+    return [seed.accuracy - others[seed.seed] for seed in first.seeds if seed.seed in others]
 
 
 def overlap(first: Interval, second: Interval) -> bool:

@@ -1,14 +1,16 @@
 """Turns the results of an experiment into its Summary."""
 
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.schemas.attribution import Attribution, AttributionPlan
 from core.schemas.results import EvaluateResult, LoadTestResult, PrepareResult, PublishedModel, TrainResult
 from core.schemas.specs import FRAMEWORKS, ReportSpec
 from core.schemas.summary import Arm, Classification, Export, Group, Row, SeedAccuracy, Summary, Training
-from evaluator import curves, evidence, losses, paired, provenance, statistics
+from evaluator import attribution, curves, evidence, losses, paired, provenance, statistics
 from evaluator.loads import pool_repeats, saturation
 from evaluator.paired import Predictions
 from evaluator.provenance import Result
@@ -56,6 +58,9 @@ def summarise(
         classifications=classifications,
         loads=loads,
         saturation=saturation(loads),
+        attribution=_attribution(spec, groups),
+        search=spec.search,
+        framework_tests=statistics.framework_tests(groups),
         agreement=paired.agreement([c.row for c in classifications if c.row is not None], answers, labels),
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
         data=data,
@@ -64,6 +69,11 @@ def summarise(
         missing=tuple(missing),
         spec_json=spec.spec_json,
     )
+
+
+def _attribution(spec: ReportSpec, groups: Sequence[Group]) -> Attribution | None:
+    plan = json.loads(spec.spec_json).get("attribution")
+    return attribution.attribute(AttributionPlan.model_validate(plan), groups) if plan else None
 
 
 def _arm_names(trainings: Sequence[TrainResult]) -> list[str]:

@@ -83,7 +83,18 @@ class SplitSpec(Schema):
     """Share of the training items (given) or of all items (other policies)."""
     test: float = pydantic.Field(0.2, gt=0, lt=1)
     """Share of all items; not used by policy given where the source has a test split."""
+    folds: int | None = pydantic.Field(None, ge=2, le=100)
+    """k-fold: what is not test is divided by class into so many parts, one of which is the validation split, the rest
+    train, whatever the policy gave; at random, with contiguous in blocks."""
+    fold: int = pydantic.Field(0, ge=0)
+    """Which part, from 0, is the validation split."""
     seed: int = pydantic.Field(0, ge=0)
+
+    @pydantic.model_validator(mode="after")
+    def _one_of_the_folds(self) -> "SplitSpec":
+        if self.fold >= (self.folds or 1):
+            raise ValueError(f"fold {self.fold} is not among {self.folds or 'no'} folds, which count from 0")
+        return self
 
     @pydantic.model_validator(mode="after")
     def _something_left_to_train_on(self) -> "SplitSpec":
@@ -100,6 +111,8 @@ class DataSpec(Schema):
     source: Source
     image: ImageSpec
     split: SplitSpec = SplitSpec()
+    limit: int | None = pydantic.Field(None, ge=1)
+    """At most so many images of each class in each split: drawn at random, with contiguous blocks the first ones."""
     skip_corrupt: bool = False
     """Leave out images that cannot be decoded and list them, instead of stopping."""
     mixed_channels: Literal["error", "convert"] = "error"

@@ -7,11 +7,17 @@ import pydantic
 from core.errors import NotFoundError
 from core.formats import EXPORTS
 from core.networks import check_network
+from core.schemas.attribution import AttributionPlan
 from core.schemas.base import Name, Schema
 from core.schemas.data import DataSpec
 from core.schemas.recipe import Recipe, complete
 from core.schemas.scenarios import Traffic
+from core.schemas.search import SearchPlan
 from core.schemas.specs import FRAMEWORKS, Corruption, FormatName, Framework
+from core.schemas.study import Study
+
+FULL = "full"
+"""The size an experiment has as it is written."""
 
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 
@@ -92,12 +98,20 @@ class Experiment(Schema):
     name: Name
     title: str
     description: str = ""
+    scale: Name = FULL
+    """Which of the file's `scales` this is. The names of arms, and so of models, end in any but the full one."""
+    study: Study | None = None
+    """The published study this experiment repeats."""
     data: DataSpec
     arms: dict[Name, Arm] = pydantic.Field(min_length=1)
     frameworks: tuple[Framework, ...] = pydantic.Field(FRAMEWORKS, min_length=1)
     seeds: tuple[Seed, ...] = pydantic.Field((0,), min_length=1)
     formats: dict[Framework, tuple[FormatName, ...]] = pydantic.Field(default_factory=dict)
     """Formats of the first seed by framework; default: all it exports. Other seeds are exported and scored as ONNX."""
+    search: SearchPlan | None = None
+    """Trains trials of one arm instead of the arms; the best one is scored."""
+    attribution: AttributionPlan | None = None
+    """Adds an arm for each switch between two of the arms; these train two frameworks and are scored as ONNX only."""
     evaluate: EvaluatePlan = EvaluatePlan()
     loadtest: LoadTestPlan | None = LoadTestPlan()
 
@@ -114,21 +128,88 @@ class Experiment(Schema):
         unknown = sorted(set((self.loadtest and self.loadtest.arms) or ()) - self.arms.keys())
         if unknown:
             raise ValueError(f"loadtest.arms names {unknown}; the arms are {sorted(self.arms)}")
+        self._check_claims()
+        self._check_attribution()
+        self._check_search()
         self._check_names()
         return self
 
-    def formats_of(self, framework: Framework, seed: int) -> tuple[FormatName, ...]:
-        """What a training exports."""
-        if seed != self.seeds[0]:
+    @property
+    def report_name(self) -> str:
+        """Folder of its report: each scale has its own."""
+        return self.name if self.scale == FULL else f"{self.name}-{self.scale}"
+
+    @property
+    def all_arms(self) -> dict[str, Arm]:
+        """The arms that are written and those that the attribution adds."""
+        if self.attribution is None:
+            return self.arms
+        start, end = (self.arms[name] for name in self.attribution.arms)
+        recipes = self.attribution.recipes(start.recipe, end.recipe)
+        return {**self.arms, **{name: start.model_copy(update={"recipe": recipe}) for name, recipe in recipes.items()}}
+
+    def frameworks_of(self, arm: str) -> tuple[Framework, ...]:
+        """What trains an arm."""
+        return self.frameworks if arm in self.arms or self.attribution is None else self.attribution.between
+
+    def formats_of(self, framework: Framework, seed: int, arm: str | None = None) -> tuple[FormatName, ...]:
+        """What a training exports; without `arm`, that of an arm that is written."""
+        if seed != self.seeds[0] or not (arm is None or arm in self.arms):
             return ("onnx",)
         return self.formats.get(framework) or cast(tuple[FormatName, ...], EXPORTS[framework])
 
+    def _check_claims(self) -> None:
+        for number, claim in enumerate(self.study.claims if self.study else ()):
+            if unknown := sorted({arm for side in claim.sides for arm in side.arms} - self.arms.keys()):
+                raise ValueError(f"study.claims.{number} names {unknown}; the arms are {sorted(self.arms)}")
+
+    def _check_attribution(self) -> None:
+        if (plan := self.attribution) is None:
+            return
+        for key, named, known in (("arms", plan.arms, self.arms), ("between", plan.between, self.frameworks)):
+            if unknown := sorted(set(named) - set(known)):
+                raise ValueError(f"attribution.{key} names {unknown}; there are {sorted(known)}")
+        if len({self.arms[name].architecture for name in plan.arms}) > 1:
+            raise ValueError(f"attribution.arms {list(plan.arms)} have different networks; only recipes are compared")
+        try:
+            plan.recipes(*(self.arms[name].recipe for name in plan.arms))
+        except ValueError as error:
+            raise ValueError(f"attribution.order: {error}") from error
+        if clash := sorted(self.arms.keys() & {*plan.steps, *plan.singles}):
+            raise ValueError(f"arms {clash} have names that attribution gives to arms of its own; rename them")
+
+    def _longest_trial(self) -> tuple[str, ...]:
+        if (plan := self.search) is None:
+            return ()
+        fold = f"-f{plan.folds - 1}" if plan.folds else ""
+        return (f"{plan.arm}-t{plan.count - 1}{fold}",)
+
+    def _check_search(self) -> None:
+        if (plan := self.search) is None:
+            return
+        if self.attribution is not None:
+            raise ValueError("search and attribution are two experiments; leave one out")
+        if plan.arm not in self.arms or plan.framework not in self.frameworks:
+            raise ValueError(
+                f"search.arm {plan.arm!r} or search.framework {plan.framework!r} is not there; the arms are "
+                f"{sorted(self.arms)}, the frameworks {list(self.frameworks)}"
+            )
+        if plan.folds is not None and self.data.split.folds is not None:
+            raise ValueError("search.folds goes through every fold; leave data.split.folds out")
+        document = self.arms[plan.arm].model_dump()
+        for key in plan.space:
+            node: Any = document
+            for part in key.split("."):
+                if not isinstance(node, dict) or part not in node:
+                    raise ValueError(f"search.space: an arm has no key {key!r}; write for example recipe.batch_size")
+                node = node[part]
+
     def _check_names(self) -> None:
         """Model names are labels of at most 63 characters; the longest one decides."""
-        for arm in self.arms:
-            for framework in self.frameworks:
+        for arm in (*self.all_arms, *self._longest_trial()):
+            for framework in self.frameworks_of(arm):
                 for seed in self.seeds:
-                    for fmt in self.formats_of(framework, seed):
+                    for fmt in self.formats_of(framework, seed, arm):
                         name = f"{self.name}-{arm}-{framework}-s{seed}-{fmt}"
                         if len(name) > 63:
                             raise ValueError(

@@ -1,20 +1,20 @@
 """Specs of runs: the JSON inside CreateRun. The `kind` selects the schema."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import pydantic
 
 from core.errors import InvalidInputError
 from core.schemas.base import Name, Schema, Sha256, explain
 from core.schemas.data import DataSpec
+from core.schemas.names import FRAMEWORKS as FRAMEWORKS
+from core.schemas.names import Corruption as Corruption
+from core.schemas.names import FormatName as FormatName
+from core.schemas.names import Framework as Framework
+from core.schemas.names import RuntimeName as RuntimeName
 from core.schemas.recipe import Recipe
 from core.schemas.scenarios import Traffic
-
-Framework = Literal["keras", "tensorflow", "pytorch", "fastai"]
-FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
-FormatName = Literal["onnx", "savedmodel", "keras", "pt2"]
-RuntimeName = Literal["onnxruntime", "tensorflow", "pytorch"]
-Corruption = Literal["noise", "blur", "contrast", "jpeg"]
+from core.schemas.search import SearchOutcome
 
 
 class PrepareSpec(Schema):
@@ -148,6 +148,8 @@ class ReportSpec(Schema):
     remake: str = ""
     """Anything that makes this another run: all metrics are computed anew from the kept predictions. Empty: only those
     of an earlier definition are."""
+    search: SearchOutcome | None = None
+    """The trials, where the experiment is a search."""
 
 
 TrainerSpec = Annotated[PrepareSpec | TrainSpec | QuantizeSpec | FindRateSpec, pydantic.Field(discriminator="kind")]

@@ -4,6 +4,7 @@ from typing import Literal
 
 import pydantic
 
+from core.schemas.attribution import Attribution
 from core.schemas.base import Schema, Sha256, parse_json, refuse_other_version
 from core.schemas.data import ImageSpec
 from core.schemas.environment import Environment
@@ -11,7 +12,9 @@ from core.schemas.recipe import Recipe
 from core.schemas.results import ClassMetrics, EpochMetrics, LatencySummary, Parity
 from core.schemas.scenarios import Scenario
 from core.schemas.scores import Agreement, Corrupted, Curve, Disagreement, Loss, Operating, PairedTest, Scores
+from core.schemas.search import SearchOutcome
 from core.schemas.specs import FormatName, Framework, RuntimeName
+from core.schemas.statistics import FrameworkTest
 
 Mode = Literal["matched", "idiomatic"]
 GENERATOR_BUSY = 0.9
@@ -28,6 +31,8 @@ class Spread(Schema):
     """Sample standard deviation (n − 1); None for a single value."""
     minimum: float
     maximum: float
+    interval: tuple[float, float] | None = None
+    """Student's t interval of the mean at 95 %; None for a single value."""
 
     @property
     def range(self) -> float:
@@ -356,6 +361,10 @@ class Summary(Schema):
     loads: tuple[Load, ...]
     """Every load test, also those with settings other than the table's."""
     saturation: tuple[Saturation, ...] = ()
+    framework_tests: tuple[FrameworkTest, ...] = ()
+    """Frameworks compared over seeds, every pair of every arm."""
+    attribution: Attribution | None = None
+    search: SearchOutcome | None = None
     agreement: Agreement | None = None
     disagreements: tuple[Disagreement, ...] = ()
     data: Data | None

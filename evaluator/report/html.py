@@ -15,7 +15,17 @@ from core.schemas.environment import Environment
 from core.schemas.summary import Arm, Classification, Row, Summary, Training
 from evaluator import pareto, text
 from evaluator.paired import ALPHA
-from evaluator.report import charts, load_charts, load_tables, quality_charts, quality_tables, tables
+from evaluator.report import (
+    attribution,
+    charts,
+    load_charts,
+    load_tables,
+    quality_charts,
+    quality_tables,
+    search,
+    seed_tables,
+    tables,
+)
 from evaluator.report.columns import columns
 from evaluator.report.samples import Pictures, Sample
 
@@ -49,6 +59,9 @@ def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures) -> s
             summary=summary,
             text=text,
             tables=tables,
+            over_seeds=seed_tables,
+            attribution=attribution,
+            search=search,
             load_tables=load_tables,
             quality=quality_tables,
             alpha=ALPHA,
@@ -226,6 +239,10 @@ def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel
         figures["phases"] = charts.phases(summary.trainings)
     if any(group.seeds for group in summary.groups):
         figures["seeds"] = charts.seeds(summary.groups)
+    if summary.search:
+        figures["trials"] = search.chart(summary.search)
+    if summary.attribution:
+        figures["waterfall"] = attribution.waterfall(summary.attribution)
     if charts.loaded_rows(summary):
         figures |= {"latency": charts.latency(summary), "throughput": charts.throughput(summary)}
     figures |= load_charts.figures(summary)

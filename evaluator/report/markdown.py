@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from core.schemas.summary import Summary
-from evaluator.report import load_tables, quality_tables, tables
+from evaluator.report import attribution, load_tables, quality_tables, search, seed_tables, tables
 from evaluator.report.columns import columns
 from evaluator.report.html import commands, describe_load, describe_recipe, machines
 from evaluator.report.tables import Table
@@ -36,10 +36,16 @@ def _blocks(summary: Summary) -> Iterator[str]:
     for arm in summary.arms:
         yield f"**{arm.name}** ({arm.mode}): {describe_recipe(arm)}. {arm.finding}"
     sections = [("Trade-offs", quality_tables.trade_offs(summary)), ("Over seeds", tables.seeds(summary.groups))]
+    sections += [("Frameworks over seeds", seed_tables.framework_tests(summary))]
+    sections += [("Where the time goes", seed_tables.time_shares(summary))]
     sections += [("Training", tables.trainings(summary)), ("Load tests", load_tables.loads(summary))]
     sections += [("Saturation", load_tables.saturation(summary))]
     sections += [("Probabilities", quality_tables.probabilities(summary))]
     sections += [("Agreement", quality_tables.agreement(summary)), ("Export parity", tables.exports(summary))]
+    if trials := summary.search:
+        yield f"## Search\n\n{escape(search.sentence(trials))}\n\n" + markdown_table(search.table(trials))
+    if found := summary.attribution:
+        yield f"## Attribution\n\n{escape(attribution.sentence(found))}\n\n" + markdown_table(attribution.table(found))
     for title, table in sections:
         if table.rows:
             yield f"## {title}\n\n" + markdown_table(table)

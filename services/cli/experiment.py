@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from core.errors import InvalidInputError, NotFoundError
+from core.schemas.experiment import FULL
 from core.schemas.summary import Row, Summary, parse_summary
 from services.cli.context import Home, ends_well, err, out
 from services.cli.progress import reporter
@@ -21,6 +22,7 @@ from services.orchestrator.pretrained import pin_weights
 from services.orchestrator.reconciler import Reconciler, freeze
 from services.orchestrator.remake import remake
 from services.orchestrator.steps import services_needed
+from services.orchestrator.tracking.settings import open_tracker
 
 
 class ReportFormat(StrEnum):
@@ -36,6 +38,9 @@ class ReportFormat(StrEnum):
 def run(
     file: Annotated[Path, typer.Argument(help="Experiment file, for example experiments/digits.yaml.")],
     data: Annotated[str | None, typer.Option(help="Folder or hub name that replaces the file's data source.")] = None,
+    scale: Annotated[
+        str, typer.Option(help="One of the file's scales, for example small; full: the file as it stands.")
+    ] = FULL,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value that wins over the file; may be repeated.")
     ] = None,
@@ -47,13 +52,15 @@ def run(
 ) -> None:
     """Run an experiment to its end; started again, it repeats nothing that is finished."""
     given = [*(overrides or ()), *(["data.skip_corrupt=true"] if skip_corrupt else [])]
-    experiment = pin_weights(read_experiment(file, given, data))
+    experiment = pin_weights(read_experiment(file, given, data, scale))
     home = Home()
     store = home.open_store()
-    with Stack(home, say).with_services(services_needed(experiment)), reporter(err) as progress:
+    services = Stack(home, say).with_services(services_needed(experiment))
+    tracking = open_tracker(home.home, home.models, say)
+    with services, reporter(err) as progress, tracking as tracker:
         freeze(experiment, store, home.home / "work")
         try:
-            finished = Reconciler(experiment, home.directory, store, progress, parallel).run()
+            finished = Reconciler(experiment, home.directory, store, progress, parallel, tracker).run()
         except MisfitError as error:
             raise InvalidInputError(f"{place_of(file, error.key)}: {error}") from error
     summary = read_summary(finished.report)

@@ -6,12 +6,13 @@ from typing import Any
 
 import pydantic
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, LineCol
 from ruamel.yaml.error import MarkedYAMLError
 
 from core.errors import InvalidInputError, NotFoundError
 from core.schemas.base import explain_one
-from core.schemas.experiment import Experiment
+from core.schemas.experiment import FULL, Experiment
+from services.orchestrator.scales import choose_scale, name_scale
 
 
 class MisfitError(InvalidInputError):
@@ -22,11 +23,14 @@ class MisfitError(InvalidInputError):
         self.key = tuple(key)
 
 
-def read_experiment(path: Path, overrides: Sequence[str] = (), data: str | None = None) -> Experiment:
+def read_experiment(
+    path: Path, overrides: Sequence[str] = (), data: str | None = None, scale: str = FULL
+) -> Experiment:
     """Reads and validates an experiment.
 
     Args:
         path: a YAML file.
+        scale: one of the file's `scales`, or "full": the file as it stands.
         overrides: `key.path=value` pairs, the value as YAML; they win over the file.
         data: path or hub name that replaces the one of `data.source`.
 
@@ -35,10 +39,12 @@ def read_experiment(path: Path, overrides: Sequence[str] = (), data: str | None 
         InvalidInputError: one line per problem, each with file, line, key, value and what is allowed.
     """
     document = _parse(path)
+    choose_scale(document, scale, str(path))
     for override in overrides:
         _override(document, override)
     if data is not None:
         _replace_source(document, data)
+    name_scale(document, scale)
     try:
         return Experiment.model_validate(_plain(document))
     except pydantic.ValidationError as error:
@@ -61,7 +67,21 @@ def _parse(path: Path) -> CommentedMap:
         raise InvalidInputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
     if not isinstance(document, CommentedMap):
         raise InvalidInputError(f"{path}:1: expected a mapping with the keys {', '.join(Experiment.model_fields)}")
-    return document
+    unshared: CommentedMap = _unshared(document)
+    return unshared
+
+
+def _unshared(node: Any) -> Any:
+    """The same with a copy in each place an anchor is used, so that changing one place changes no other."""
+    copy: CommentedMap | CommentedSeq
+    if isinstance(node, CommentedMap):
+        copy = CommentedMap((key, _unshared(value)) for key, value in node.items())
+    elif isinstance(node, CommentedSeq):
+        copy = CommentedSeq(map(_unshared, node))
+    else:
+        return node
+    setattr(copy, LineCol.attrib, node.lc)
+    return copy
 
 
 def _override(document: CommentedMap, override: str) -> None:

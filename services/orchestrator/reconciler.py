@@ -6,7 +6,8 @@ finished ones in the store, and finds the running ones at their services.
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from core.results import read_result
 from core.schemas.base import content_id
 from core.schemas.experiment import Experiment
 from core.schemas.results import PrepareResult, TrainResult
+from core.schemas.search import SearchOutcome
 from core.store import Store
 from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
 from services.client.directory import Directory
@@ -30,6 +32,7 @@ from services.orchestrator.measuring import Measuring
 from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
+from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
 
@@ -57,10 +60,15 @@ class Reconciler:
     store: Store
     reporter: Reporter
     parallel: int = 1
+    tracker: Tracker = OFF
     _failed: dict[str, str] = field(default_factory=dict)
     _active: dict[str, RunClient] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _results: list[str] = field(default_factory=list)
+    _listeners: dict[str, Callable[[int, dict[str, float]], None]] = field(default_factory=dict)
+    _outcome: SearchOutcome | None = None
+    _folds: list[str] = field(default_factory=list)
+    """Fingerprints of the prepared data, one for each fold of a cross-validation, otherwise one."""
 
     def run(self) -> Finished:
         """Does every missing step, in order. A failed training or scoring is reported and the rest goes on.
@@ -77,11 +85,9 @@ class Reconciler:
     def _run(self) -> Finished:
         experiment = self.experiment
         prepared = self._prepare()
-        trainings = steps.train_steps(experiment, prepared.fingerprint)
-        each = len(trainings) // len(experiment.frameworks)
-        totals: dict[str, int] = dict.fromkeys(experiment.frameworks, each)
-        self.reporter.plan({"prepare": 1, **totals})
-        trained = self._train_all(trainings)
+        trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint)
+        self.reporter.plan({"prepare": 1, **Counter(step.group for step in trainings)})
+        trained = self._train_all(trainings) if trainings else self._search()
         self._results += [result.run_id for result in trained]
         self._measure(trained, prepared.fingerprint)
         return self._report()
@@ -91,18 +97,53 @@ class Reconciler:
         with self._trainer(first) as trainer:
             source = trainer.inspect(self.experiment.data.source)
             self._check_architectures(trainer, len(source.classes))
-            step = steps.prepare_step(self.experiment.data, source.digest, first)
-            result = self._result(step, PrepareResult) or self._remote(step, trainer, PrepareResult)
-        self._results.append(result.run_id)
-        return result
+            todo = [steps.prepare_step(data, source.digest, first) for data in steps.data_of(self.experiment)]
+            results = [self._result(s, PrepareResult) or self._remote(s, trainer, PrepareResult) for s in todo]
+        self._folds = [result.fingerprint for result in results]
+        self._results.append(results[0].run_id)
+        return results[0]
 
     def _check_architectures(self, trainer: TrainerClient, classes: int) -> None:
         """Fails before anything starts for a network that is unknown or does not fit the images."""
         for name, arm in self.experiment.arms.items():
             try:
-                trainer.describe(arm.architecture, self.experiment.data.image.shape, classes)
+                network = trainer.describe(arm.architecture, self.experiment.data.image.shape, classes)
+                self.tracker.network(arm.architecture, network)
             except BakeoffError as error:
                 raise MisfitError(("arms", name, "architecture"), str(error)) from error
+
+    def _search(self) -> list[TrainResult]:
+        """Runs the trials of a search; the training of the best one is measured and reported."""
+        from services.orchestrator.search import search  # Optuna takes a second to import.
+
+        plan = self.experiment.search
+        assert plan is not None, "without trainings there is a search"
+        self.reporter.plan({plan.framework: plan.count})
+        found = search(self.experiment, plan, self._folds, self._train_trial, self.directory.home / "search")
+        self._outcome = found
+        self._failed |= {f"trial {one.number}": one.reason for one in found.trials if one.state == "failed"}
+        best = next((trial for trial in found.trials if trial.number == found.best), None)
+        result = read_result(self.store, best.run_id) if best else None
+        return [result] if isinstance(result, TrainResult) else []
+
+    def _train_trial(self, step: Step, on_epoch: Callable[[int, dict[str, float]], None]) -> TrainResult:
+        """One training whose epochs are listened to; whatever the listener raises stops it."""
+        result = self._result(step, TrainResult)
+        self._listeners[step.run_id] = on_epoch
+        try:
+            with TrainerClient(self.directory.target(step.service)) as trainer:
+                result = result or self._remote(step, trainer, TrainResult)
+        except Exception as error:
+            with TrainerClient(self.directory.target(step.service)) as trainer:
+                _cancel(trainer, step.run_id)
+            self.tracker.failed(step, str(error) or type(error).__name__)
+            self.reporter.finished(step, "failed" if isinstance(error, BakeoffError) else "stopped", str(error))
+            raise
+        finally:
+            self._listeners.pop(step.run_id)
+        assert result is not None, "a training that ended well has a result"
+        self.tracker.finished(step, result, self.store)
+        return result
 
     def _train_all(self, trainings: list[Step]) -> list[TrainResult]:
         with ThreadPoolExecutor(self.parallel) as pool:
@@ -118,10 +159,12 @@ class Reconciler:
         if self._stop.is_set():
             return None
         with self._tolerated(step):
-            if result := self._result(step, TrainResult):
-                return result
-            with TrainerClient(self.directory.target(step.service)) as trainer:
-                return self._remote(step, trainer, TrainResult)
+            result = self._result(step, TrainResult)
+            if result is None:
+                with TrainerClient(self.directory.target(step.service)) as trainer:
+                    result = self._remote(step, trainer, TrainResult)
+            self.tracker.finished(step, result, self.store)
+            return result
         return None
 
     def _measure(self, trained: list[TrainResult], fingerprint: str) -> None:
@@ -149,12 +192,12 @@ class Reconciler:
 
     def _report(self) -> Finished:
         missing = tuple(f"{label}: {text}" for label, text in self._failed.items())
-        step = steps.report_step(self.experiment, tuple(self._results), missing)
+        step = steps.report_step(self.experiment, tuple(self._results), missing, self._outcome)
         self.reporter.plan({"report": 1})
         if not self._done(step):
             with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
                 self._remote(step, evaluator, None)
-        target = self.directory.home / "reports" / self.experiment.name
+        target = self.directory.home / "reports" / self.experiment.report_name
         replace_folder(self.store.path("results", step.run_id), target)
         return Finished(target, missing)
 
@@ -222,12 +265,16 @@ class Reconciler:
             if self._stop.is_set():
                 raise
             self._failed[f"{step.spec.kind} {step.label}"] = str(error)
+            self.tracker.failed(step, str(error))
             self.reporter.finished(step, "failed", str(error))
 
     def _show_event(self, step: Step, event: run_pb2.RunEvent) -> None:
         if event.HasField("progress"):
             progress = event.progress
             self.reporter.progress(step, progress.phase, progress.done, progress.total, dict(progress.values))
+            self.tracker.progress(step, progress)
+            if progress.unit == "epochs" and step.run_id in self._listeners:
+                self._listeners[step.run_id](int(progress.done), dict(progress.values))
         elif event.HasField("log"):
             self.reporter.log(step, event.log.level, event.log.text)
         elif event.state_change.message:

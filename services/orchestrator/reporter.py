@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 from services.orchestrator.steps import Step
 
-Outcome = Literal["done", "already done", "failed"]
+Outcome = Literal["done", "already done", "stopped", "failed"]
 
 
 class Reporter(Protocol):

@@ -8,6 +8,7 @@ from core.schemas.data import DataSpec
 from core.schemas.experiment import Experiment, LoadTestPlan
 from core.schemas.results import PublishedModel, TrainResult
 from core.schemas.scenarios import Traffic
+from core.schemas.search import SearchOutcome
 from core.schemas.specs import EvaluateSpec, FindRateSpec, LoadTestSpec, PrepareSpec, ReportSpec, TrainSpec
 
 Spec = PrepareSpec | TrainSpec | FindRateSpec | EvaluateSpec | LoadTestSpec | ReportSpec
@@ -38,6 +39,15 @@ def prepare_step(data: DataSpec, digest: str, framework: str) -> Step:
     return Step(PrepareSpec(data=data, source_digest=digest), f"trainer-{framework}", "data")
 
 
+def data_of(experiment: Experiment) -> list[DataSpec]:
+    """The data to prepare: one set, or one for each fold of a cross-validation."""
+    data, folds = experiment.data, experiment.search.folds if experiment.search else None
+    if folds is None:
+        return [data]
+    splits = [data.split.model_copy(update={"folds": folds, "fold": fold}) for fold in range(folds)]
+    return [data.model_copy(update={"split": split}) for split in splits]
+
+
 def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
     """Every arm × seed × framework; the frameworks of one arm and seed follow each other."""
     return [
@@ -50,14 +60,14 @@ def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
                 architecture=arm.architecture,
                 data=fingerprint,
                 recipe=arm.recipe,
-                formats=experiment.formats_of(framework, seed),
+                formats=experiment.formats_of(framework, seed, name),
             ),
             f"trainer-{framework}",
             f"{name} {framework} s{seed}",
         )
-        for name, arm in experiment.arms.items()
+        for name, arm in experiment.all_arms.items()
         for seed in experiment.seeds
-        for framework in experiment.frameworks
+        for framework in experiment.frameworks_of(name)
     ]
 
 
@@ -88,7 +98,7 @@ def loadtest_spec(
     plan = experiment.loadtest
     if plan is None or trained.spec.seed != experiment.seeds[0]:
         return None
-    if plan.arms is not None and trained.spec.arm not in plan.arms:
+    if trained.spec.arm not in (experiment.arms if plan.arms is None else plan.arms):
         return None
     return load_spec(plan, model.name, model.version, model.artifact, get_format(model.format).runtime, fingerprint)
 
@@ -109,26 +119,34 @@ def load_step(spec: LoadTestSpec) -> Step:
     return Step(spec, f"serving-{spec.runtime}", f"{spec.model}{own}{again}")
 
 
-def report_step(experiment: Experiment, results: tuple[str, ...], missing: tuple[str, ...]) -> Step:
+def report_step(
+    experiment: Experiment, results: tuple[str, ...], missing: tuple[str, ...], search: SearchOutcome | None = None
+) -> Step:
     """The report over what there is."""
     spec = ReportSpec(
-        experiment=experiment.name,
+        experiment=experiment.report_name,
         title=experiment.title,
         description=experiment.description,
         spec_json=experiment.model_dump_json(),
         results=results,
         missing=missing,
+        search=search,
     )
     return Step(spec, "evaluator", "report")
 
 
 def services_needed(experiment: Experiment) -> list[str]:
     """Every service the experiment talks to."""
-    runtimes = {
-        get_format(fmt).runtime
-        for framework in experiment.frameworks
-        for seed in experiment.seeds
-        for fmt in experiment.formats_of(framework, seed)
-    }
+    runtimes = (
+        {"onnxruntime"}
+        if experiment.search
+        else {
+            get_format(fmt).runtime
+            for framework in experiment.frameworks
+            for seed in experiment.seeds
+            for arm in experiment.all_arms
+            for fmt in experiment.formats_of(framework, seed, arm)
+        }
+    )
     trainers = [f"trainer-{framework}" for framework in experiment.frameworks]
     return [*trainers, "evaluator", *(f"serving-{runtime}" for runtime in sorted(runtimes))]

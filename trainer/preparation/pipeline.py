@@ -16,7 +16,7 @@ from core.schemas.specs import PrepareSpec
 from core.store import Store
 from trainer.preparation.output import OnProgress, Progress, write_golden, write_splits
 from trainer.preparation.sources import Listing, digest_of, inspect, open_source
-from trainer.preparation.splits import check, divide
+from trainer.preparation.splits import check, divide, thin
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ def _prepare(spec: DataSpec, digest: str, folder: Path, store: Store, progress: 
     progress.tick()
     listing = open_source(spec.source, folder, progress.tick)
     splits = divide(listing.labels, listing.classes, listing.own, spec.split)
+    if spec.limit is not None:
+        splits = thin(splits, listing.labels, listing.classes, spec.split, spec.limit)
     progress.total = sum(map(len, splits.values()))
     output = folder / "output"
     output.mkdir()

@@ -28,8 +28,28 @@ def divide(labels: Indices, classes: tuple[str, ...], own: dict[str, Indices], s
         InvalidInputError: a class that is missing from a split or too small to be divided, named.
     """
     splits = _given(labels, classes, own, spec) if spec.policy == "given" else _pooled(labels, classes, spec)
+    if spec.folds is not None:
+        splits = _folded(splits, labels, classes, spec, spec.folds)
     check(splits, labels, classes)
     return splits
+
+
+def thin(
+    splits: dict[str, Indices], labels: Indices, classes: tuple[str, ...], spec: SplitSpec, limit: int
+) -> dict[str, Indices]:
+    """At most `limit` items of each class in each split, ascending; contiguous blocks keep their first items."""
+
+    def chosen(split: str, items: Indices) -> Indices:
+        if spec.policy != "contiguous":
+            items = (
+                _shuffled(items, spec.seed, f"limit-{split}", classes[int(labels[items[0]])]) if len(items) else items
+            )
+        return items[:limit]
+
+    return {
+        name: np.sort(np.concatenate([chosen(name, items[labels[items] == label]) for label in range(len(classes))]))
+        for name, items in splits.items()
+    }
 
 
 def check(splits: dict[str, Indices], labels: Indices, classes: tuple[str, ...]) -> None:
@@ -107,6 +127,29 @@ def _pooled(labels: Indices, classes: tuple[str, ...], spec: SplitSpec) -> dict[
         for name, part in zip(SPLITS, np.split(items, [train, train + validation]), strict=True):
             parts[name].append(part)
     return {name: np.sort(np.concatenate(chosen)) for name, chosen in parts.items()}
+
+
+def _folded(
+    splits: dict[str, Indices], labels: Indices, classes: tuple[str, ...], spec: SplitSpec, folds: int
+) -> dict[str, Indices]:
+    """Train and validation divided anew: part `fold` of each class is for validation. Test stays as it is."""
+    pool = np.sort(np.concatenate([splits["train"], splits["validation"]]))
+    parts: list[list[Indices]] = [[] for _ in range(folds)]
+    for label, class_name in enumerate(classes):
+        items = pool[labels[pool] == label]
+        if len(items) < folds:
+            raise InvalidInputError(
+                f"class {class_name!r} has {_images(len(items))} beside the test split, fewer than {folds} folds; "
+                "lower data.split.folds or add images"
+            )
+        if spec.policy != "contiguous":
+            items = _shuffled(items, spec.seed, "folds", class_name)
+        # Begins with another fold for each class: remainders do not all fall to the first ones.
+        for number, part in enumerate(np.array_split(items, folds)):
+            parts[(number + label) % folds].append(part)
+    rest = [part for number, chosen in enumerate(parts) if number != spec.fold for part in chosen]
+    validation = np.sort(np.concatenate(parts[spec.fold]))
+    return {"train": np.sort(np.concatenate(rest)), "validation": validation, "test": splits["test"]}
 
 
 def _share(total: int, share: float) -> int:

@@ -2,6 +2,7 @@ import pytest
 
 from core.schemas.summary import Group, SeedAccuracy
 from evaluator import statistics
+from evaluator.statistics import corrected, mean_interval, seed_test
 
 
 def group(*accuracies: float) -> Group:
@@ -55,3 +56,28 @@ def test_a_difference_beyond_the_spread_of_seeds_is_called_one() -> None:
 def test_one_seed_leaves_the_spread_unknown_and_one_framework_leaves_nothing_to_compare() -> None:
     assert "not known" in statistics.finding(statistics.between_frameworks([group(0.9), group(0.8)]), None)
     assert "nothing to compare" in statistics.finding(statistics.between_frameworks([group(0.9)]), None)
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    # R: t.test(c(1, 2, 3, 4))$conf.int gives 0.4457397 and 4.5542603.
+    assert mean_interval([1, 2, 3, 4]) == pytest.approx((0.4457397, 4.5542603))
+    assert mean_interval([1.0]) is None
+
+
+def test_paired_differences_are_tested_with_students_t() -> None:
+    # R: t.test(c(0.1, 0.2, 0.4))$p.value gives 0.1180829.
+    found = seed_test([0.1, 0.2, 0.4])
+    assert found.p_value == pytest.approx(0.1180829, abs=1e-6)
+    assert found.mean == pytest.approx(0.7 / 3)
+
+
+@pytest.mark.parametrize(("differences", "p_value"), [([0.0, 0.0], 1.0), ([0.1, 0.1], 0.0), ([0.3], None)])
+def test_differences_without_spread_are_taken_as_they_are(differences: list[float], p_value: float | None) -> None:
+    assert seed_test(differences).p_value == p_value
+
+
+def test_holm_corrects_only_what_was_tested() -> None:
+    tests = corrected([seed_test([0.1]), seed_test([0.1, 0.2, 0.4]), seed_test([0.5, 0.6, 0.4])])
+    assert tests[0].p_adjusted is None
+    assert tests[1].p_adjusted == pytest.approx(tests[1].p_value)
+    assert tests[2].p_adjusted == pytest.approx(2 * (tests[2].p_value or 0))

@@ -71,7 +71,7 @@ def test_data_replaces_the_place_of_the_source(tmp_path: Path) -> None:
         ("name: small", "name: Small Net", r"small.yaml:1: name: .*got 'Small Net'"),
         ("digits-cnn", "digits-cn", r"small.yaml:8: arms.matched.architecture: .*'digits-cn'; known: mlp, .*vgg11"),
         ("digits-cnn", "asl-grid-d3-u32-c1", r"small.yaml:8: arms.*: d3 not allowed; expected asl-grid-d<0\|1\|2>"),
-        ("title: Small", "titel: Small", r"small.yaml:2: titel: unknown key; known: arms, data, .*title"),
+        ("title: Small", "titel: Small", r"small.yaml:2: titel: unknown key; known: arms, attribution, data, .*title"),
     ],
 )
 def test_an_error_names_line_key_and_what_is_allowed(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import InvalidInputError
 from core.schemas.data import SplitSpec
-from trainer.preparation.splits import Indices, divide
+from trainer.preparation.splits import Indices, divide, thin
 
 NAMES = ("train", "validation", "test")
 
@@ -146,3 +146,64 @@ def test_a_class_too_small_to_carve_from_is_named(count: int, has: str) -> None:
 def test_a_source_without_a_train_split_says_which_it_has() -> None:
     with pytest.raises(InvalidInputError, match="no train split, only test"):
         run(labelled(5, 5), spec("given"), test=np.arange(10))
+
+
+def test_a_limit_keeps_so_many_of_each_class_in_each_split() -> None:
+    labels = np.repeat([0, 1], [50, 6]).astype(np.int64)
+    spec = SplitSpec(policy="stratified", validation=0.2, test=0.2)
+    splits = divide(labels, ("a", "b"), {}, spec)
+    thinned = thin(splits, labels, ("a", "b"), spec, 4)
+    assert {name: np.bincount(labels[items]).tolist() for name, items in thinned.items()} == {
+        "train": [4, 4],
+        "validation": [4, 1],
+        "test": [4, 1],
+    }
+    assert all(set(thinned[name]) <= set(splits[name]) for name in splits)
+    assert all(
+        np.array_equal(thinned[name], again) for name, again in thin(splits, labels, ("a", "b"), spec, 4).items()
+    )
+
+
+def test_a_limit_keeps_the_first_frames_of_a_contiguous_block() -> None:
+    labels = np.zeros(30, np.int64)
+    spec = SplitSpec(policy="contiguous", validation=0.2, test=0.2)
+    thinned = thin(divide(labels, ("a",), {}, spec), labels, ("a",), spec, 3)
+    assert {name: items.tolist() for name, items in thinned.items()} == {
+        "train": [0, 1, 2],
+        "validation": [18, 19, 20],
+        "test": [24, 25, 26],
+    }
+
+
+@pytest.mark.parametrize("policy", ["stratified", "contiguous"])
+def test_each_item_beside_the_test_split_is_validated_in_exactly_one_fold(policy: Any) -> None:
+    labels = np.repeat([0, 1], [23, 17]).astype(np.int64)
+    splits = [
+        divide(labels, ("a", "b"), {}, SplitSpec(policy=policy, test=0.2, folds=5, fold=fold)) for fold in range(5)
+    ]
+    test = splits[0]["test"]
+    assert all(np.array_equal(split["test"], test) for split in splits)
+    validated = np.concatenate([split["validation"] for split in splits])
+    assert sorted(validated) == sorted(set(range(40)) - set(test.tolist()))
+    for split in splits:
+        assert sorted([*split["train"], *split["validation"]]) == sorted(validated)
+        assert min(np.bincount(labels[split["validation"]])) >= 2
+
+
+def test_folds_keep_the_test_split_a_source_gives() -> None:
+    labels = np.zeros(12, np.int64)
+    own = {"train": np.arange(9), "test": np.arange(9, 12)}
+    split = divide(labels, ("a",), own, SplitSpec(folds=3, fold=2))
+    assert split["test"].tolist() == [9, 10, 11]
+    assert len(split["validation"]) == 3
+
+
+def test_fewer_images_than_folds_are_refused_by_class() -> None:
+    labels = np.repeat([0, 1], [40, 6]).astype(np.int64)
+    with pytest.raises(InvalidInputError, match="class 'b' has 5 images beside the test split, fewer than 10 folds"):
+        divide(labels, ("a", "b"), {}, SplitSpec(policy="stratified", folds=10))
+
+
+def test_a_fold_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="fold 5 is not among 5 folds"):
+        SplitSpec(folds=5, fold=5)

@@ -1,0 +1,61 @@
+"""What a published study claims: the yardstick `docs/studies.md` holds an experiment's results against."""
+
+from typing import Literal
+
+import pydantic
+
+from core.schemas.base import Name, Schema
+from core.schemas.names import Framework
+
+Measure = Literal["accuracy", "training_seconds"]
+
+
+class Side(Schema):
+    """One side of a claim: a framework, and the arms of this experiment that stand for what the study did with it."""
+
+    framework: Framework
+    arms: tuple[Name, ...] = ()
+    """Idiomatic first. The n-th arm of one side is compared with the n-th of the other. None of an unavailable one."""
+    epochs: int = pydantic.Field(ge=1)
+    """The study's; where it names none, what this experiment's full size trains."""
+    published: float | None = None
+    """The study's figure, a share of one or seconds; None where it gives words only."""
+
+
+class Claim(Schema):
+    """One sentence of a study that can be measured."""
+
+    text: str
+    measure: Measure = "accuracy"
+    first: Side
+    second: Side | None = None
+    """None: the claim is a figure, not a comparison."""
+    reason: str = ""
+    """What differed between the sides in the study besides the framework, as far as it says."""
+    unavailable: str | None = None
+    """Why the claim cannot be measured anywhere this experiment runs as it stands, for example missing weights."""
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        return (self.first,) if self.second is None else (self.first, self.second)
+
+    @pydantic.model_validator(mode="after")
+    def _comparable(self) -> "Claim":
+        if self.unavailable is None and not self.first.arms:
+            raise ValueError("name the arms that measure it in first.arms, or say why it is unavailable")
+        if len({len(side.arms) for side in self.sides}) > 1:
+            raise ValueError("first.arms and second.arms are compared pairwise; name as many of each")
+        if self.second is None and self.first.published is None and self.unavailable is None:
+            raise ValueError("a claim without second is about a figure; write first.published")
+        return self
+
+
+class Study(Schema):
+    """A published comparison."""
+
+    title: str
+    images: int = pydantic.Field(ge=1)
+    """Training images of the study."""
+    fits: str
+    """Written before anything ran: which epochs and seeds the machine at hand allows, and what follows for verdicts."""
+    claims: tuple[Claim, ...] = pydantic.Field(min_length=1)

@@ -1,0 +1,61 @@
+"""Frameworks compared over seeds, and where their time went, as text for HTML and Markdown."""
+
+from core.schemas.statistics import FrameworkTest
+from core.schemas.summary import Summary, Training
+from evaluator import text
+from evaluator.paired import ALPHA
+from evaluator.report.tables import Table
+
+
+def framework_tests(summary: Summary) -> Table:
+    """Every pair of frameworks of every arm."""
+    headers = ("First", "Second", "Arm", "Finding", "Seeds", "Difference", "95% interval", "p, corrected")
+    rows = tuple(_cells(one) for one in summary.framework_tests)
+    caption = (
+        "Frameworks over seeds: mean paired difference of test accuracy, Student’s interval, paired t test corrected "
+        "by Holm for all of these"
+    )
+    return Table(caption, headers, rows, names=4)
+
+
+def _cells(one: FrameworkTest) -> tuple[str, ...]:
+    test = one.test
+    interval = text.MISSING if test.interval is None else " to ".join(f"{100 * end:+.2f}" for end in test.interval)
+    return (
+        text.framework(one.first),
+        text.framework(one.second),
+        one.arm,
+        finding(one),
+        str(test.seeds),
+        f"{100 * test.mean:+.2f} points",
+        interval,
+        text.MISSING if test.p_adjusted is None else text.p_value(test.p_adjusted),
+    )
+
+
+def finding(one: FrameworkTest) -> str:
+    """What may be said about two frameworks."""
+    if one.test.p_adjusted is None:
+        return "one seed: nothing can be said"
+    if one.test.p_adjusted >= ALPHA:
+        return "no difference shown"
+    return f"{text.framework(one.first if one.test.mean > 0 else one.second)} is more accurate"
+
+
+def time_shares(summary: Summary) -> Table:
+    """Share of wall time by phase, images a second and peak memory of each framework's trainings, means over seeds."""
+    groups: dict[tuple[str, str], list[Training]] = {}
+    for training in summary.trainings:
+        groups.setdefault((training.arm, training.framework), []).append(training)
+    phases = list(dict.fromkeys(phase for training in summary.trainings for phase in training.seconds))
+    headers = ("Framework", "Arm", "Seeds", *(phase.capitalize() for phase in phases), "Images/s", "Peak memory")
+    rows = []
+    for (arm, framework), members in groups.items():
+        total = sum(sum(training.seconds.values()) for training in members)
+        spent = [sum(training.seconds.get(phase, 0.0) for training in members) for phase in phases]
+        speed = text.significant(sum(training.images_per_second for training in members) / len(members))
+        note = " (contended)" if any(training.contended for training in members) else ""
+        shares = [text.percent(part / total, 1) if total else text.MISSING for part in spent]
+        memory = text.size(max(training.peak_memory_bytes for training in members))
+        rows.append((text.framework(framework), arm, str(len(members)), *shares, speed + note, memory))
+    return Table("Share of wall time by phase, and speed", headers, tuple(rows), names=2)

@@ -1,0 +1,175 @@
+"""Claim by claim: what was measured, and what may be said about it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from core.schemas.experiment import Arm, Experiment
+from core.schemas.statistics import SeedTest
+from core.schemas.study import Claim, Measure, Side, Study
+from core.schemas.summary import Summary, Training
+from evaluator.paired import ALPHA
+from evaluator.statistics import corrected, seed_test
+
+SEEDS_NEEDED = 3
+SHARE_NEEDED = 0.5
+"""Of the study's training images and of its epochs."""
+Verdict = Literal[
+    "holds",
+    "does not hold: the opposite",
+    "no difference shown",
+    "consistent with the published figure",
+    "higher than published",
+    "lower than published",
+    "not tested at this scale",
+    "not reproduced: weights unavailable",
+    "not reproduced",
+]
+NOT_TESTED: Verdict = "not tested at this scale"
+NO_DIFFERENCE: Verdict = "no difference shown"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One side in one arm: figures by seed, and how much work is behind them."""
+
+    side: Side
+    arm: str
+    by_seed: Mapping[int, float]
+    epochs: int
+    """The fewest epochs any of its trainings ran; 0 without a training."""
+    contended: bool
+    """At least one of its trainings overlapped with other work: its times do not compare."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One verdict row."""
+
+    claim: Claim
+    mode: str
+    """matched or idiomatic; empty where nothing was measured."""
+    sides: tuple[Measured, ...]
+    images: int
+    test: SeedTest | None
+    """First minus second, or first minus the published figure; None where there is no common seed."""
+    shortfalls: tuple[str, ...]
+    """Why it may only say "not tested at this scale"; empty where a verdict is allowed."""
+    verdict: Verdict
+
+    @property
+    def seeds(self) -> int:
+        return self.test.seeds if self.test else 0
+
+    @property
+    def epochs(self) -> int:
+        return min((side.epochs for side in self.sides), default=0)
+
+
+def study_of(summary: Summary) -> Study | None:
+    """The study an experiment repeats, from its frozen file; None where it repeats none."""
+    return Experiment.model_validate_json(summary.spec_json).study
+
+
+def judge(summary: Summary, study: Study) -> list[Finding]:
+    """Every claim in every mode it was measured in.
+
+    The p values are corrected for all that may lead to a verdict; whether one may is known without looking at them.
+    """
+    arms = Experiment.model_validate_json(summary.spec_json).arms
+    found = [finding for claim in study.claims for finding in _measure(claim, study, summary, arms)]
+    tests = iter(corrected([finding.test for finding in found if finding.test and not finding.shortfalls]))
+    return [_decide(one, next(tests) if one.test and not one.shortfalls else one.test) for one in found]
+
+
+def _measure(claim: Claim, study: Study, summary: Summary, arms: Mapping[str, Arm]) -> Iterator[Finding]:
+    if claim.unavailable:
+        yield Finding(claim, "", (), 0, None, (claim.unavailable,), NOT_TESTED)
+        return
+    images = summary.data.images("train") if summary.data else 0
+    for number, arm in enumerate(claim.first.arms):
+        sides = tuple(_side(side, side.arms[number], claim.measure, summary) for side in claim.sides)
+        test = _test(claim, sides)
+        yield Finding(
+            claim=claim,
+            mode=arms[arm].mode,
+            sides=sides,
+            images=images,
+            test=test,
+            shortfalls=tuple(_shortfalls(claim.measure, study, sides, images, test)),
+            verdict=NOT_TESTED,
+        )
+
+
+def _side(side: Side, arm: str, measure: Measure, summary: Summary) -> Measured:
+    trainings = [t for t in summary.trainings if (t.arm, t.framework) == (arm, side.framework)]
+    return Measured(
+        side=side,
+        arm=arm,
+        by_seed=FIGURES[measure](summary, trainings),
+        epochs=min((len(training.history) for training in trainings), default=0),
+        contended=any(training.contended for training in trainings),
+    )
+
+
+def _accuracies(summary: Summary, trainings: Sequence[Training]) -> dict[int, float]:
+    keys = {(training.arm, training.framework) for training in trainings}
+    groups = [group for group in summary.groups if (group.arm, group.framework) in keys]
+    return {seed.seed: seed.accuracy for group in groups for seed in group.seeds}
+
+
+def _times(summary: Summary, trainings: Sequence[Training]) -> dict[int, float]:
+    return {t.seed: sum(epoch.train_seconds for epoch in t.history) for t in trainings}
+
+
+FIGURES: dict[Measure, Callable[[Summary, Sequence[Training]], dict[int, float]]] = {
+    "accuracy": _accuracies,
+    "training_seconds": _times,
+}
+
+
+def _test(claim: Claim, sides: Sequence[Measured]) -> SeedTest | None:
+    first = sides[0].by_seed
+    if len(sides) == 1:
+        assert claim.first.published is not None, "a claim about a figure has one"
+        differences = [value - claim.first.published for value in first.values()]
+    else:
+        second = sides[1].by_seed
+        differences = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+    return seed_test(differences) if differences else None
+
+
+def _shortfalls(
+    measure: Measure, study: Study, sides: Sequence[Measured], images: int, test: SeedTest | None
+) -> Iterator[str]:
+    seeds = test.seeds if test else 0
+    if seeds < SEEDS_NEEDED:
+        yield f"{seeds} of the {SEEDS_NEEDED} seeds a verdict needs"
+    if images < SHARE_NEEDED * study.images:
+        yield f"{images:,} of the study's {study.images:,} images"
+    for side in sides:
+        if side.epochs < SHARE_NEEDED * side.side.epochs:
+            yield f"{side.epochs} of {side.side.epochs} epochs"
+            break
+    if measure == "training_seconds" and any(side.contended for side in sides):
+        yield "the trainings shared the machine (contended), so their times do not compare"
+
+
+def _decide(finding: Finding, test: SeedTest | None) -> Finding:
+    return replace(finding, test=test, verdict=_verdict(finding, test))
+
+
+def _verdict(finding: Finding, test: SeedTest | None) -> Verdict:
+    if finding.claim.unavailable:
+        weights = finding.claim.unavailable == "weights unavailable"
+        return "not reproduced: weights unavailable" if weights else "not reproduced"
+    if finding.shortfalls or test is None or test.p_adjusted is None:
+        return NOT_TESTED
+    apart, higher = test.p_adjusted < ALPHA, test.mean > 0
+    if finding.claim.second is None:
+        return (
+            ("higher than published" if higher else "lower than published")
+            if apart
+            else "consistent with the published figure"
+        )
+    return ("holds" if higher else "does not hold: the opposite") if apart else NO_DIFFERENCE

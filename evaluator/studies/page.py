@@ -1,0 +1,196 @@
+"""`docs/studies.md`: claim, what was measured, verdict, why."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from core.schemas.experiment import Experiment
+from core.schemas.study import Study
+from core.schemas.summary import Summary
+from evaluator import text
+from evaluator.report.html import describe_recipe
+from evaluator.report.markdown import escape, markdown_table
+from evaluator.report.tables import Table
+from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, SEEDS_NEEDED, SHARE_NEEDED, Finding, Measured
+from evaluator.text import MISSING
+
+INTRO = f"""# The five studies
+
+Written by `make studies` from the result files in [results/](results/); no figure on this page is typed. Each study
+published one run per framework. Here an experiment file of the same name repeats it in both modes.
+
+**Verdicts.** A claim is tested on the difference over seeds: mean, Student's 95% interval, paired t test,
+corrected by Holm for all rows of the study that may lead to a verdict. *Holds* and *the opposite*: the corrected
+p is below 0.05. *No difference shown*: it is not. A figure instead of a comparison is tested against what was
+published. Every row says how many training images, epochs and seeds are behind it. Fewer than {SEEDS_NEEDED}
+seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only say *{NOT_TESTED}*; so may times of
+trainings that shared the machine (*contended*). Intervals are not corrected. Accuracies are those of the ONNX
+artefact on the test images, as served."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One result file and what it says about its study."""
+
+    name: str
+    summary: Summary
+    study: Study
+    findings: tuple[Finding, ...]
+
+    @property
+    def chart(self) -> str:
+        """Its picture's path, relative to the page."""
+        return f"images/study-{self.name}.svg"
+
+
+def page(chapters: Sequence[Chapter]) -> str:
+    """The whole page as Markdown."""
+    return "\n\n".join([INTRO, *_overview(chapters), *(part for one in chapters for part in _chapter(one))]) + "\n"
+
+
+def _overview(chapters: Sequence[Chapter]) -> Iterator[str]:
+    rows = [
+        (f"[{escape(one.study.title)}](#{one.name})", finding.claim.text, finding.mode or MISSING, finding.verdict)
+        for one in chapters
+        for finding in one.findings
+    ]
+    lines = ["| study | claim | mode | verdict |", "| --- | --- | --- | --- |"]
+    lines += [f"| {study} | {escape(claim)} | {mode} | {verdict} |" for study, claim, mode, verdict in rows]
+    yield "\n".join(lines)
+
+
+def _chapter(one: Chapter) -> Iterator[str]:
+    experiment = Experiment.model_validate_json(one.summary.spec_json)
+    yield f'<a id="{one.name}"></a>\n\n## {escape(one.summary.title)}'
+    if one.summary.description:
+        yield escape(one.summary.description)
+    yield f"**Beforehand.** {escape(one.study.fits)}"
+    yield _what_ran(one, experiment)
+    yield markdown_table(findings_table(one.findings))
+    yield from _gaps(one.findings)
+    if why := _reasons(one.findings):
+        yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in why)
+    yield f"![Accuracy of every seed, its mean and the published figures]({one.chart})"
+    yield from (f"> {escape(note)}" for note in one.summary.notes)
+    if one.summary.missing:
+        yield "> **Incomplete:** " + escape("; ".join(one.summary.missing))
+
+
+def _what_ran(one: Chapter, experiment: Experiment) -> str:
+    scale = f", scale `{experiment.scale}`" if experiment.scale != "full" else ""
+    counts = one.summary.data
+    images = (
+        f"{counts.images('train'):,} training, {counts.images('validation'):,} validation and "
+        f"{counts.images('test'):,} test images, split {counts.policy}"
+        if counts
+        else "data unknown"
+    )
+    machine = "; ".join(
+        dict.fromkeys(f"{p.environment.cpu_model}, {p.environment.cpu_quota:g} cores" for p in one.summary.places)
+    )
+    arms = "; ".join(f"`{arm.name}` {describe_recipe(arm)}" for arm in one.summary.arms)
+    return f"**What ran.** `{experiment.name}`{scale}: {images}. {arms}. On {escape(machine)}."
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """One row for each claim and mode."""
+    headers = ("Claim", "Mode", "Measured", "Images", "Epochs", "Seeds", "Difference, 95% interval", "Verdict", "Why")
+    rows = tuple(
+        (
+            finding.claim.text,
+            finding.mode or MISSING,
+            measured(finding),
+            f"{finding.images:,}",
+            "/".join(dict.fromkeys(str(side.epochs) for side in finding.sides)) or "0",
+            str(finding.seeds),
+            difference(finding),
+            f"{finding.verdict}",
+            why(finding),
+        )
+        for finding in findings
+    )
+    return Table("Claims", headers, rows, names=len(headers))
+
+
+def measured(finding: Finding) -> str:
+    """The means of both sides; a dash where nothing was trained."""
+    return " · ".join(_mean(side, finding) for side in finding.sides if side.by_seed) or MISSING
+
+
+def difference(finding: Finding) -> str:
+    """Mean and interval of first minus second."""
+    test = finding.test
+    if test is None:
+        return MISSING
+    show = _points if finding.claim.measure == "accuracy" else _seconds
+    unit = "points" if finding.claim.measure == "accuracy" else "s"
+    if test.interval is None:
+        return f"{show(test.mean)} {unit}, one seed: no interval"
+    return f"{show(test.mean)} {unit} ({show(test.interval[0])} to {show(test.interval[1])})"
+
+
+def why(finding: Finding) -> str:
+    """What the verdict rests on."""
+    if finding.shortfalls:
+        return "; ".join(finding.shortfalls)
+    parts = []
+    if finding.test and finding.test.p_adjusted is not None:
+        parts.append(f"{text.p_value(finding.test.p_adjusted)} after correction")
+    if (gap := published_gap(finding)) is not None:
+        parts.append(f"published: {_points(gap)} points")
+    return "; ".join(parts)
+
+
+def published_gap(finding: Finding) -> float | None:
+    """The study's difference of accuracies; None where it gives none."""
+    claim = finding.claim
+    if claim.measure != "accuracy" or claim.second is None:
+        return None
+    if claim.first.published is None or claim.second.published is None:
+        return None
+    return claim.first.published - claim.second.published
+
+
+def _gaps(findings: Sequence[Finding]) -> Iterator[str]:
+    """How much of a published gap is left idiomatic and matched, where both were tested."""
+    for claim in dict.fromkeys(finding.claim for finding in findings):
+        same = claim.second is not None and claim.first.arms == claim.second.arms
+        if claim.measure != "accuracy" or not same:
+            continue
+        tested = [f for f in findings if f.claim is claim and not f.shortfalls and f.test]
+        means = {f.mode: f.test.mean for f in tested if f.test}
+        if set(means) != {"matched", "idiomatic"}:
+            continue
+        unclear = all(f.verdict == NO_DIFFERENCE for f in tested)
+        gap = published_gap(next(f for f in findings if f.claim is claim))
+        published = "" if gap is None else f" Published: {_points(gap)} points."
+        yield (
+            f"**Framework or defaults?** {escape(claim.text)}{published} Measured: {_points(means['idiomatic'])} "
+            f"points with each framework's own defaults, {_points(means['matched'])} with everything equal but the "
+            "framework's kernels. "
+            + (
+                "Neither can be told from zero."
+                if unclear
+                else f"The defaults move it by {_points(means['idiomatic'] - means['matched'])} points."
+            )
+        )
+
+
+def _reasons(findings: Sequence[Finding]) -> list[str]:
+    claims = dict.fromkeys(finding.claim for finding in findings)
+    return [f"{escape(claim.text)} {escape(claim.reason)}" for claim in claims if claim.reason]
+
+
+def _mean(side: Measured, finding: Finding) -> str:
+    value = sum(side.by_seed.values()) / len(side.by_seed)
+    name = f"{text.framework(side.side.framework)} {side.arm}"
+    if finding.claim.measure == "accuracy":
+        return f"{name} {text.percent(value)}"
+    return f"{name} {text.seconds(value)}" + (" (contended)" if side.contended else "")
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.2f}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:+.1f}"

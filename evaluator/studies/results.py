@@ -1,0 +1,62 @@
+"""The result files the page is made from: summaries of experiments that repeat a study."""
+
+import json
+from pathlib import Path
+
+from core import files
+from core.errors import InvalidInputError
+from core.schemas.summary import Summary, parse_summary
+from evaluator.studies.judge import judge, study_of
+from evaluator.studies.page import Chapter
+
+
+def chapters(folder: Path) -> list[Chapter]:
+    """Every summary in a folder that repeats a study, in the order of their names."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        summary = parse_summary(path.read_bytes(), str(path))
+        if study := study_of(summary):
+            found.append(Chapter(path.stem, summary, study, tuple(judge(summary, study))))
+    return found
+
+
+def keep(path: Path, folder: Path) -> Path:
+    """Copies a report's summary to the result files and returns its place.
+
+    Raises:
+        InvalidInputError: not a summary, or one of an experiment that repeats no study.
+    """
+    summary = parse_summary(path.read_bytes(), str(path))
+    if study_of(summary) is None:
+        raise InvalidInputError(f"{path} is no study's: {summary.experiment} has no key study")
+    target = folder / f"{summary.experiment}.json"
+    files.write_text(target, json.dumps(_slim(summary).model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+    return target
+
+
+def _slim(summary: Summary) -> Summary:
+    """Without curves, single images and local folders; what the page says is the same."""
+    document = json.loads(summary.spec_json)
+    source = document["data"]["source"]
+    for key in ("path", "name"):
+        if key in source and Path(source[key]).is_absolute():
+            source[key] = Path(source[key]).name
+    bare = [
+        one.model_copy(update={"roc": None, "precision_recall": None, "losses": ()}) for one in summary.classifications
+    ]
+    data = summary.data and summary.data.model_copy(update={"source": _source(summary.data.source)})
+    return summary.model_copy(
+        update={
+            "spec_json": json.dumps(document),
+            "classifications": tuple(bare),
+            "agreement": None,
+            "disagreements": (),
+            "data": data,
+            "rows": tuple(row.model_copy(update={"scores": None}) for row in summary.rows),
+        }
+    )
+
+
+def _source(line: str) -> str:
+    """`folder /home/me/asl` → `folder asl`."""
+    return " ".join(Path(word).name if word.startswith("/") else word for word in line.split(" "))

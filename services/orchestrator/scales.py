@@ -1,0 +1,58 @@
+"""Sizes of an experiment: `scales` names what is written differently for each."""
+
+from typing import Any
+
+from core.errors import InvalidInputError
+from core.schemas.experiment import FULL
+
+
+def choose_scale(document: dict[str, Any], scale: str, file: str) -> None:
+    """Merges a scale into the document in place and takes `scales` out of it: mappings merge, all else replaces.
+
+    Raises:
+        InvalidInputError: the file has no such scale, or `scales` is no mapping of mappings.
+    """
+    scales = document.pop("scales", None) or {}
+    if not isinstance(scales, dict) or not all(isinstance(part, dict) for part in scales.values()):
+        raise InvalidInputError(f"{file}: scales: expected a mapping from a name to what is different at that size")
+    if scale == FULL:
+        return
+    if scale not in scales:
+        known = ", ".join([FULL, *map(str, scales)])
+        raise InvalidInputError(f"{file} has no scale {scale!r}; it has: {known}")
+    _merge(document, scales[scale])
+
+
+def name_scale(document: dict[str, Any], scale: str) -> None:
+    """Ends the names of arms in the scale, also where they are referred to: models of another size are other models.
+
+    Comes after overrides, which use the names in the file.
+    """
+    arms = document.get("arms")
+    if scale == FULL or not isinstance(arms, dict):
+        return
+    document["scale"] = scale
+    names = {str(name): f"{name}-{scale}" for name in arms}
+    document["arms"] = {names[str(name)]: arm for name, arm in arms.items()}
+    for place in _references(document):
+        place["arms"] = [names.get(str(name), name) for name in place["arms"]]
+
+
+def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+
+
+def _references(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every mapping that lists arms by name: the load test's, the attribution's, and the sides of a study's claims."""
+    study = document.get("study")
+    claims = study.get("claims") if isinstance(study, dict) else None
+    sides = [claim.get(side) for claim in claims or () if isinstance(claim, dict) for side in ("first", "second")]
+    return [
+        place
+        for place in (document.get("loadtest"), document.get("attribution"), *sides)
+        if isinstance(place, dict) and isinstance(place.get("arms"), list)
+    ]

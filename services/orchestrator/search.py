@@ -1,0 +1,214 @@
+"""Searches an arm's space with Optuna. Trials are ordinary runs of the trainer service.
+
+Optuna's storage on disk holds the trials, the services the trainings: killed anywhere and started again, the search
+goes on, finished trials are not repeated and an interrupted one continues from its training's last checkpoint.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import pydantic
+from optuna.trial import FrozenTrial, TrialState
+
+from core.errors import BakeoffError, CancelledError, InvalidInputError, NotReadyError
+from core.schemas.base import content_id, explain
+from core.schemas.experiment import Arm, Experiment
+from core.schemas.results import TrainResult
+from core.schemas.search import Range, Scalar, SearchOutcome, SearchPlan, Trial
+from core.schemas.specs import TrainSpec
+from services.orchestrator.steps import Step
+
+RUN, REASON, FOLDS = "run", "reason", "folds"
+"""What is noted at a trial: its (first) training's run, why it failed, the value of each fold."""
+OnEpoch = Callable[[int, dict[str, float]], None]
+Train = Callable[[Step, OnEpoch], TrainResult]
+"""Trains and tells each epoch; an exception from there stops the run. Raises BakeoffError for a failed training."""
+STATES: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+def search(
+    experiment: Experiment, plan: SearchPlan, fingerprints: Sequence[str], train: Train, storage: Path
+) -> SearchOutcome:
+    """Runs the trials that are missing and returns all of them. A trial that fails fails alone.
+
+    Args:
+        fingerprints: of the prepared data, one for each fold of a cross-validation, otherwise one.
+        storage: folder of Optuna's database.
+
+    Raises:
+        CancelledError, NotReadyError: interrupted, or the service is away; the trial goes on the next time.
+    """
+    study = open_study(experiment, plan, fingerprints, storage)
+    interrupted = [one for one in study.trials if one.state is TrialState.RUNNING]
+    for frozen in interrupted:
+        _run(study, optuna.Trial(study, frozen._trial_id), experiment, plan, fingerprints, train)
+    while sum(one.state.is_finished() for one in study.trials) < plan.count:
+        _run(study, study.ask(), experiment, plan, fingerprints, train)
+    return outcome(study, plan)
+
+
+def open_study(experiment: Experiment, plan: SearchPlan, fingerprints: Sequence[str], storage: Path) -> optuna.Study:
+    """The study on disk. Another plan, arm or data is another study; more trials of the same are not."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage.mkdir(parents=True, exist_ok=True)
+    arm, seed = experiment.arms[plan.arm].model_dump_json(), experiment.seeds[0]
+    study = optuna.create_study(
+        storage=f"sqlite:///{storage / f'{experiment.name}.db'}",
+        study_name=content_id(experiment.name, plan.model_copy(update={"trials": None}), arm, *fingerprints, str(seed)),
+        pruner=optuna.pruners.MedianPruner(plan.startup) if plan.prune else optuna.pruners.NopPruner(),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    # A sampler does not remember what it drew: the same seed again would draw the same again.
+    sampler = optuna.samplers.TPESampler if plan.method == "bayes" else optuna.samplers.RandomSampler
+    study.sampler = sampler(seed=seed + len(study.trials))
+    if plan.method == "grid" and not study.trials:
+        for parameters in combinations(plan):
+            study.enqueue_trial(parameters)
+    return study
+
+
+def combinations(plan: SearchPlan) -> list[dict[str, Scalar]]:
+    """Every combination of a grid, the last key fastest."""
+    choices = [values for values in plan.space.values() if not isinstance(values, Range)]
+    return [dict(zip(plan.space, values, strict=True)) for values in product(*choices)]
+
+
+def outcome(study: optuna.Study, plan: SearchPlan) -> SearchOutcome:
+    """What the finished trials came to."""
+    trials = tuple(_trial(one, plan) for one in study.trials if one.state in STATES)
+    complete = [trial for trial in trials if trial.state == "complete"]
+    best = max(complete, key=lambda trial: (trial.value or -math.inf, -trial.number), default=None)
+    return SearchOutcome(plan=plan, trials=trials, best=best.number if best else None)
+
+
+def _run(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    experiment: Experiment,
+    plan: SearchPlan,
+    fingerprints: Sequence[str],
+    train: Train,
+) -> None:
+    try:
+        value = _value(trial, experiment, plan, fingerprints, train)
+    except optuna.TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    except (CancelledError, NotReadyError):  # Not the trial's fault: it goes on the next time.
+        raise
+    except BakeoffError as error:
+        trial.set_user_attr(REASON, str(error))
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        study.tell(trial, value)
+
+
+def _value(
+    trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, fingerprints: Sequence[str], train: Train
+) -> float:
+    """Mean validation accuracy over the folds; each epoch reports the mean of what is known by then."""
+    values: list[float] = []
+    parameters, epochs = _parameters(trial, plan), 0
+    for fold, fingerprint in enumerate(fingerprints):
+        step = trial_step(experiment, plan, fingerprint, trial.number, parameters, fold)
+        if not fold:
+            trial.set_user_attr(RUN, step.run_id)
+
+        def report(epoch: int, seen: dict[str, float], before: int = epochs) -> None:
+            _report(trial, before + epoch, statistics.fmean([*values, seen["validation_accuracy"]]))
+
+        history = train(step, report).history
+        values.append(history[-1].validation_accuracy)
+        epochs += len(history)
+    if plan.folds:
+        trial.set_user_attr(FOLDS, values)
+    return statistics.fmean(values)
+
+
+def _report(trial: optuna.Trial, epoch: int, value: float) -> None:
+    """Raises TrialPruned for a trial that is not worth going on with."""
+    if epoch not in trial.study.trials[trial.number].intermediate_values:
+        trial.report(value, epoch)
+    if trial.should_prune():
+        raise optuna.TrialPruned
+
+
+def _parameters(trial: optuna.Trial, plan: SearchPlan) -> dict[str, Scalar]:
+    found: dict[str, Scalar] = {}
+    for key, values in plan.space.items():
+        if not isinstance(values, Range):
+            found[key] = trial.suggest_categorical(key, values)
+        elif isinstance(values.low, int) and isinstance(values.high, int):
+            found[key] = trial.suggest_int(key, values.low, values.high, log=values.log)
+        else:
+            found[key] = trial.suggest_float(key, values.low, values.high, log=values.log)
+    return found
+
+
+def trial_step(
+    experiment: Experiment,
+    plan: SearchPlan,
+    fingerprint: str,
+    number: int,
+    parameters: dict[str, Scalar],
+    fold: int = 0,
+) -> Step:
+    """The training of a trial, or of one of its folds.
+
+    Raises:
+        InvalidInputError: the parameters make no valid arm.
+    """
+    name = trial_arm(plan, number, fold)
+    document = experiment.arms[plan.arm].model_dump(mode="json")
+    for key, value in parameters.items():
+        document = _with(document, key.split("."), value)
+    try:
+        arm = Arm.model_validate(document)
+    except pydantic.ValidationError as error:
+        raise InvalidInputError(f"trial {number}: {explain(error)}") from error
+    spec = TrainSpec(
+        experiment=experiment.name,
+        arm=name,
+        framework=plan.framework,
+        seed=experiment.seeds[0],
+        architecture=arm.architecture,
+        data=fingerprint,
+        recipe=arm.recipe,
+        formats=("onnx",),
+    )
+    return Step(spec, f"trainer-{plan.framework}", f"{name} {plan.framework} s{spec.seed}")
+
+
+def trial_arm(plan: SearchPlan, number: int, fold: int = 0) -> str:
+    """Name of the arm of a trial, or of one of its folds."""
+    return f"{plan.arm}-t{number}" + (f"-f{fold}" if plan.folds else "")
+
+
+def _with(document: dict[str, Any], path: list[str], value: Scalar) -> dict[str, Any]:
+    key, *rest = path
+    return {**document, key: _with(document[key], rest, value) if rest else value}
+
+
+def _trial(one: FrozenTrial, plan: SearchPlan) -> Trial:
+    seen = one.intermediate_values
+    last = max(seen, default=None)
+    return Trial(
+        number=one.number,
+        arm=trial_arm(plan, one.number),
+        parameters=one.params,
+        state=STATES[one.state],
+        value=one.value if one.state is TrialState.COMPLETE else None if last is None else seen[last],
+        folds=tuple(one.user_attrs.get(FOLDS, ())),
+        epochs=last or 0,
+        run_id=one.user_attrs.get(RUN, ""),
+        reason=one.user_attrs.get(REASON, ""),
+    )

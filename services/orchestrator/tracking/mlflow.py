@@ -1,0 +1,144 @@
+"""MLflow: parameters, curves, artefacts and the data's fingerprint of every training."""
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from core.schemas.results import TrainResult
+from core.schemas.specs import TrainSpec
+from services.orchestrator.tracking.sink import Outcome, Tracked
+from services.orchestrator.tracking.tensorboard import figures
+
+RUN_TAG = "bakeoff.run_id"
+LONGEST_VALUE = 500
+"""Characters of a parameter's value that every MLflow server takes."""
+DIGEST = 36
+"""Longest digest of a data set in MLflow."""
+
+
+class MlflowSink:
+    """One MLflow experiment for each experiment, one run for each training, found again by its run id.
+
+    Args:
+        uri: tracking server or database.
+        artifacts: folder for artefacts where a local database is used; None: the server decides.
+    """
+
+    name = "MLflow"
+
+    def __init__(self, uri: str, artifacts: Path | None) -> None:
+        # Its usage statistics would leave this machine.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("DO_NOT_TRACK", "true")
+        from mlflow import entities
+        from mlflow.tracking import MlflowClient
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        self._entities, self._client = entities, MlflowClient(uri)
+        self._artifacts = artifacts
+        self._experiments: dict[str, str] = {}
+        self._runs: dict[str, str] = {}
+        self._last: dict[str, int] = {}
+
+    def epoch(self, run: Tracked, number: int, values: dict[str, float]) -> None:
+        """Adds an epoch to the run's curves, once."""
+        mine = self._run(run)
+        if number > self._last.get(mine, 0):
+            self._last[mine] = number
+            self._client.log_batch(mine, metrics=self._metrics(number, values))
+
+    def finished(self, run: Tracked, outcome: Outcome) -> None:
+        """Completes the run, unless it is complete."""
+        mine = self._run(run)
+        if self._client.get_run(mine).info.status == "FINISHED":
+            return
+        result = outcome.result
+        for metrics in result.history:
+            if metrics.epoch > self._last.get(mine, 0):
+                self._client.log_batch(mine, metrics=self._metrics(metrics.epoch, figures(metrics)))
+        self._client.log_batch(mine, metrics=self._metrics(0, cost(result)))
+        self._client.log_inputs(mine, datasets=[self._data(result.spec)])
+        self._client.log_artifacts(mine, str(outcome.folder), "result")
+        for folder in outcome.models:
+            self._client.log_artifacts(mine, str(folder), f"models/{folder.parent.name}/{folder.name}")
+        self._client.set_terminated(mine, "FINISHED")
+
+    def failed(self, run: Tracked, reason: str) -> None:
+        """Ends the run as failed, with the reason as a tag."""
+        mine = self._run(run)
+        self._client.set_tag(mine, "bakeoff.error", reason)
+        self._client.set_terminated(mine, "FAILED")
+
+    def _run(self, run: Tracked) -> str:
+        if run.run_id not in self._runs:
+            self._runs[run.run_id] = self._find(run) or self._create(run)
+        return self._runs[run.run_id]
+
+    def _find(self, run: Tracked) -> str | None:
+        found = self._client.search_runs(
+            [self._experiment(run.spec.experiment)], f"tags.`{RUN_TAG}` = '{run.run_id}'", max_results=1
+        )
+        if not found:
+            return None
+        mine = str(found[0].info.run_id)
+        history = self._client.get_metric_history(mine, "train_loss")
+        self._last[mine] = max((metric.step for metric in history), default=0)
+        if found[0].info.status == "FAILED":
+            self._client.update_run(mine, "RUNNING")
+        return mine
+
+    def _create(self, run: Tracked) -> str:
+        spec = run.spec
+        tags = {RUN_TAG: run.run_id, "framework": spec.framework, "arm": spec.arm, "seed": str(spec.seed)}
+        created = self._client.create_run(self._experiment(spec.experiment), tags=tags, run_name=run.name)
+        mine = str(created.info.run_id)
+        self._client.log_batch(mine, params=[self._entities.Param(k, v) for k, v in parameters(spec).items()])
+        return mine
+
+    def _experiment(self, name: str) -> str:
+        if name not in self._experiments:
+            found = self._client.get_experiment_by_name(name)
+            place = (self._artifacts / name).as_uri() if self._artifacts else None
+            made = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
+            self._experiments[name] = made
+        return self._experiments[name]
+
+    def _metrics(self, step: int, values: dict[str, float]) -> list[Any]:
+        now = int(time.time() * 1000)
+        return [self._entities.Metric(key, value, now, step) for key, value in values.items()]
+
+    def _data(self, spec: TrainSpec) -> Any:
+        data = self._entities.Dataset(
+            name="prepared data", digest=spec.data[:DIGEST], source_type="bakeoff", source=json.dumps({"id": spec.data})
+        )
+        return self._entities.DatasetInput(data, [self._entities.InputTag("mlflow.data.context", "training")])
+
+
+def parameters(spec: TrainSpec) -> dict[str, str]:
+    """Everything that decides a training, nested keys with dots."""
+    document = spec.model_dump(mode="json", exclude={"kind", "schema_version"})
+    document["data_fingerprint"] = document.pop("data")
+    return {key: value[:LONGEST_VALUE] for key, value in _flat("", document).items()}
+
+
+def cost(result: TrainResult) -> dict[str, float]:
+    """What a training took, and the size of its artefacts."""
+    seconds = {f"seconds.{phase}": value for phase, value in result.seconds.items()}
+    sizes = {f"bytes.{model.format}": float(model.size_bytes) for model in result.models}
+    return {
+        **seconds,
+        **sizes,
+        "images_per_second": result.images_per_second,
+        "peak_memory_bytes": float(result.peak_memory_bytes),
+        "parameters": float(result.parameters),
+    }
+
+
+def _flat(prefix: str, value: Any) -> dict[str, str]:
+    if isinstance(value, dict):
+        parts = [_flat(f"{prefix}.{key}" if prefix else str(key), item) for key, item in value.items()]
+        return {key: item for part in parts for key, item in part.items()}
+    return {prefix: value if isinstance(value, str) else json.dumps(value)}

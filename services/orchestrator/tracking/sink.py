@@ -1,0 +1,58 @@
+"""What a tracking backend implements."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from core.schemas.results import TrainResult
+from core.schemas.specs import TrainSpec
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A training that is tracked."""
+
+    run_id: str
+    spec: TrainSpec
+
+    @property
+    def name(self) -> str:
+        """Unique inside an experiment: `matched-keras-s0`."""
+        return f"{self.spec.arm}-{self.spec.framework}-s{self.spec.seed}"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a network, for its graph."""
+
+    path: str
+    type: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished training."""
+
+    result: TrainResult
+    folder: Path
+    """Its result object: `result.json`, and pictures such as augmented samples."""
+    models: tuple[Path, ...]
+    """Version folders of its artefacts, those that this machine can read."""
+    layers: tuple[Layer, ...] = ()
+    """The network, in order; empty where it could not be asked for."""
+
+
+class Sink(Protocol):
+    """One backend. Called from one thread; whatever it raises is logged once and ends its part of the tracking."""
+
+    name: str
+
+    def epoch(self, run: Tracked, number: int, values: dict[str, float]) -> None:
+        """An epoch ended; the same one may be told again."""
+
+    def finished(self, run: Tracked, outcome: Outcome) -> None:
+        """A training is done; told again for every later `bakeoff run` that finds it done."""
+
+    def failed(self, run: Tracked, reason: str) -> None:
+        """A training ended without a result."""

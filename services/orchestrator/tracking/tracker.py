@@ -1,0 +1,110 @@
+"""Hands what happens to the sinks, in a thread of its own: tracking never delays a training nor makes it fail."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from bakeoff.run.v1 import run_pb2
+from bakeoff.trainer.v1 import trainer_service_pb2
+
+from core.schemas.results import TrainResult
+from core.schemas.specs import TrainSpec
+from core.store import Store
+from services.orchestrator.steps import Step
+from services.orchestrator.tracking.sink import Layer, Outcome, Sink, Tracked
+
+CLOSE_TIMEOUT_S = 120.0
+Say = Callable[[str], None]
+
+
+class Tracker:
+    """Several sinks behind one queue.
+
+    Args:
+        open_sinks: makes the sinks, in the thread: importing their libraries takes seconds.
+        say: receives a line when a sink gives up.
+        models: the model repository, where this machine can read it.
+    """
+
+    def __init__(self, open_sinks: Sequence[Callable[[], Sink]], say: Say, models: Path | None = None) -> None:
+        self._open, self._say, self._models = open_sinks, say, models
+        self._networks: dict[str, tuple[Layer, ...]] = {}
+        self._queue: queue.SimpleQueue[Callable[[Sink], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+
+    def __enter__(self) -> "Tracker":
+        if self._open:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Waits until everything is written; an interrupted experiment does not wait."""
+        if not self._thread.is_alive():
+            return
+        self._queue.put(None)
+        self._thread.join(0 if error else CLOSE_TIMEOUT_S)
+        if self._thread.is_alive() and error is None:
+            self._say(f"tracking: not everything was written within {CLOSE_TIMEOUT_S:.0f} s")
+
+    def network(self, name: str, described: trainer_service_pb2.DescribeArchitectureResponse) -> None:
+        """Remembers a network's layers for its graph."""
+        self._networks[name] = tuple(
+            Layer(layer.path, layer.type, tuple(layer.output_shape)) for layer in described.layers
+        )
+
+    def progress(self, step: Step, progress: run_pb2.Progress) -> None:
+        """A training advanced; the end of an epoch is tracked."""
+        if isinstance(step.spec, TrainSpec) and progress.unit == "epochs":
+            run, number, values = Tracked(step.run_id, step.spec), int(progress.done), dict(progress.values)
+            self._tell(lambda sink: sink.epoch(run, number, values))
+
+    def finished(self, step: Step, result: TrainResult, store: Store) -> None:
+        """A training is done."""
+        run = Tracked(result.run_id, result.spec)
+        self._tell(lambda sink: sink.finished(run, self._outcome(result, store)))
+
+    def failed(self, step: Step, reason: str) -> None:
+        """A step ended without a result; trainings are tracked."""
+        if isinstance(step.spec, TrainSpec):
+            run = Tracked(step.run_id, step.spec)
+            self._tell(lambda sink: sink.failed(run, reason))
+
+    def _outcome(self, result: TrainResult, store: Store) -> Outcome:
+        folders = [self._models / model.name / str(model.version) for model in result.models] if self._models else []
+        return Outcome(
+            result=result,
+            folder=store.path("results", result.run_id),
+            models=tuple(folder for folder in folders if folder.is_dir()),
+            layers=self._networks.get(result.spec.architecture, ()),
+        )
+
+    def _tell(self, message: Callable[[Sink], None]) -> None:
+        if self._open:
+            self._queue.put(message)
+
+    def _work(self) -> None:
+        sinks: list[Sink] = []
+        for make in self._open:
+            try:
+                sinks.append(make())
+            except Exception as error:  # Whatever a library or its server does, the experiment goes on.
+                self._say(_stopped("", error))
+        while (message := self._queue.get()) is not None:
+            for sink in list(sinks):
+                try:
+                    message(sink)
+                except Exception as error:
+                    self._say(_stopped(f" in {sink.name}", error))
+                    sinks.remove(sink)
+
+
+def _stopped(where: str, error: Exception) -> str:
+    return f"tracking{where} stopped, the experiment goes on: {type(error).__name__}: {error}"
+
+
+OFF = Tracker((), lambda line: None)
+"""Tracks nothing."""

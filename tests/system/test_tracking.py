@@ -1,0 +1,110 @@
+"""The real MLflow with SQLite, and TensorBoard's own event reader."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.orchestrator.tracking.sink import Layer, Outcome, Tracked
+from services.orchestrator.tracking.tensorboard import TensorBoardSink
+from tests.unit.evaluator.builder import Experiment
+
+pytestmark = pytest.mark.system
+RESULT = next(r for r in Experiment(frameworks=("keras",), seeds=(0,), load_tests=False).results if r.kind == "train")
+RUN = Tracked(RESULT.run_id, RESULT.spec)
+LAYERS = (Layer("conv", "conv 8 3x3", (8, 8, 8)), Layer("dense", "dense 10", (10,)))
+MLFLOW = """
+import sys
+from pathlib import Path
+from core.schemas.results import TrainResult
+from services.orchestrator.tracking.mlflow import MlflowSink
+from services.orchestrator.tracking.sink import Outcome, Tracked
+
+folder = Path(sys.argv[1])
+result = TrainResult.model_validate_json((folder / "object" / "result.json").read_text())
+run, outcome = Tracked(result.run_id, result.spec), Outcome(result, folder / "object", (folder / "model" / "1",))
+uri, artifacts = f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts"
+first = MlflowSink(uri, artifacts)
+first.epoch(run, 1, {"train_loss": result.history[0].train_loss})
+first.failed(run, "lost")
+for sink in (MlflowSink(uri, artifacts), MlflowSink(uri, artifacts)):  # two later starts of the same experiment
+    sink.epoch(run, 1, {"train_loss": result.history[0].train_loss})
+    sink.finished(run, outcome)
+
+client = first._client
+experiment = client.get_experiment_by_name("test-digits")
+(found,) = client.search_runs([experiment.experiment_id])
+assert found.info.status == "FINISHED", found.info.status
+assert found.data.tags["framework"] == "keras"
+assert found.data.params["data_fingerprint"] == result.spec.data
+assert found.data.params["recipe.batch_size"] == "64"
+assert found.inputs.dataset_inputs[0].dataset.digest == result.spec.data[:36]
+history = client.get_metric_history(found.info.run_id, "train_loss")
+assert [metric.step for metric in history] == list(range(1, len(result.history) + 1)), history
+assert found.data.metrics["seconds.train"] == result.seconds["train"]
+assert {file.path for file in client.list_artifacts(found.info.run_id)} == {"models", "result"}
+print("ok")
+"""
+
+
+@pytest.fixture
+def outcome(tmp_path: Path) -> Outcome:
+    from PIL import Image
+
+    for name in ("object", "model/1"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "object" / "result.json").write_text(RESULT.model_dump_json())
+    (tmp_path / "model" / "1" / "model.onnx").write_bytes(b"graph")
+    Image.new("RGB", (12, 8), "red").save(tmp_path / "object" / "augmented.png")
+    return Outcome(RESULT, tmp_path / "object", (tmp_path / "model" / "1",), LAYERS)
+
+
+def test_mlflow_holds_each_training_once_with_parameters_curves_data_and_artefacts(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MLFLOW, str(tmp_path)], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.stdout.strip().endswith("ok"), done.stderr
+
+
+def test_tensorboard_reads_scalars_graph_and_pictures(outcome: Outcome, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    sink = TensorBoardSink(tmp_path / "tensorboard")
+    sink.epoch(RUN, 1, {"train_loss": 9.0})
+    for _ in range(2):
+        sink.finished(RUN, outcome)
+    reader = EventAccumulator(str(tmp_path / "tensorboard" / "test-digits" / "matched-keras-s0"))
+    reader.Reload()
+    losses = reader.Scalars("loss/train")
+    assert [event.step for event in losses] == [metrics.epoch for metrics in RESULT.history]
+    assert [event.value for event in losses] == pytest.approx([m.train_loss for m in RESULT.history], rel=1e-6)
+    assert [node.name for node in reader.Graph().node] == ["image", "conv_0", "dense_1"]
+    picture = reader.Images("augmented")[0]
+    assert (picture.width, picture.height) == (12, 8)
+
+
+def test_tracking_loads_no_framework(outcome: Outcome, tmp_path: Path) -> None:
+    code = MLFLOW.replace("mlflow import MlflowSink", "tensorboard import TensorBoardSink").split("uri, artifacts")[0]
+    code += "sink = TensorBoardSink(folder / 'events')\nsink.epoch(run, 1, {'train_loss': 1.0})\n"
+    code += "sink.failed(run, 'lost')\nsink.finished(run, outcome)\n"
+    code += "print([name for name in ('tensorflow', 'torch', 'keras') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_an_epoch_is_visible_while_the_training_runs_and_a_failure_is_explained(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    sink = TensorBoardSink(tmp_path)
+    for number in (1, 2, 2):
+        sink.epoch(RUN, number, {"validation_accuracy": 0.5 + number / 10})
+    sink.failed(RUN, "training diverged")
+    reader = EventAccumulator(str(tmp_path / "test-digits" / "matched-keras-s0"))
+    reader.Reload()
+    assert [event.step for event in reader.Scalars("accuracy/validation")] == [1, 2]
+    assert b"training diverged" in reader.Tensors("failed")[0].tensor_proto.string_val[0]

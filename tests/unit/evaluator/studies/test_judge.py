@@ -1,0 +1,161 @@
+"""Verdicts on synthetic summaries: TEST DATA, no figure here was measured."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import pytest
+
+from core.schemas.experiment import Experiment
+from core.schemas.results import TrainResult
+from core.schemas.study import Claim, Side, Study
+from core.schemas.summary import SeedAccuracy, Summary
+from evaluator import statistics
+from evaluator.studies.judge import NOT_TESTED, Finding, judge
+from evaluator.studies.page import Chapter, page
+from evaluator.summary import summarise
+from tests.unit.evaluator.builder import Experiment as Synthetic
+from tests.unit.evaluator.builder import changed, environment
+
+EPOCHS = 4
+IMAGES = 1440
+"""What the synthetic data has for training."""
+
+
+def claim(**changes: object) -> Claim:
+    first = Side(framework="keras", arms=("idiomatic", "matched"), epochs=EPOCHS, published=0.98)
+    second = Side(framework="pytorch", arms=("idiomatic", "matched"), epochs=EPOCHS, published=0.97)
+    return Claim(text="Keras is better.", first=first, second=second).model_copy(update=changes)
+
+
+def study(*claims: Claim, images: int = IMAGES) -> Study:
+    return Study(title="Test study", images=images, fits="It fits.", claims=claims or (claim(),))
+
+
+def summary(
+    of: Study, accuracies: dict[str, Sequence[float]], seeds: tuple[int, ...] = (0, 1, 2), contended: bool = False
+) -> Summary:
+    """A summary in which a framework has the given accuracies in both arms."""
+    synthetic = Synthetic(frameworks=("keras", "pytorch"), seeds=seeds, epochs=EPOCHS, load_tests=False)
+    results = synthetic.results
+    if contended:
+        for result in [r for r in results if isinstance(r, TrainResult)]:
+            results = changed(results, result.run_id, environment=environment(contended=True))
+    found = summarise(synthetic.spec, results, synthetic.probabilities, synthetic.labels)
+    groups = []
+    for group in found.groups:
+        values = [
+            SeedAccuracy(seed=seed, accuracy=value, interval=(value - 0.01, value + 0.01))
+            for seed, value in zip(seeds, accuracies[group.framework], strict=True)
+        ]
+        spread = statistics.spread([value.accuracy for value in values])
+        groups.append(group.model_copy(update={"seeds": tuple(values), "accuracy": spread}))
+    arm = {"architecture": "digits-cnn", "recipe": {"epochs": EPOCHS}}
+    experiment = Experiment.model_validate(
+        {
+            "name": "test-digits",
+            "title": "Test",
+            "data": {"source": {"kind": "digits"}, "image": {"height": 8, "width": 8, "color": "grey"}},
+            "arms": {"matched": arm, "idiomatic": {**arm, "mode": "idiomatic"}},
+            "study": of.model_dump(),
+        }
+    )
+    return found.model_copy(update={"groups": tuple(groups), "spec_json": experiment.model_dump_json()})
+
+
+def verdicts(of: Study, **arguments: object) -> list[Finding]:
+    return judge(summary(of, **arguments), of)  # type: ignore[arg-type]
+
+
+CLEAR = {"keras": [0.980, 0.981, 0.982], "pytorch": [0.970, 0.9712, 0.9721]}
+SAME = {"keras": [0.980, 0.975, 0.982], "pytorch": [0.979, 0.981, 0.977]}
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "expected"),
+    [
+        (CLEAR, "holds"),
+        ({"keras": CLEAR["pytorch"], "pytorch": CLEAR["keras"]}, "does not hold: the opposite"),
+        (SAME, "no difference shown"),
+        ({"keras": [0.98] * 3, "pytorch": [0.98] * 3}, "no difference shown"),
+    ],
+)
+def test_a_comparison_is_decided_by_the_paired_differences_over_seeds(
+    accuracies: dict[str, list[float]], expected: str
+) -> None:
+    found = verdicts(study(), accuracies=accuracies)
+    assert [(finding.mode, finding.verdict) for finding in found] == [("idiomatic", expected), ("matched", expected)]
+    assert all((f.images, f.epochs, f.seeds) == (IMAGES, EPOCHS, 3) for f in found)
+
+
+def test_two_seeds_may_only_say_not_tested() -> None:
+    found = verdicts(study(), accuracies={k: v[:2] for k, v in CLEAR.items()}, seeds=(0, 1))
+    assert {finding.verdict for finding in found} == {NOT_TESTED}
+    assert "2 of the 3 seeds" in found[0].shortfalls[0]
+
+
+def test_one_seed_has_no_interval_and_no_verdict() -> None:
+    found = verdicts(study(), accuracies={k: v[:1] for k, v in CLEAR.items()}, seeds=(0,))
+    assert {finding.verdict for finding in found} == {NOT_TESTED}
+    assert found[0].test is not None
+    assert found[0].test.interval is None
+
+
+@pytest.mark.parametrize(("images", "allowed"), [(2 * IMAGES, True), (2 * IMAGES + 1, False)])
+def test_half_of_the_images_are_needed(images: int, allowed: bool) -> None:
+    found = verdicts(study(images=images), accuracies=CLEAR)
+    assert all((finding.verdict != NOT_TESTED) == allowed for finding in found)
+
+
+@pytest.mark.parametrize(("epochs", "allowed"), [(2 * EPOCHS, True), (2 * EPOCHS + 1, False)])
+def test_half_of_the_epochs_of_each_side_are_needed(epochs: int, allowed: bool) -> None:
+    side = claim().first.model_copy(update={"epochs": epochs})
+    found = verdicts(study(claim(first=side)), accuracies=CLEAR)
+    assert all((finding.verdict != NOT_TESTED) == allowed for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("published", "expected"),
+    [(0.981, "consistent with the published figure"), (0.5, "higher than published"), (0.999, "lower than published")],
+)
+def test_a_figure_is_tested_against_what_was_published(published: float, expected: str) -> None:
+    side = claim().first.model_copy(update={"published": published})
+    found = verdicts(study(claim(first=side, second=None)), accuracies=CLEAR)
+    assert {finding.verdict for finding in found} == {expected}
+
+
+def test_times_of_contended_trainings_are_not_compared() -> None:
+    of = study(claim(measure="training_seconds"))
+    alone, contended = verdicts(of, accuracies=CLEAR), verdicts(of, accuracies=CLEAR, contended=True)
+    assert NOT_TESTED not in {finding.verdict for finding in alone}
+    assert {finding.verdict for finding in contended} == {NOT_TESTED}
+    assert "contended" in contended[0].shortfalls[0]
+
+
+def test_unavailable_weights_are_said_to_be_so() -> None:
+    side = Side(framework="fastai", epochs=10, published=0.9998)
+    of = study(Claim(text="Pretrained.", first=side, unavailable="weights unavailable"))
+    assert [f.verdict for f in verdicts(of, accuracies=CLEAR)] == ["not reproduced: weights unavailable"]
+
+
+def test_more_claims_make_each_verdict_harder() -> None:
+    one, many = (verdicts(study(*([claim()] * number)), accuracies=CLEAR)[0].test for number in (1, 20))
+    assert one is not None
+    assert many is not None
+    assert one.p_value == many.p_value
+    assert (one.p_adjusted or 0) < (many.p_adjusted or 0)
+
+
+def test_the_page_says_images_epochs_seeds_and_interval_in_every_row() -> None:
+    of = study(claim(), claim(measure="training_seconds", text="Keras is slower."))
+    found = summary(of, CLEAR)
+    text = page([Chapter("test", found, of, tuple(judge(found, of)))])
+    rows = [line for line in text.splitlines() if line.startswith("| Keras is") and "| 1,440 | 4 | 3 |" in line]
+    assert len(rows) == 4
+    assert all(" to " in row for row in rows)
+    assert "**Framework or defaults?**" in text
+
+
+def test_findings_cannot_be_changed_after_the_fact() -> None:
+    finding = verdicts(study(), accuracies=SAME)[0]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        finding.verdict = "holds"  # type: ignore[misc]

@@ -1,0 +1,91 @@
+"""Attribution on made-up accuracies: TEST DATA, no figure here was measured."""
+
+import pytest
+
+from core.schemas.attribution import AttributionPlan
+from core.schemas.summary import Group, SeedAccuracy
+from evaluator import statistics
+from evaluator.attribution import attribute
+from evaluator.report.attribution import sentence, table, waterfall
+
+PLAN = AttributionPlan(
+    arms=("idiomatic", "matched"), between=("keras", "pytorch"), order=("initializer", "arithmetic"), alone=True
+)
+KERAS = {
+    "idiomatic": (0.90, 0.91),
+    "idiomatic-a1": (0.93, 0.93),
+    "idiomatic-a2": (0.95, 0.96),
+    "matched": (0.96, 0.97),
+    "idiomatic-o1": (0.93, 0.93),
+    "idiomatic-o2": (0.91, 0.91),
+}
+
+
+def groups(seeds: int = 2, without: str = "") -> list[Group]:
+    found = []
+    for arm, values in KERAS.items():
+        for framework, accuracies in (("keras", values), ("pytorch", (0.96, 0.97))):
+            if arm == without:
+                continue
+            own = tuple(
+                SeedAccuracy(seed=seed, accuracy=value, interval=(value, value))
+                for seed, value in enumerate(accuracies[:seeds])
+            )
+            found.append(
+                Group(
+                    arm=arm,
+                    mode="idiomatic",
+                    framework=framework,  # type: ignore[arg-type]
+                    seeds=own,
+                    accuracy=statistics.spread([seed.accuracy for seed in own]),
+                    training_seconds=None,
+                )
+            )
+    return found
+
+
+def test_shares_and_rest_lead_from_the_first_gap_to_the_last() -> None:
+    found = attribute(PLAN, groups())
+    assert found is not None
+    assert found.start.mean == pytest.approx(-0.06)
+    assert found.end.mean == pytest.approx(0.0)
+    assert [share.change.mean for share in found.shares] == pytest.approx([0.025, 0.025])
+    assert found.start.mean + sum(s.change.mean for s in found.shares) + found.rest.mean == pytest.approx(
+        found.end.mean
+    )
+
+
+def test_interaction_is_what_the_switches_do_together_beyond_each_alone() -> None:
+    found = attribute(PLAN, groups())
+    assert found is not None
+    assert [share.change.mean for share in found.alone] == pytest.approx([0.025, 0.005])
+    assert found.interaction is not None
+    assert found.interaction.mean == pytest.approx(0.02)
+
+
+def test_an_arm_that_failed_leaves_no_attribution_rather_than_a_wrong_one() -> None:
+    assert attribute(PLAN, groups(without="idiomatic-a2")) is None
+
+
+def test_one_seed_is_said_to_be_one() -> None:
+    found = attribute(PLAN, groups(seeds=1))
+    assert found is not None
+    assert "one seed" in sentence(found)
+
+
+def test_the_waterfall_begins_and_ends_with_the_gaps_and_floats_between() -> None:
+    found = attribute(PLAN, groups())
+    assert found is not None
+    bars = waterfall(found)["data"][0]
+    tops = [base + size for base, size in zip(bars["base"], bars["y"], strict=True)]
+    assert tops[0] == pytest.approx(-6)
+    assert bars["base"][1:-1] == pytest.approx(tops[:-2])
+    assert tops[-1] == pytest.approx(tops[-2]) == pytest.approx(0)
+
+
+def test_the_table_has_a_row_for_each_switch_the_start_and_what_is_left() -> None:
+    found = attribute(PLAN, groups())
+    assert found is not None
+    rows = table(found).rows
+    assert [row[0] for row in rows] == ["idiomatic", "initializer", "arithmetic", "everything not named"]
+    assert [row[5] for row in rows[1:]] == ["42%", "42%", "17%"]

@@ -1,0 +1,34 @@
+"""Tables over seeds on synthetic results: TEST DATA, no figure here was measured."""
+
+import pytest
+
+from core.schemas.statistics import FrameworkTest, SeedTest
+from evaluator.report.seed_tables import finding, framework_tests, time_shares
+from evaluator.summary import summarise
+from tests.unit.evaluator.builder import Experiment
+
+SYNTHETIC = Experiment(load_tests=False)
+SUMMARY = summarise(SYNTHETIC.spec, SYNTHETIC.results, SYNTHETIC.probabilities, SYNTHETIC.labels)
+
+
+def test_every_pair_of_frameworks_of_every_arm_is_compared_over_seeds() -> None:
+    table = framework_tests(SUMMARY)
+    assert len(table.rows) == 2 * 6
+    assert {row[4] for row in table.rows} == {"3"}
+
+
+def test_shares_of_wall_time_add_up_to_the_whole() -> None:
+    table = time_shares(SUMMARY)
+    assert len(table.rows) == 2 * 4
+    shares = [[float(cell.rstrip("%")) for cell in row if cell.endswith("%")] for row in table.rows]
+    assert all(sum(row) == pytest.approx(100, abs=0.3) for row in shares)
+
+
+@pytest.mark.parametrize(
+    ("mean", "p_adjusted", "expected"),
+    [(0.01, 0.2, "no difference shown"), (0.01, 0.01, "Keras is more"), (-0.01, 0.01, "PyTorch is more"),
+     (0.01, None, "one seed")],
+)  # fmt: skip
+def test_a_finding_says_no_more_than_the_corrected_test(mean: float, p_adjusted: float | None, expected: str) -> None:
+    test = SeedTest(seeds=3, mean=mean, interval=(0, 1), p_value=p_adjusted, p_adjusted=p_adjusted)
+    assert finding(FrameworkTest(arm="a", first="keras", second="pytorch", test=test)).startswith(expected)

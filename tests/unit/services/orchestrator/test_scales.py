@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from core.errors import InvalidInputError
+from services.orchestrator.experiment_file import read_experiment
+
+ROOT = Path(__file__).parents[4]
+STUDIES = sorted((ROOT / "experiments").glob("s[1-5]-*.yaml"))
+TEXT = """\
+name: sized
+title: Sized
+data:
+  source: {kind: digits}
+  image: {height: 8, width: 8, color: grey}
+arms:
+  one: &one
+    architecture: digits-cnn
+    recipe: {epochs: 9}
+  two: {<<: *one, mode: idiomatic}
+seeds: [0, 1, 2]
+loadtest: {arms: [one]}
+scales:
+  small: {seeds: [0], data: {limit: 5}, arms: {two: {recipe: {epochs: 2}}}}
+"""
+
+
+def write(folder: Path, text: str = TEXT) -> Path:
+    path = folder / "sized.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_without_a_scale_the_file_stands_as_it_is(tmp_path: Path) -> None:
+    experiment = read_experiment(write(tmp_path))
+    assert (experiment.scale, experiment.report_name, experiment.seeds) == ("full", "sized", (0, 1, 2))
+    assert list(experiment.arms) == ["one", "two"]
+    assert experiment.data.limit is None
+
+
+def test_a_scale_changes_what_it_names_and_ends_the_names_of_arms(tmp_path: Path) -> None:
+    experiment = read_experiment(write(tmp_path), scale="small")
+    assert (experiment.scale, experiment.report_name, experiment.seeds) == ("small", "sized-small", (0,))
+    assert {name: arm.recipe.epochs for name, arm in experiment.arms.items()} == {"one-small": 9, "two-small": 2}
+    assert experiment.loadtest is not None
+    assert experiment.loadtest.arms == ("one-small",)
+    assert experiment.data.limit == 5
+
+
+def test_an_override_uses_the_names_in_the_file_and_wins_over_the_scale(tmp_path: Path) -> None:
+    experiment = read_experiment(write(tmp_path), ["arms.two.recipe.epochs=3", "seeds=[7]"], scale="small")
+    assert {name: arm.recipe.epochs for name, arm in experiment.arms.items()} == {"one-small": 9, "two-small": 3}
+    assert experiment.seeds == (7,)
+
+
+def test_a_frozen_experiment_of_a_scale_is_read_as_it_is(tmp_path: Path) -> None:
+    frozen = read_experiment(write(tmp_path), scale="small")
+    path = tmp_path / "frozen.json"
+    path.write_text(frozen.model_dump_json())
+    assert read_experiment(path) == frozen
+
+
+def test_an_unknown_scale_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"no scale 'tiny'; it has: full, small"):
+        read_experiment(write(tmp_path), scale="tiny")
+
+
+def test_scales_that_are_no_mapping_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="scales: expected a mapping"):
+        read_experiment(write(tmp_path, TEXT.split("scales:")[0] + "scales: [small]\n"), scale="small")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_valid_at_full_and_small_scale_in_both_modes(path: Path) -> None:
+    full, small = read_experiment(path), read_experiment(path, scale="small")
+    for experiment in (full, small):
+        assert {arm.mode for arm in experiment.arms.values()} == {"matched", "idiomatic"}
+        assert experiment.study is not None
+    assert len(full.seeds) == 5, "a verdict has five seeds unless the file says why not"
+    assert len(small.seeds) * len(small.arms) < len(full.seeds) * len(full.arms)
+    assert small.data.limit is not None
+
+
+def test_a_claim_about_an_unknown_arm_is_refused(tmp_path: Path) -> None:
+    claim = "{text: x, first: {framework: keras, arms: [three], epochs: 1, published: 0.5}}"
+    study = f"study: {{title: t, images: 10, fits: all, claims: [{claim}]}}\n"
+    with pytest.raises(InvalidInputError, match=r"study.claims.0 names \['three'\]"):
+        read_experiment(write(tmp_path, TEXT + study))

@@ -1,0 +1,202 @@
+"""Searches with Optuna's real storage and made-up trainings: TEST DATA, no figure here was measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+
+from core.errors import CancelledError, DivergedError, NotReadyError
+from core.schemas.experiment import Experiment
+from core.schemas.results import TrainResult
+from core.schemas.search import SearchOutcome, SearchPlan
+from core.schemas.specs import TrainSpec
+from evaluator.report.search import chart, sentence, table
+from services.orchestrator.search import OnEpoch, search
+from services.orchestrator.steps import Step, data_of
+from tests.unit.evaluator.builder import Experiment as Synthetic
+
+RESULT = next(r for r in Synthetic(frameworks=("keras",), seeds=(0,), load_tests=False).results if r.kind == "train")
+DOCUMENT: dict[str, Any] = {
+    "name": "small",
+    "title": "Small",
+    "data": {"source": {"kind": "digits"}, "image": {"height": 8, "width": 8, "color": "grey"}},
+    "arms": {"net": {"architecture": "digits-cnn", "recipe": {"epochs": 3}}},
+    "frameworks": ["keras"],
+}
+GRID = {
+    "arm": "net",
+    "framework": "keras",
+    "method": "grid",
+    "space": {"recipe.batch_size": [16, 32], "recipe.optimizer.learning_rate": [0.1, 0.01]},
+}
+
+
+def experiment(**plan: Any) -> Experiment:
+    return Experiment.model_validate({**DOCUMENT, "search": {**GRID, **plan}})
+
+
+class Trainer:
+    """Gives accuracies by learning rate and batch size, and fails as told."""
+
+    def __init__(self, fails: dict[int, Exception] | None = None) -> None:
+        self.arms: list[str] = []
+        self._fails = fails or {}
+
+    def __call__(self, step: Step, on_epoch: OnEpoch) -> TrainResult:
+        assert isinstance(step.spec, TrainSpec)
+        self.arms.append(step.spec.arm)
+        if error := self._fails.pop(len(self.arms) - 1, None):
+            raise error
+        recipe = step.spec.recipe
+        reached = 0.9 - (recipe.optimizer.learning_rate or 0) - recipe.batch_size / 1000
+        values = [reached * epoch / recipe.epochs for epoch in range(1, recipe.epochs + 1)]
+        for epoch, value in enumerate(values, start=1):
+            on_epoch(epoch, {"validation_accuracy": value, "train_loss": 1.0})
+        return trained(values)
+
+
+def trained(accuracies: Sequence[float]) -> TrainResult:
+    epochs = [
+        RESULT.history[0].model_copy(update={"epoch": number, "validation_accuracy": value})
+        for number, value in enumerate(accuracies, start=1)
+    ]
+    return RESULT.model_copy(update={"history": tuple(epochs)})
+
+
+def run(of: Experiment, trainer: Trainer, folder: Path) -> SearchOutcome:
+    assert of.search is not None
+    fingerprints = [str(fold) * 64 for fold in range(of.search.folds or 1)]
+    return search(of, of.search, fingerprints, trainer, folder)
+
+
+def test_cross_validation_trains_each_fold_and_takes_the_mean(tmp_path: Path) -> None:
+    trainer = Trainer()
+    of = experiment(folds=3, prune=False, space={"recipe.batch_size": [16]})
+    found = run(of, trainer, tmp_path)
+    assert trainer.arms == ["net-t0-f0", "net-t0-f1", "net-t0-f2"]
+    (trial,) = found.trials
+    assert trial.folds == pytest.approx([0.883] * 3)
+    assert trial.value == pytest.approx(0.883)
+    assert trial.epochs == 9
+    assert "± 0.00 points over 3 folds" in table(found).rows[0][-2]
+
+
+def test_cross_validation_prepares_one_data_set_for_each_fold_with_the_same_test_images() -> None:
+    splits = [data.split for data in data_of(experiment(folds=3))]
+    assert [(split.folds, split.fold) for split in splits] == [(3, 0), (3, 1), (3, 2)]
+    assert len({(split.policy, split.seed, split.test) for split in splits}) == 1
+
+
+def test_an_interrupted_fold_goes_on_and_finished_ones_are_asked_for_again_by_the_same_names(tmp_path: Path) -> None:
+    of = experiment(folds=2, prune=False, space={"recipe.batch_size": [16]})
+    with pytest.raises(CancelledError):
+        run(of, Trainer({1: CancelledError("interrupted")}), tmp_path)
+    again = Trainer()
+    found = run(of, again, tmp_path)
+    assert again.arms == ["net-t0-f0", "net-t0-f1"]
+    assert found.best == 0
+
+
+def test_a_grid_trains_every_combination_once_and_finds_the_best(tmp_path: Path) -> None:
+    found = run(experiment(prune=False), Trainer(), tmp_path)
+    combinations = [tuple(trial.parameters.values()) for trial in found.trials]
+    assert sorted(combinations) == [(16, 0.01), (16, 0.1), (32, 0.01), (32, 0.1)]
+    best = next(trial for trial in found.trials if trial.number == found.best)
+    assert best.parameters == {"recipe.batch_size": 16, "recipe.optimizer.learning_rate": 0.01}
+    assert best.value == pytest.approx(0.874)
+
+
+def test_a_finished_search_repeats_nothing(tmp_path: Path) -> None:
+    first = run(experiment(), Trainer(), tmp_path)
+    again = Trainer()
+    assert run(experiment(), again, tmp_path) == first
+    assert again.arms == []
+
+
+@pytest.mark.parametrize("error", [CancelledError("interrupted"), NotReadyError("no service"), KeyboardInterrupt()])
+def test_an_interrupted_trial_goes_on_under_its_own_name(error: Any, tmp_path: Path) -> None:
+    with pytest.raises(type(error)):
+        run(experiment(prune=False), Trainer({2: error}), tmp_path)
+    again = Trainer()
+    found = run(experiment(prune=False), again, tmp_path)
+    assert again.arms == ["net-t2", "net-t3"]
+    assert [trial.state for trial in found.trials] == ["complete"] * 4
+
+
+def test_a_bad_trial_fails_alone_with_its_reason(tmp_path: Path) -> None:
+    found = run(experiment(prune=False), Trainer({1: DivergedError("loss is nan at step 7")}), tmp_path)
+    assert [trial.state for trial in found.trials] == ["complete", "failed", "complete", "complete"]
+    assert found.trials[1].reason == "loss is nan at step 7"
+    assert found.best is not None
+
+
+def test_parameters_that_make_no_valid_arm_fail_their_trial(tmp_path: Path) -> None:
+    found = run(experiment(space={"recipe.batch_size": [16, 0]}), Trainer(), tmp_path)
+    assert [trial.state for trial in found.trials] == ["complete", "failed"]
+    assert "greater than or equal to 1" in found.trials[1].reason
+
+
+def test_a_trial_below_the_median_is_stopped_early(tmp_path: Path) -> None:
+    found = run(experiment(space={"recipe.batch_size": [8, 16, 500]}, startup=2), Trainer(), tmp_path)
+    assert [(trial.state, trial.epochs) for trial in found.trials] == [("complete", 3), ("complete", 3), ("pruned", 1)]
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_ranges_are_drawn_from_and_more_trials_continue_the_same_search(method: str, tmp_path: Path) -> None:
+    space = {
+        "recipe.optimizer.learning_rate": {"low": 0.001, "high": 0.1, "log": True},
+        "recipe.epochs": {"low": 1, "high": 3},
+    }
+    first = run(experiment(method=method, space=space, trials=3), Trainer(), tmp_path)
+    more = Trainer()
+    found = run(experiment(method=method, space=space, trials=5), more, tmp_path)
+    assert found.trials[:3] == first.trials
+    assert more.arms == ["net-t3", "net-t4"]
+    rates = [float(trial.parameters["recipe.optimizer.learning_rate"]) for trial in found.trials]
+    assert all(0.001 <= rate <= 0.1 for rate in rates)
+    assert len(set(rates)) == 5
+
+
+def test_another_arm_is_another_search(tmp_path: Path) -> None:
+    run(experiment(), Trainer(), tmp_path)
+    other = Experiment.model_validate(
+        {**DOCUMENT, "arms": {"net": {"architecture": "digits-cnn", "recipe": {"epochs": 2}}}, "search": GRID}
+    )
+    trainer = Trainer()
+    run(other, trainer, tmp_path)
+    assert len(trainer.arms) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space": {"recipe.batchsize": [1]}}, "an arm has no key 'recipe.batchsize'"),
+        ({"arm": "other"}, "search.arm 'other' or search.framework"),
+        ({"framework": "fastai"}, "search.framework 'fastai' is not there"),
+        ({"trials": 3}, "leave trials out"),
+        ({"folds": 1}, "greater than or equal to 2"),
+        ({"method": "bayes"}, "method bayes needs trials"),
+        ({"space": {"recipe.epochs": {"low": 1, "high": 3}}}, "a grid has choices"),
+        ({"space": {"recipe.epochs": {"low": 3, "high": 1}}}, "low 3 is not below high 1"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=message):
+        experiment(**changes)
+
+
+def test_the_report_ranks_trials_and_says_what_became_of_them(tmp_path: Path) -> None:
+    trainer = Trainer({1: DivergedError("loss is nan")})
+    found = run(experiment(prune=False), trainer, tmp_path)
+    assert sentence(found).startswith("4 trials of arm net in Keras by grid: 3 complete, 1 failed. Best: trial 3")
+    rows = table(found).rows
+    assert [row[1] for row in rows] == ["complete"] * 3 + ["failed"]
+    assert rows[-1][-1] == "loss is nan"
+    assert len(chart(found)["data"][0]["x"]) == 3
+
+
+def test_a_search_without_a_complete_trial_says_so() -> None:
+    plan = SearchPlan.model_validate(GRID)
+    assert sentence(SearchOutcome(plan=plan, trials=(), best=None)).endswith("none. None was completed.")
