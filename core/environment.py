@@ -28,7 +28,7 @@ def versions(names: tuple[str, ...] = DISTRIBUTIONS) -> dict[str, str]:
     return found
 
 
-def describe(threads: int, contended: bool = False) -> Environment:
+def describe(threads: int, contended: bool = False, device: str = "cpu") -> Environment:
     """The environment of this process, now."""
     return Environment(
         host=socket.gethostname(),
@@ -39,6 +39,7 @@ def describe(threads: int, contended: bool = False) -> Environment:
         python=platform.python_version(),
         versions=versions(),
         threads=threads,
+        device=device,
         load_average=os.getloadavg()[0],
         contended=contended,
     )

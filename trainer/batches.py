@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from core.schemas.augmentation import Augmentation
 from trainer.augmentation import Augmenter
 from trainer.layers import Architecture, Dropout
 from trainer.random import generator
+
+Sampler = Literal["shuffle", "weighted"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,18 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     return -(-images // batch_size)
 
 
+def epoch_order(labels: NDArray[np.int64], seed: int, epoch: int, sampler: Sampler) -> NDArray[np.int64]:
+    """Indices of the images of one epoch, as many as there are [n].
+
+    shuffle: each once. weighted: drawn with replacement, each class that has images equally likely.
+    """
+    draw = generator(seed, "order", epoch)
+    if sampler == "shuffle":
+        return draw.permutation(len(labels))
+    chances = 1.0 / np.bincount(labels)[labels]
+    return draw.choice(len(labels), len(labels), p=chances / chances.sum())
+
+
 def matched_batches(
     split: Split,
     architecture: Architecture,
@@ -38,14 +53,15 @@ def matched_batches(
     epoch: int,
     batch_size: int,
     augmentation: Augmentation | None = None,
+    sampler: Sampler = "shuffle",
 ) -> Iterator[Batch]:
-    """The batches of one epoch (from 1), shuffled, the last partial one included.
+    """The batches of one epoch (from 1), shuffled or sampled, the last partial one included.
 
     Order, augmentation and masks depend only on (seed, epoch, step, item or layer), so an epoch can be repeated or
     resumed exactly.
     """
     vary = Augmenter(augmentation or Augmentation(), seed, epoch, len(split))
-    order = generator(seed, "order", epoch).permutation(len(split))
+    order = epoch_order(split.labels, seed, epoch, sampler)
     for step in range(steps_per_epoch(len(split), batch_size)):
         # Sorted rows read a memory map forwards; the order inside a batch does not matter to the mean.
         rows = np.sort(order[step * batch_size : (step + 1) * batch_size])

@@ -2,6 +2,8 @@
 
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,13 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from core import files
+from core.errors import InvalidInputError
 from core.schemas.results import EpochMetrics
 from trainer.framework import State
+from trainer.weights import Weights
 
 NAME = "checkpoint.npz"
-HISTORY = "history.json"
+HISTORY, ORIGIN = "history.json", "origin.txt"
 HISTORIES: TypeAdapter[tuple[EpochMetrics, ...]] = TypeAdapter(tuple[EpochMetrics, ...])
 
 
@@ -25,6 +29,8 @@ class Checkpoint:
 
     history: tuple[EpochMetrics, ...]
     state: State
+    best: Weights | None = None
+    """Canonical weights of the best epoch, where the recipe keeps them."""
 
     @property
     def epoch(self) -> int:
@@ -32,21 +38,44 @@ class Checkpoint:
         return len(self.history)
 
 
-def save(folder: Path, history: Sequence[EpochMetrics], state: State) -> None:
-    """Writes a checkpoint in one rename: weights, optimiser and history belong together or not at all."""
-    text = json.dumps([metrics.model_dump() for metrics in history])
+def save(folder: Path, origin: str, history: Sequence[EpochMetrics], state: State, best: Weights | None = None) -> None:
+    """Writes a checkpoint in one rename: weights, optimiser and history belong together or not at all.
+
+    Args:
+        origin: what was trained, in words; only the same training may go on from here.
+    """
+    texts = {HISTORY: json.dumps([metrics.model_dump() for metrics in history]), ORIGIN: origin}
+    arrays: dict[str, Any] = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()}
+    arrays |= {f"state/{key}": value for key, value in state.items()}
+    arrays |= {f"best/{key}": value for key, value in (best or {}).items()}
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {f"state/{key}": value for key, value in state.items()}
-    np.savez(buffer, allow_pickle=False, **arrays, **{HISTORY: np.frombuffer(text.encode(), np.uint8)})
+    np.savez(buffer, allow_pickle=False, **arrays)
     files.write_bytes(folder / NAME, buffer.getvalue())
 
 
-def load(folder: Path) -> Checkpoint | None:
-    """The last checkpoint; None where there is none."""
+def load(folder: Path, origin: str) -> Checkpoint | None:
+    """The last checkpoint; None where there is none.
+
+    Raises:
+        InvalidInputError: it is damaged, or another training's.
+    """
     path = folder / NAME
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as archive:
-        history = HISTORIES.validate_json(archive[HISTORY].tobytes())
-        state = {key.removeprefix("state/"): archive[key] for key in archive.files if key.startswith("state/")}
-    return Checkpoint(history, state)
+    try:
+        # From memory: of a damaged file numpy would leave the handle open.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            history = HISTORIES.validate_json(archive[HISTORY].tobytes())
+            found = archive[ORIGIN].tobytes().decode() if ORIGIN in archive.files else origin
+            state, best = (_below(prefix, archive) for prefix in ("state/", "best/"))
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise InvalidInputError(f"{path} is damaged ({error}); remove it and the training starts afresh") from error
+    if found != origin:
+        raise InvalidInputError(
+            f"{path} belongs to another training: {found}, not {origin}; remove it and the training starts afresh"
+        )
+    return Checkpoint(history, state, best or None)
+
+
+def _below(prefix: str, archive: Any) -> State:
+    return {key.removeprefix(prefix): archive[key] for key in archive.files if key.startswith(prefix)}

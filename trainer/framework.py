@@ -4,7 +4,7 @@ A framework file is a module with a class of these methods and `FRAMEWORK = That
 asked for. Adding one: docs/adding-a-framework.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,12 +13,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import MissingExtraError, NotFoundError
+from core.errors import MissingExtraError, NotFoundError, WrongStateError
 from core.prepared import Split
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from trainer.batches import Batch
 from trainer.layers import Architecture
+from trainer.objective import Objective, objective
 from trainer.originals import Originals
 from trainer.weights import Weights
 
@@ -27,6 +28,9 @@ Model = Any
 
 State = dict[str, NDArray[Any]]
 """All a training needs to continue after an epoch, weights and optimiser, as arrays; opaque to everybody else."""
+
+
+Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class BuildSettings:
     """Per channel, divided by after the mean; all ones for plain scaling."""
     dtype: Literal["float32", "float64"] = "float32"
     threads: int = 1
+    device: Device = "cpu"
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,10 @@ class TrainingData:
         """The originals of a split, where there are any."""
         return self.originals[split] if self.originals else None
 
+    def objective(self, recipe: Recipe) -> Objective:
+        """What a training on this data minimises."""
+        return objective(recipe, self.classes, self.train.labels)
+
 
 class Callbacks(Protocol):
     """How fit talks to whoever runs it."""
@@ -65,9 +74,19 @@ class Callbacks(Protocol):
     """State after `resume_epoch` epochs to continue from."""
     resume_epoch: int
     """Epochs already done; 0 starts afresh."""
+    each_step: Callable[[float], None] | None
+    """Called with every training step's own loss, where somebody wants them. It may raise to end the training."""
+
+    @property
+    def history(self) -> Sequence[EpochMetrics]:
+        """The epochs done so far, those before a resumption included; grows with `epoch`."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more epochs are wanted; asked before the first epoch and after each."""
 
     def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
-        """After some steps of an epoch. Raises CancelledError to stop, DivergedError never: see `epoch`."""
+        """After some steps of an epoch. Raises CancelledError to stop, DivergedError on a loss that is not finite."""
 
     def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
         """After each epoch; `state` is called when a checkpoint is wanted. Raises on a loss that is not finite."""
@@ -93,11 +112,17 @@ class Framework(Protocol):
     formats: tuple[str, ...]
     """Loadable formats it exports, keys of core.formats.FORMATS."""
 
+    def has_cuda(self) -> bool:
+        """Whether this installation can compute on a CUDA GPU of this machine."""
+
     def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Model:
         """Compiles a network. `weights` None: the framework's own initialisers, seeded with settings.seed."""
 
     def weights(self, model: Model) -> Weights:
         """Canonical weights of a model, BatchNorm statistics included, in the model's dtype."""
+
+    def assign(self, model: Model, weights: Weights) -> None:
+        """Puts canonical weights into a model. Raises InvalidInputError when they belong to another architecture."""
 
     def fit(self, model: Model, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """Trains in place. With recipe.pipeline shared, on trainer.batches.matched_batches keyed by settings.seed."""
@@ -118,6 +143,24 @@ class Framework(Protocol):
 
     def inspect(self, model: Model, batch: Batch) -> Inspection:
         """Logits, loss and gradients of one batch in training mode, without changing the model's weights."""
+
+
+def choose_device(framework: Framework, wanted: Literal["auto", "cpu", "cuda"]) -> Device:
+    """The device of a training; auto takes the GPU where there is one.
+
+    Raises:
+        WrongStateError: cuda is wanted and not to be had.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    if framework.has_cuda():
+        return "cuda"
+    if wanted == "auto":
+        return "cpu"
+    raise WrongStateError(
+        f"{framework.name} finds no CUDA GPU here (driver, or a build of the library without CUDA); set "
+        "BAKEOFF_TRAINER_DEVICE to auto or cpu"
+    )
 
 
 MODULES = {

@@ -121,7 +121,7 @@ class Publisher:
                 "preprocess": manifest.spec.image,
                 "data_fingerprint": spec.data,
                 "recipe": spec.recipe,
-                "metrics": self._trained.history[-1],
+                "metrics": self._trained.exported,
                 "onnx": facts,
                 "golden": golden,
                 "files": files,

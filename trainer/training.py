@@ -13,13 +13,16 @@ from core.prepared import PreparedData
 from core.schemas.data import PreparedManifest
 from core.schemas.recipe import IMAGENET_MEAN, IMAGENET_STD
 from core.schemas.results import EpochMetrics
-from core.schemas.specs import TrainSpec
+from core.schemas.specs import FindRateSpec, TrainSpec
 from core.worker import RunFolder
 from trainer import checkpoint, samples, weight_files
 from trainer.architectures import get_architecture
-from trainer.framework import BuildSettings, Framework, Model, State, TrainingData
+from trainer.framework import BuildSettings, Device, Framework, Model, State, TrainingData
 from trainer.layers import Architecture
+from trainer.objective import class_weights
 from trainer.originals import Originals, check_originals, open_originals
+from trainer.phases import phases
+from trainer.schedules import best_epoch, exported_epoch, stops
 from trainer.weights import Weights, initial_weights
 
 CHECKPOINT_EVERY_S = 1.0
@@ -46,15 +49,26 @@ class Stopwatch:
 
 
 class TrainingCallbacks:
-    """Progress, checkpoints and the finite-loss check, for `Framework.fit`."""
+    """Progress, checkpoints, early stopping, the best epoch and the finite-loss check, for `Framework.fit`."""
 
-    def __init__(self, run: RunFolder, spec: TrainSpec, folder: Path) -> None:
-        found = checkpoint.load(folder)
+    def __init__(self, run: RunFolder, spec: TrainSpec, folder: Path, weights: Callable[[], Weights]) -> None:
+        recipe = spec.recipe
+        self._origin = f"{spec.architecture} with {spec.framework}, {recipe.optimizer.name}, {recipe.mode}"
+        found = checkpoint.load(folder, self._origin)
         self.resume: State | None = found.state if found else None
         self.resume_epoch = found.epoch if found else 0
         self.history: list[EpochMetrics] = list(found.history) if found else []
-        self._run, self._spec, self._folder = run, spec, folder
+        self.each_step: Callable[[float], None] | None = None
+        self.best: Weights | None = found.best if found else None
+        """Weights of the best epoch so far, where the recipe asks for them."""
+        self._run, self._spec, self._folder, self._weights = run, spec, folder, weights
         self._saved = time.monotonic()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more epochs are wanted; follows from the history, so that it survives a resumption."""
+        done = len(self.history) >= self._spec.recipe.epochs
+        return done or stops(self._spec.recipe.early_stopping, self.history)
 
     def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
         """Reports progress. Raises CancelledError on request and DivergedError for a loss that is not finite."""
@@ -69,9 +83,11 @@ class TrainingCallbacks:
         self._check_finite(metrics.train_loss, f"epoch {metrics.epoch}")
         self._check_finite(metrics.validation_loss, f"the validation of epoch {metrics.epoch}")
         self.history.append(metrics)
-        last = metrics.epoch == self._spec.recipe.epochs
-        if last or time.monotonic() - self._saved >= CHECKPOINT_EVERY_S:
-            checkpoint.save(self._folder, self.history, state())
+        keep = self._spec.recipe.keep_best
+        if keep is not None and best_epoch(keep, self.history) == metrics.epoch:
+            self.best = self._weights()
+        if self.stopped or time.monotonic() - self._saved >= CHECKPOINT_EVERY_S:
+            checkpoint.save(self._folder, self._origin, self.history, state(), self.best)
             self._saved = time.monotonic()
         values = metrics.model_dump(exclude={"train_seconds", "validation_seconds"})
         self._run.progress("train", metrics.epoch, self._spec.recipe.epochs, "epochs", **values)
@@ -85,6 +101,14 @@ class TrainingCallbacks:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What a training may use: infrastructure, not science."""
+
+    threads: int
+    device: Device = "cpu"
+
+
+@dataclass(frozen=True)
 class Trained:
     """A fitted model and what it took."""
 
@@ -93,9 +117,14 @@ class Trained:
     settings: BuildSettings
     history: tuple[EpochMetrics, ...]
 
+    @property
+    def exported(self) -> EpochMetrics:
+        """Of the epoch whose weights the model has."""
+        return self.history[exported_epoch(self.settings.recipe, self.history) - 1]
+
 
 def train(
-    framework: Framework, spec: TrainSpec, data: PreparedData, run: RunFolder, watch: Stopwatch, threads: int
+    framework: Framework, spec: TrainSpec, data: PreparedData, run: RunFolder, watch: Stopwatch, machine: Machine
 ) -> Trained:
     """Builds and fits a network, going on from the run's checkpoint where there is one."""
     manifest = data.manifest
@@ -104,13 +133,15 @@ def train(
             data.split("train"), data.split("validation"), manifest.classes, _originals(spec, data, run)
         )
     architecture = get_architecture(spec.architecture, manifest.spec.image.shape, len(manifest.classes))
-    settings = build_settings(spec, data, threads)
+    settings = build_settings(spec, data, machine)
     with watch.phase("build"):
         model = framework.build(architecture, starting_weights(framework, architecture, settings), settings)
     if (shown := samples.picture(framework, model, training, spec.recipe, spec.seed)) is not None:
         shown.save(extras_folder(run) / samples.FILE, optimize=True)
-    callbacks = TrainingCallbacks(run, spec, run.path / "checkpoints")
+    callbacks = TrainingCallbacks(run, spec, run.path / "checkpoints", lambda: framework.weights(model))
     framework.fit(model, training, spec.recipe, callbacks)
+    if callbacks.best is not None:
+        framework.assign(model, callbacks.best)
     watch.add("train", sum(metrics.train_seconds for metrics in callbacks.history))
     watch.add("validate", sum(metrics.validation_seconds for metrics in callbacks.history))
     return Trained(model, architecture, settings, tuple(callbacks.history))
@@ -148,7 +179,7 @@ def starting_weights(framework: Framework, architecture: Architecture, settings:
     return {**fresh, **given}
 
 
-def build_settings(spec: TrainSpec, data: PreparedData, threads: int) -> BuildSettings:
+def build_settings(spec: TrainSpec | FindRateSpec, data: PreparedData, machine: Machine) -> BuildSettings:
     """Settings of a model for prepared data: normalisation by the recipe, per channel."""
     channels = data.manifest.spec.image.channels
     # A channel that never varies would be divided by zero; it carries nothing either way.
@@ -158,10 +189,10 @@ def build_settings(spec: TrainSpec, data: PreparedData, threads: int) -> BuildSe
         "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     }
     mean, std = scales[spec.recipe.normalization]
-    return BuildSettings(spec.recipe, spec.seed, mean, std, threads=threads)
+    return BuildSettings(spec.recipe, spec.seed, mean, std, threads=machine.threads, device=machine.device)
 
 
-def check_training(spec: TrainSpec, manifest: PreparedManifest) -> None:
+def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -> None:
     """What can be known to be wrong before a training starts.
 
     Raises:
@@ -179,7 +210,11 @@ def check_training(spec: TrainSpec, manifest: PreparedManifest) -> None:
             f"{architecture.single_norms[0].path} cannot compute a variance; choose a recipe.batch_size other than "
             f"{recipe.batch_size}"
         )
-    if spec.originals is not None and recipe.pipeline == "framework":
+    class_weights(recipe.class_weights, {name: manifest.counts["train"].get(name, 0) for name in manifest.classes})
+    phases(recipe, architecture)
+    if recipe.sampler == "weighted" and recipe.pipeline != "shared":
+        raise InvalidInputError("recipe.sampler weighted goes with pipeline: shared; write one of them otherwise")
+    if isinstance(spec, TrainSpec) and spec.originals is not None and recipe.pipeline == "framework":
         check_originals(spec.originals)
     if recipe.pretrained is not None:
         weight_files.check(recipe.pretrained, architecture)

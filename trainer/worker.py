@@ -1,4 +1,4 @@
-"""`python -m trainer.worker RUN_DIR …`: executes one prepare, train or quantize run; its result goes to the store."""
+"""`python -m trainer.worker RUN_DIR …`: executes one run of a trainer service; its result goes into the store."""
 
 import argparse
 import functools
@@ -10,14 +10,14 @@ from core import environment, worker
 from core.contention import TimedSection
 from core.prepared import open_prepared
 from core.repository import ModelRepository
-from core.schemas.results import PrepareResult, PublishedModel, QuantizeResult, TrainResult
-from core.schemas.specs import PrepareSpec, QuantizeSpec, TrainSpec, parse_trainer_spec
+from core.schemas.results import FindRateResult, PrepareResult, PublishedModel, QuantizeResult, TrainResult
+from core.schemas.specs import FindRateSpec, PrepareSpec, QuantizeSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from core.worker import RunFolder
-from trainer import preparation, quantization
-from trainer.framework import get_framework
+from trainer import preparation, quantization, rate_finder
+from trainer.framework import Framework, choose_device, get_framework
 from trainer.publishing import Publisher
-from trainer.training import Stopwatch, extras_folder, train
+from trainer.training import Machine, Stopwatch, extras_folder, train
 
 
 def main() -> None:
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--repository", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     arguments = parser.parse_args()
     worker.main(functools.partial(work, arguments=arguments), arguments.run)
 
@@ -38,11 +39,13 @@ def work(run: RunFolder, arguments: argparse.Namespace) -> None:
     spec = parse_trainer_spec(run.spec())
     if isinstance(spec, PrepareSpec):
         prepare(run, spec, store, arguments.threads)
+    elif isinstance(spec, FindRateSpec):
+        find_rate(run, spec, store, arguments)
     elif isinstance(spec, QuantizeSpec):
         repository = ModelRepository(arguments.repository)
         publish_result(run, store, quantization.quantize(run, spec, store, repository, arguments.threads))
     else:
-        train_and_publish(run, spec, store, ModelRepository(arguments.repository), arguments.threads)
+        train_and_publish(run, spec, store, ModelRepository(arguments.repository), arguments)
 
 
 def prepare(run: RunFolder, spec: PrepareSpec, store: Store, threads: int) -> None:
@@ -73,19 +76,27 @@ def prepare(run: RunFolder, spec: PrepareSpec, store: Store, threads: int) -> No
     )
 
 
-def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository: ModelRepository, threads: int) -> None:
+def machine_of(framework: Framework, arguments: argparse.Namespace) -> Machine:
+    """Threads and device of a run. Raises WrongStateError where the device that is asked for is not there."""
+    return Machine(arguments.threads, choose_device(framework, arguments.device))
+
+
+def train_and_publish(
+    run: RunFolder, spec: TrainSpec, store: Store, repository: ModelRepository, arguments: argparse.Namespace
+) -> None:
     """Trains, exports every format, and publishes the artefacts."""
     watch = Stopwatch()
     run.progress("start", 0, 1, "framework")
     with watch.phase("start"):
         framework = get_framework(spec.framework)
+        machine = machine_of(framework, arguments)
         data = open_prepared(store, spec.data)
-    before = environment.describe(threads)
+    before = environment.describe(machine.threads, device=machine.device)
     # The export is timed too, and it would disturb another run as much as training does.
     with TimedSection(memory=run.path / "contended") as timed:
-        trained = train(framework, spec, data, run, watch, threads)
+        trained = train(framework, spec, data, run, watch, machine)
         with watch.phase("export"):
-            publisher = Publisher(framework, spec, data, trained, threads)
+            publisher = Publisher(framework, spec, data, trained, machine.threads)
             models = export(run, spec, publisher, repository)
             framework.extras(trained.model, extras_folder(run))
     shutil.rmtree(run.path / "work", ignore_errors=True)
@@ -109,6 +120,31 @@ def train_and_publish(run: RunFolder, spec: TrainSpec, store: Store, repository:
     )
 
 
+def find_rate(run: RunFolder, spec: FindRateSpec, store: Store, arguments: argparse.Namespace) -> None:
+    """Looks for a learning rate."""
+    start = time.perf_counter()
+    run.progress("start", 0, 1, "framework")
+    framework = get_framework(spec.framework)
+    machine = machine_of(framework, arguments)
+    found = rate_finder.find(framework, spec, open_prepared(store, spec.data), run, machine)
+    publish_result(
+        run,
+        store,
+        FindRateResult(
+            run_id=run.run_id,
+            spec=spec,
+            rates=found.rates,
+            losses=found.losses,
+            smoothed=found.smoothed,
+            valley=found.valley,
+            steep=found.steep,
+            diverged=found.diverged,
+            seconds=time.perf_counter() - start,
+            environment=environment.describe(machine.threads, device=machine.device),
+        ),
+    )
+
+
 def export(
     run: RunFolder, spec: TrainSpec, publisher: Publisher, repository: ModelRepository
 ) -> tuple[PublishedModel, ...]:
@@ -120,7 +156,9 @@ def export(
     return tuple(models)
 
 
-def publish_result(run: RunFolder, store: Store, result: PrepareResult | TrainResult | QuantizeResult) -> None:
+def publish_result(
+    run: RunFolder, store: Store, result: PrepareResult | TrainResult | FindRateResult | QuantizeResult
+) -> None:
     """Writes the result, and the result object that marks the step as done for everybody."""
     run.finish(result)
     folder = run.path / "object"

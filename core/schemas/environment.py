@@ -16,6 +16,8 @@ class Environment(Schema):
     versions: dict[str, str]
     """Distribution name to installed version."""
     threads: int
+    device: str = "cpu"
+    """What was computed on: cpu or cuda."""
     load_average: float
     """One-minute load when the measurement began."""
     contended: bool = False

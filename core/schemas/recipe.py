@@ -6,15 +6,13 @@ import pydantic
 
 from core.schemas.augmentation import Augmentation
 from core.schemas.base import Schema, Sha256
+from core.schemas.schedule import Constant, EarlyStopping, Monitor, Schedule
 
 Origin = Literal["shared", "framework"]
 """shared: the one definition all frameworks follow; framework: what that framework's documentation would give you."""
 
 
-class Adam(Schema):
-    """Adam (Kingma and Ba 2015, algorithm 1: ε is added after bias correction when `arithmetic` is shared)."""
-
-    name: Literal["adam"] = "adam"
+class _Moments(Schema):
     learning_rate: float | None = pydantic.Field(1e-3, gt=0)
     """None: the framework's default."""
     beta_1: float | None = pydantic.Field(0.9, ge=0, lt=1)
@@ -22,15 +20,29 @@ class Adam(Schema):
     epsilon: float | None = pydantic.Field(1e-8, gt=0)
 
 
+class Adam(_Moments):
+    """Adam (Kingma and Ba 2015, algorithm 1: ε is added after bias correction when `arithmetic` is shared)."""
+
+    name: Literal["adam"] = "adam"
+
+
+class AdamW(_Moments):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019): w ← w − rate·decay·w before Adam's own step."""
+
+    name: Literal["adamw"] = "adamw"
+    weight_decay: float | None = pydantic.Field(0.01, ge=0)
+    """Of kernels alone where `arithmetic` is shared; biases and batch norm are spared."""
+
+
 class Sgd(Schema):
-    """Stochastic gradient descent with heavy-ball momentum: v ← m·v + g; w ← w − lr·v."""
+    """Stochastic gradient descent with heavy-ball momentum: v ← m·v + g; w ← w − rate·v."""
 
     name: Literal["sgd"] = "sgd"
     learning_rate: float | None = pydantic.Field(1e-2, gt=0)
     momentum: float | None = pydantic.Field(0.0, ge=0, lt=1)
 
 
-Optimizer = Annotated[Adam | Sgd, pydantic.Field(discriminator="name")]
+Optimizer = Annotated[Adam | AdamW | Sgd, pydantic.Field(discriminator="name")]
 
 
 class BatchNormSpec(Schema):
@@ -58,6 +70,17 @@ class Pretrained(Schema):
     """Of the file; what `bakeoff run` fills in, so that another file under the same path is another training."""
 
 
+HEAD = "head"
+
+
+class Frozen(Schema):
+    """A stage of a training in which the first layers stay as they are."""
+
+    until: str = pydantic.Field(min_length=1)
+    """The first layer that is trained, as `bakeoff architectures NAME` lists it, or "head": the last one."""
+    epochs: int = pydantic.Field(ge=1)
+
+
 class Recipe(Schema):
     """One training, completely: nothing is left to a default that is not written here or named "framework"."""
 
@@ -79,6 +102,62 @@ class Recipe(Schema):
     """Null: the initialiser alone."""
     augmentation: Augmentation = Augmentation()
     """Shared pipeline: the same pixels for every framework; framework: its own functions. Empty: none."""
+    schedule: Schedule | None = Constant()
+    """Null: what the framework's documentation would have you use (fastai: one cycle; the others: constant)."""
+    l2: float = pydantic.Field(0.0, ge=0)
+    """Coupled weight decay: l2·w is added to the gradient of every kernel, as if the loss had l2/2·Σw² in it. Reported
+    losses are without it."""
+    loss: Literal["cross_entropy", "mean_squared_error"] = "cross_entropy"
+    """cross_entropy: −log of the probability of the label, whatever the head (sparse, binary, or of normalised
+    sigmoids); mean_squared_error: mean over classes of (probability − target)²."""
+    label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
+    """Targets are (1 − s) for the label plus s / classes for every class (Szegedy et al. 2016), in validation too."""
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, pydantic.Field(ge=0)]] | None = None
+    """Factors of the images' losses in training, by class name, 1 where not named; balanced: images / (classes · images
+    of the class). A batch's loss is divided by its number of images where `arithmetic` is shared."""
+    sampler: Literal["shuffle", "weighted"] = "shuffle"
+    """weighted: as many images an epoch as there are, drawn with replacement, every class equally likely."""
+    freeze: tuple[Frozen, ...] = ()
+    """Stages one after the other, each thawing more; then everything trains. Every stage is a training of its own: the
+    optimiser's moments and the schedule start anew. Fixed layers are computed as in inference, batch norm too, where
+    `arithmetic` is shared."""
+    discriminative: float = pydantic.Field(1.0, ge=1)
+    """Once everything trains: how much smaller the first layers' learning rate is than the last ones'. Groups are cut
+    where the stages of `freeze` are, their rates evenly spaced on a log scale."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of convolutions and matrix products in training and its validation. Weights, batch norm, loss and optimiser stay
+    float32, and so does what is exported. The promises of `matched` are for float32."""
+    early_stopping: EarlyStopping | None = None
+    """Null: all epochs."""
+    keep_best: Monitor | None = None
+    """Figure whose best epoch is exported; null: the last epoch."""
+
+    @pydantic.field_validator("freeze", mode="before")
+    @classmethod
+    def _one_stage(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return (value,)
+        return () if value is None else value
+
+    @pydantic.model_validator(mode="after")
+    def _stages(self) -> "Recipe":
+        frozen = sum(stage.epochs for stage in self.freeze)
+        if frozen > self.epochs:
+            raise ValueError(f"freeze takes {frozen} epochs, epochs are {self.epochs}")
+        if self.discriminative > 1 and (not self.freeze or frozen == self.epochs):
+            raise ValueError("discriminative goes with freeze, and with epochs left after it")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _one_decay(self) -> "Recipe":
+        if self.l2 and isinstance(self.optimizer, AdamW):
+            raise ValueError("l2 and adamw's weight_decay do the same in two ways; write l2: 0, or optimizer adam")
+        return self
+
+    @pydantic.field_validator("schedule", mode="before")
+    @classmethod
+    def _schedule_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
     @pydantic.field_validator("pretrained", mode="before")
     @classmethod
@@ -91,9 +170,11 @@ IDIOMATIC: dict[str, Any] = {
     "pipeline": "framework",
     "arithmetic": "framework",
     "batch_norm": {"momentum": None, "epsilon": None},
+    "schedule": None,
 }
 IDIOMATIC_OPTIMIZER: dict[str, dict[str, Any]] = {
     "adam": {"learning_rate": None, "beta_1": None, "beta_2": None, "epsilon": None},
+    "adamw": {"learning_rate": None, "beta_1": None, "beta_2": None, "epsilon": None, "weight_decay": None},
     "sgd": {"learning_rate": None, "momentum": None},
 }
 

@@ -11,7 +11,7 @@ from core.schemas.base import Schema, Sha256, explain, refuse_other_version
 from core.schemas.environment import Environment
 from core.schemas.scenarios import TARGET_PERCENTILE
 from core.schemas.scores import Corrupted, Operating, Scores
-from core.schemas.specs import EvaluateSpec, LoadTestSpec, PrepareSpec, QuantizeSpec, TrainSpec
+from core.schemas.specs import EvaluateSpec, FindRateSpec, LoadTestSpec, PrepareSpec, QuantizeSpec, TrainSpec
 
 
 class PrepareResult(Schema):
@@ -87,6 +87,28 @@ class TrainResult(Schema):
     peak_memory_bytes: int
     attempts: int = 1
     models: tuple[PublishedModel, ...]
+    environment: Environment
+
+
+class FindRateResult(Schema):
+    """Losses of a training whose learning rate grew from step to step. Not part of a report."""
+
+    kind: Literal["lr-find"] = "lr-find"
+    schema_version: Literal[1] = 1
+    run_id: str
+    spec: FindRateSpec
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    """Mean loss of the step taken at each rate."""
+    smoothed: tuple[float, ...]
+    """Exponential average of the losses, by which a rate is chosen."""
+    valley: float
+    """Half way down the longest fall of the smoothed loss: fastai's own suggestion."""
+    steep: float
+    """Where the smoothed loss falls fastest."""
+    diverged: bool
+    """Whether the loss grew out of bounds before the highest rate."""
+    seconds: float
     environment: Environment
 
 

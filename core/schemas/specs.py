@@ -62,6 +62,28 @@ class TrainSpec(Schema):
         return f"{self.model_prefix}-{format_name}"
 
 
+class FindRateSpec(Schema):
+    """Train for a few steps at a learning rate that grows from step to step, and record each step's loss."""
+
+    kind: Literal["lr-find"] = "lr-find"
+    schema_version: Literal[1] = 1
+    framework: Framework
+    seed: int = pydantic.Field(ge=0)
+    architecture: str
+    data: Sha256
+    recipe: Recipe
+    """Of the arm; schedule, epochs and early stopping do not matter here."""
+    lowest: float = pydantic.Field(1e-7, gt=0)
+    highest: float = pydantic.Field(10.0, gt=0)
+    steps: int = pydantic.Field(100, ge=20, le=10_000)
+
+    @pydantic.model_validator(mode="after")
+    def _rising(self) -> "FindRateSpec":
+        if self.lowest >= self.highest:
+            raise ValueError(f"lowest {self.lowest:g} must be less than highest {self.highest:g}")
+        return self
+
+
 class QuantizeSpec(Schema):
     """Make an int8 model of a published ONNX model, as a model of its own. Any trainer service can do it."""
 
@@ -141,13 +163,15 @@ class ReportSpec(Schema):
     """The trials, where the experiment is a search."""
 
 
-TrainerSpec = Annotated[PrepareSpec | TrainSpec | QuantizeSpec, pydantic.Field(discriminator="kind")]
+TrainerSpec = Annotated[PrepareSpec | TrainSpec | QuantizeSpec | FindRateSpec, pydantic.Field(discriminator="kind")]
 EvaluatorSpec = Annotated[EvaluateSpec | ReportSpec, pydantic.Field(discriminator="kind")]
-TRAINER_SPEC: pydantic.TypeAdapter[PrepareSpec | TrainSpec | QuantizeSpec] = pydantic.TypeAdapter(TrainerSpec)
+TRAINER_SPEC: pydantic.TypeAdapter[PrepareSpec | TrainSpec | QuantizeSpec | FindRateSpec] = pydantic.TypeAdapter(
+    TrainerSpec
+)
 EVALUATOR_SPEC: pydantic.TypeAdapter[EvaluateSpec | ReportSpec] = pydantic.TypeAdapter(EvaluatorSpec)
 
 
-def parse_trainer_spec(text: str | bytes) -> PrepareSpec | TrainSpec | QuantizeSpec:
+def parse_trainer_spec(text: str | bytes) -> PrepareSpec | TrainSpec | QuantizeSpec | FindRateSpec:
     """Validates the spec of a trainer run. Raises InvalidInputError naming each wrong key."""
     try:
         return TRAINER_SPEC.validate_json(text)

@@ -12,6 +12,7 @@ from services.cli import (
     evidence,
     experiment,
     loadtest,
+    lr_find,
     models,
     production,
     quantizing,
@@ -34,6 +35,7 @@ app.command("down")(services.down)
 app.command("status")(services.status)
 app.command("run")(experiment.run)
 app.command("report")(experiment.report)
+app.command("lr-find")(lr_find.lr_find)
 app.command("compare")(evidence.compare)
 app.command("gate")(evidence.judge)
 app.command("loadtest")(loadtest.loadtest)

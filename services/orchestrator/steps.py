@@ -10,9 +10,17 @@ from core.schemas.recipe import Recipe
 from core.schemas.results import PublishedModel, TrainResult
 from core.schemas.scenarios import Traffic
 from core.schemas.search import SearchOutcome
-from core.schemas.specs import EvaluateSpec, LoadTestSpec, OriginalsSpec, PrepareSpec, ReportSpec, TrainSpec
+from core.schemas.specs import (
+    EvaluateSpec,
+    FindRateSpec,
+    LoadTestSpec,
+    OriginalsSpec,
+    PrepareSpec,
+    ReportSpec,
+    TrainSpec,
+)
 
-Spec = PrepareSpec | TrainSpec | EvaluateSpec | LoadTestSpec | ReportSpec
+Spec = PrepareSpec | TrainSpec | FindRateSpec | EvaluateSpec | LoadTestSpec | ReportSpec
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Step:
     @property
     def group(self) -> str:
         """Which progress line the step belongs to: its framework, or its kind."""
-        return self.spec.framework if isinstance(self.spec, TrainSpec) else self.spec.kind
+        return self.spec.framework if isinstance(self.spec, TrainSpec | FindRateSpec) else self.spec.kind
 
 
 def prepare_step(data: DataSpec, digest: str, framework: str) -> Step:

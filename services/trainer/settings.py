@@ -1,6 +1,7 @@
 """Settings of the trainer service."""
 
 from pathlib import Path
+from typing import Literal
 
 import pydantic
 from pydantic_settings import SettingsConfigDict
@@ -27,5 +28,7 @@ class TrainerSettings(ServiceSettings):
     """Model repository that exported models are published to."""
     slots: int = pydantic.Field(1, ge=1)
     """Runs executed at a time; more are queued."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What trainings compute on; auto: a CUDA GPU where the framework finds one. Results say which it was."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
     """CPU threads of a run; by default what the CPU quota gives."""

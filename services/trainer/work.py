@@ -8,7 +8,7 @@ from core.errors import InvalidInputError
 from core.formats import EXPORTS
 from core.prepared import open_prepared
 from core.repository import ModelRepository
-from core.schemas.specs import QuantizeSpec, TrainSpec, parse_trainer_spec
+from core.schemas.specs import FindRateSpec, QuantizeSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from services.trainer.settings import TrainerSettings
 from trainer.quantization import check_quantization
@@ -25,7 +25,7 @@ class TrainerWork:
     def accept(self, spec_json: str) -> tuple[str, str]:
         """Kind and canonical JSON of a spec this service can run; a domain error naming what is wrong otherwise."""
         spec = parse_trainer_spec(spec_json)
-        if isinstance(spec, TrainSpec):
+        if isinstance(spec, TrainSpec | FindRateSpec):
             self._check_training(spec)
         elif isinstance(spec, QuantizeSpec):
             check_quantization(spec, ModelRepository(self._settings.repository))
@@ -39,6 +39,7 @@ class TrainerWork:
             *(sys.executable, "-m", "trainer.worker", str(folder.absolute())),
             *("--store", settings.store, "--cache", str(settings.cache)),
             *("--repository", str(settings.repository), "--threads", str(settings.threads)),
+            *("--device", settings.device),
         )
 
     def done(self, run_id: str) -> bool:
@@ -50,13 +51,14 @@ class TrainerWork:
         self._store.sweep()
         ModelRepository(self._settings.repository).sweep()
 
-    def _check_training(self, spec: TrainSpec) -> None:
+    def _check_training(self, spec: TrainSpec | FindRateSpec) -> None:
         mine = self._settings.framework
         if spec.framework != mine:
             raise InvalidInputError(
                 f"this service trains with {mine}, not {spec.framework}; send the run to its service"
             )
-        if foreign := sorted(set(spec.formats) - set(EXPORTS[mine])):
+        formats = spec.formats if isinstance(spec, TrainSpec) else ()
+        if foreign := sorted(set(formats) - set(EXPORTS[mine])):
             raise InvalidInputError(
                 f"{mine} does not export {', '.join(foreign)}; it exports {', '.join(EXPORTS[mine])}"
             )

@@ -58,7 +58,7 @@ def torchvision_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files and logits of torchvision's own models; an empty folder where it is not installed."""
     folder = tmp_path_factory.mktemp("torchvision")
     if find_spec("torchvision"):
-        _python("tests.contract.torchvision_models", str(folder))
+        run_python("tests.contract.torchvision_models", str(folder))
     return folder
 
 
@@ -78,13 +78,14 @@ def answers(request: pytest.FixtureRequest, probes: Probes) -> Answers:
 
 
 def _run(framework: str, folder: Path, torchvision: Path) -> Answers:
-    _python("tests.contract.probe", framework, str(folder), str(torchvision))
+    run_python("tests.contract.probe", framework, str(folder), str(torchvision))
     with np.load(folder / "arrays.npz") as stored:
         arrays = dict(stored)
     return Answers(framework, folder, arrays, json.loads((folder / "facts.json").read_text()))
 
 
-def _python(*command: str) -> None:
+def run_python(*command: str) -> None:
+    """Runs a module of this suite in a process of its own; raises with the end of its standard error if it fails."""
     line = [sys.executable, "-m", *command]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
     if done.returncode != 0:

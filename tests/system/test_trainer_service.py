@@ -14,13 +14,19 @@ import pytest
 from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1 import trainer_service_pb2, trainer_service_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from numpy.typing import NDArray
 from PIL import Image
+from safetensors.numpy import save_file
 
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
 from core.schemas.data import DataSpec, DigitsSource, FolderSource, ImageSpec, Source, SplitSpec
-from core.schemas.recipe import Adam, Pretrained, Recipe
-from core.schemas.specs import PrepareSpec, TrainSpec
+from core.schemas.recipe import Adam, AdamW, Frozen, Pretrained, Recipe
+from core.schemas.results import FindRateResult
+from core.schemas.schedule import EarlyStopping, Plateau
+from core.schemas.specs import FindRateSpec, PrepareSpec, TrainSpec
 from services.client.control import TrainerClient, is_serving
+from trainer.architectures import get_architecture
+from trainer.pretrained import torchvision_names
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
@@ -190,6 +196,87 @@ def test_a_training_that_diverges_fails_with_step_and_loss(client: TrainerClient
     assert "lower recipe.optimizer.learning_rate (now 1e+30)" in run.error
 
 
+def test_a_class_weight_for_an_unknown_class_is_refused_before_it_starts(
+    client: TrainerClient, fingerprint: str
+) -> None:
+    recipe = Recipe(mode="matched", epochs=1, class_weights={"eleven": 2.0})
+    with pytest.raises(InvalidInputError, match="class_weights names 'eleven'; the classes are 0, 1, 2"):
+        client.create("refused", training(fingerprint, recipe=recipe))
+
+
+def test_a_training_stops_early_and_exports_its_best_epoch(client: TrainerClient, fingerprint: str, home: Path) -> None:
+    recipe = Recipe(
+        mode="matched",
+        epochs=200,
+        batch_size=32,
+        optimizer=Adam(learning_rate=0.03),
+        early_stopping=EarlyStopping(patience=4),
+        keep_best="validation_loss",
+    )
+    client.create("early", training(fingerprint, arm="early", recipe=recipe))
+    run = client.finish("early", lambda event: None)
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
+    history = json.loads(run.result_json)["history"]
+    best = min(history, key=lambda epoch: epoch["validation_loss"])
+    assert len(history) == best["epoch"] + 4 < 200
+    artifact = json.loads((home / "models/service-early-pytorch-s0-onnx/1/artifact.json").read_text())
+    assert artifact["metrics"] == best
+
+
+def test_a_new_head_learns_on_frozen_pretrained_layers(client: TrainerClient, home: Path, tmp_path: Path) -> None:
+    image = ImageSpec(height=16, width=16, color="rgb")
+    prepared = prepare(client, "coloured", DigitsSource(), image)
+    assert prepared.state == run_pb2.RUN_STATE_SUCCEEDED, prepared.error
+    tensors = random_resnet18()
+    save_file(tensors, tmp_path / "resnet18.safetensors")
+    recipe = Recipe(
+        mode="matched",
+        epochs=1,
+        batch_size=128,
+        pretrained=Pretrained(weights=str(tmp_path / "resnet18.safetensors")),
+        freeze=(Frozen(until="head", epochs=1),),
+        keep_best="train_loss",
+    )
+    data = json.loads(prepared.result_json)["fingerprint"]
+    client.create("head", training(data, arm="head", architecture="resnet18", recipe=recipe))
+    run = client.finish("head", lambda event: None)
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
+    with np.load(home / "runs/head/checkpoints/checkpoint.npz") as kept:
+        first, moving = kept["best/conv1/kernel"], kept["best/batchnorm1/moving_mean"]
+        head, bias = kept["best/dense1/kernel"], kept["best/dense1/bias"]
+    assert np.array_equal(first, tensors["conv1.weight"].transpose(2, 3, 1, 0))
+    assert np.array_equal(moving, tensors["bn1.running_mean"])
+    assert head.shape == (512, 10)
+    assert bias.any()
+
+
+def random_resnet18() -> dict[str, NDArray[np.float32]]:
+    """A file of torchvision's with random weights, statistics in the range of trained ones."""
+    network = get_architecture("resnet18")
+    draw, found = np.random.default_rng(0), {}
+    for key, name in torchvision_names(network).items():
+        shape = network.parameters[key].shape
+        shape = (shape[3], shape[2], shape[0], shape[1]) if len(shape) == 4 else shape[::-1]
+        positive = key.endswith(("gamma", "moving_variance"))
+        spread = (2.0 / np.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.1
+        found[name] = (draw.uniform(0.5, 1.5, shape) if positive else draw.normal(0, spread, shape)).astype(np.float32)
+    return found
+
+
+def test_a_learning_rate_is_found_and_kept_in_the_store(client: TrainerClient, fingerprint: str, home: Path) -> None:
+    recipe = Recipe(mode="matched", epochs=1, batch_size=32)
+    spec = FindRateSpec(framework="pytorch", seed=0, architecture="digits-cnn", data=fingerprint, recipe=recipe)
+    client.create("search", spec)
+    run = client.finish("search", lambda event: None)
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
+    found = FindRateResult.model_validate_json((home / "store/results/search/result.json").read_bytes())
+    assert len(found.rates) == len(found.losses) == len(found.smoothed)
+    assert found.rates[0] == pytest.approx(1e-7)
+    assert 1e-6 < found.valley < 1.0
+    assert 1e-6 < found.steep < 1.0
+    assert min(found.smoothed) < found.smoothed[0]
+
+
 def test_cancel_stops_a_training_within_two_seconds(client: TrainerClient, fingerprint: str) -> None:
     client.create("long", training(fingerprint, epochs=10_000))
     for event in client.watch("long"):
@@ -223,14 +310,28 @@ def test_a_corrupt_image_is_named_or_skipped_and_listed(client: TrainerClient, t
     assert "dog/3.png" in json.loads(skipped.result_json)["skipped"][0]
 
 
+@pytest.mark.timeout(600)
 def test_a_service_killed_in_the_middle_resumes_and_ends_with_the_same_weights(tmp_path: Path) -> None:
-    epochs = 250
+    # Everything that has a memory: moments, stages, a plateau, the best epoch, and a stop that depends on all epochs.
+    recipe = Recipe(
+        mode="matched",
+        epochs=100,
+        batch_size=32,
+        optimizer=AdamW(),
+        schedule=Plateau(patience=20, factor=0.5),
+        freeze=(Frozen(until="head", epochs=5),),
+        early_stopping=EarlyStopping(patience=200),
+        keep_best="validation_accuracy",
+        class_weights="balanced",
+        label_smoothing=0.1,
+        sampler="weighted",
+    )
     with trainer(tmp_path) as first:
         run = prepare(first, "digits", DigitsSource(), ImageSpec(height=8, width=8, color="grey"))
         data = json.loads(run.result_json)["fingerprint"]
-        first.create("whole", training(data, epochs, arm="whole"))
+        first.create("whole", training(data, arm="whole", recipe=recipe))
         assert first.finish("whole", lambda event: None).state == run_pb2.RUN_STATE_SUCCEEDED
-        first.create("parts", training(data, epochs, arm="parts"))
+        first.create("parts", training(data, arm="parts", recipe=recipe))
         checkpoint = tmp_path / "runs/parts/checkpoints/checkpoint.npz"
         deadline = time.monotonic() + 120
         while not checkpoint.is_file():
@@ -241,7 +342,7 @@ def test_a_service_killed_in_the_middle_resumes_and_ends_with_the_same_weights(t
         assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
         assert run.attempts == 2
     whole, parts = (np.load(tmp_path / f"runs/{name}/checkpoints/checkpoint.npz") for name in ("whole", "parts"))
-    weights = [key for key in whole.files if key.startswith("state/")]
-    assert weights
-    for key in weights:
+    kept = [key for key in whole.files if key.startswith(("state/", "best/"))]
+    assert {key.split("/")[0] for key in kept} == {"state", "best"}
+    for key in kept:
         assert np.array_equal(whole[key], parts[key]), key

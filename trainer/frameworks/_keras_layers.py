@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from keras import layers, ops, optimizers
+from keras import layers, ops
 
 
 class CanonicalBatchNormalization(layers.BatchNormalization):
     """Batch normalisation whose running variance is the unbiased one, n / (n − 1) of Keras's."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not training:
+        # Fixed layers compute as in inference: Keras's own rule.
+        if not training or not self.trainable:
             return super().call(inputs, training=False)
         mean = _mean(inputs)
         variance = _mean(ops.square(inputs - mean))
@@ -41,30 +42,3 @@ class GivenDropout(layers.Layer):
     def call(self, inputs: list[Any]) -> Any:
         values, mask = inputs
         return values * (ops.cast(mask, values.dtype) * (1.0 / (1.0 - self.rate)))
-
-
-class CanonicalAdam(optimizers.Adam):
-    """Adam (Kingma and Ba 2015, algorithm 1): ε is added after bias correction; Keras adds it before."""
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
-        mean, square = self._momentums[index], self._velocities[index]
-        steps = ops.cast(self.iterations + 1, variable.dtype)
-        self.assign(mean, self.beta_1 * mean + (1.0 - self.beta_1) * gradient)
-        self.assign(square, self.beta_2 * square + (1.0 - self.beta_2) * ops.square(gradient))
-        # Casting the python numbers first would round them to float32.
-        direction = mean / (1.0 - ops.power(self.beta_1, steps))
-        deviation = ops.sqrt(square / (1.0 - ops.power(self.beta_2, steps)))
-        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * direction / (deviation + self.epsilon))
-
-
-class CanonicalSgd(optimizers.SGD):
-    """Heavy-ball momentum: v ← m·v + g; w ← w − rate·v. Keras keeps rate·v instead of v."""
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        step = gradient
-        if self.momentum:
-            velocity = self.momentums[self._get_variable_index(variable)]
-            self.assign(velocity, self.momentum * velocity + gradient)
-            step = velocity
-        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * step)

@@ -29,11 +29,15 @@ from trainer.layers import (
 
 
 @contextmanager
-def precision(dtype: str) -> Iterator[None]:
-    """Keras's default dtype for what is made inside: layers, losses, metrics and the optimiser's learning rate."""
+def precision(dtype: str, policy: str | None = None) -> Iterator[None]:
+    """Keras's default dtype for what is made inside: layers, losses, metrics and the optimiser's learning rate.
+
+    Args:
+        policy: of layers, where it is another one.
+    """
     before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(dtype)
-    keras.config.set_dtype_policy(dtype)
+    keras.config.set_dtype_policy(policy or dtype)
     try:
         yield
     finally:
@@ -86,7 +90,8 @@ class Builder:
     def _rescaling(self) -> Any:
         # As float64 arrays: Keras would round python numbers to float32.
         mean, std = np.array(self._settings.mean), np.array(self._settings.std)
-        return self._once("rescaling", layers.Rescaling, 1.0 / (255.0 * std), -mean / std)
+        # The dtype matters under a mixed policy alone: pixels and batch statistics are never reduced.
+        return self._once("rescaling", layers.Rescaling, 1.0 / (255.0 * std), -mean / std, dtype=self._settings.dtype)
 
     def _chain(self, nodes: tuple[Node, ...], x: Any, masks: dict[str, Any]) -> Any:
         for node in nodes:
@@ -103,7 +108,8 @@ class Builder:
                 border = "same" if same else "valid"
                 return self._once(path, layers.Conv2D, filters, kernel, stride, border, use_bias=bias)(x)
             case BatchNorm():
-                return self._once(path, self._norm, **_norm_options(self._settings.recipe.batch_norm))(x)
+                options = _norm_options(self._settings.recipe.batch_norm)
+                return self._once(path, self._norm, dtype=self._settings.dtype, **options)(x)
             case Activation(kind):
                 return self._once(path, layers.Activation, kind)(x)
             case Pool(kind, size, stride, padding):
@@ -147,7 +153,12 @@ def with_probabilities(network: Any, head: Head) -> Any:
 
 def _stock(layer: Any) -> Any:
     kind = layers.BatchNormalization if isinstance(layer, CanonicalBatchNormalization) else type(layer)
-    return kind.from_config(layer.get_config())
+    config = layer.get_config()
+    # A bare operation, such as a pad, has no policy.
+    policy = getattr(layer, "dtype_policy", None)
+    if policy is not None and policy.compute_dtype == "bfloat16":
+        config["dtype"] = policy.variable_dtype
+    return kind.from_config(config)
 
 
 def _norm_options(spec: BatchNormSpec) -> dict[str, float]:

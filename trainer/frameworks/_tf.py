@@ -14,7 +14,7 @@ from core.prepared import Split
 from core.runtimes._tensorflow import import_tensorflow
 from core.schemas.recipe import Recipe
 from trainer.batches import Batch, matched_batches
-from trainer.framework import Callbacks
+from trainer.framework import Callbacks, Device
 from trainer.frameworks._onnx import INPUT, OUTPUT, read_facts
 from trainer.layers import Architecture
 
@@ -28,6 +28,18 @@ PREDICT_BATCH = 256
 REPORT_SECONDS = 0.2
 Inputs = tuple[dict[str, Any], Any]
 """({"image": uint8 [n, height, width, channels], dropout path: uint8 mask …}, labels int64 [n])."""
+
+
+def has_cuda() -> bool:
+    """Whether TensorFlow finds a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def use_device(device: Device) -> None:
+    """Makes TensorFlow compute on a device; on a GPU without TF32."""
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    if device == "cpu" and has_cuda():
+        tf.config.set_visible_devices([], "GPU")
 
 
 def input_spec(architecture: Architecture) -> Any:
@@ -48,15 +60,31 @@ def inputs_of(batch: Batch) -> Inputs:
     return {"image": batch.images, **batch.masks}, batch.labels
 
 
-def matched_dataset(split: Split, architecture: Architecture, seed: int, recipe: Recipe, epochs: range) -> Any:
-    """The matched batches of the epochs (from 1) one after the other, drawn ahead of the training in a thread."""
+def matched_dataset(
+    split: Split,
+    architecture: Architecture,
+    seed: int,
+    recipe: Recipe,
+    epochs: range,
+    class_weights: tuple[float, ...] | None = None,
+) -> Any:
+    """The matched batches of the epochs (from 1) one after the other, drawn ahead of the training in a thread.
 
-    def draw() -> Iterator[Inputs]:
+    With class weights a third part of each batch: the weights of its images, float64 [n].
+    """
+    table = None if class_weights is None else np.array(class_weights, np.float64)
+
+    def draw() -> Iterator[tuple[Any, ...]]:
         for epoch in epochs:
-            batches = matched_batches(split, architecture, seed, epoch, recipe.batch_size, recipe.augmentation)
-            yield from map(inputs_of, batches)
+            keys = (seed, epoch, recipe.batch_size, recipe.augmentation, recipe.sampler)
+            for batch in matched_batches(split, architecture, *keys):
+                inputs = inputs_of(batch)
+                yield inputs if table is None else (*inputs, table[batch.labels])
 
-    return tf.data.Dataset.from_generator(draw, output_signature=batch_spec(architecture, masks=True)).prefetch(2)
+    spec = batch_spec(architecture, masks=True)
+    if table is not None:
+        spec = (*spec, tf.TensorSpec([None], tf.float64))
+    return tf.data.Dataset.from_generator(draw, output_signature=spec).prefetch(2)
 
 
 class Ticker:
@@ -67,9 +95,11 @@ class Ticker:
         self._callbacks, self._epoch, self._done = callbacks, epoch, 0
         self._next = perf_counter() + REPORT_SECONDS
 
-    def tick(self, loss: float) -> None:
-        """After every step, with the epoch's mean loss so far; in validation too, so that it can be cancelled."""
+    def tick(self, loss: float, own: float) -> None:
+        """After every step, with the epoch's mean loss so far and the step's; in validation too, to be cancelled."""
         self._done += 1
+        if self._callbacks.each_step is not None and self._done <= self.total:
+            self._callbacks.each_step(own)
         if perf_counter() < self._next and self._done != self.total:
             return
         self._next = perf_counter() + REPORT_SECONDS

@@ -23,6 +23,7 @@ from trainer.layers import (
     Pool,
     Residual,
 )
+from trainer.objective import Objective
 from trainer.weights import ONES, Weights
 
 NORM_MOMENTUM, NORM_EPSILON = 0.99, 1e-3
@@ -38,6 +39,10 @@ class Run:
     """By dropout path; None draws them here."""
     update: bool = True
     """Whether training mode updates the running statistics."""
+    reduced: bool = False
+    """Whether convolutions and matrix products compute in bfloat16."""
+    fixed: frozenset[str] = frozenset()
+    """Paths of batch norms that compute as in inference."""
 
 
 INFERENCE = Run()
@@ -64,7 +69,7 @@ class Network(tf.Module):
         """uint8 images [n, height, width, channels] → logits [n, outputs]."""
         pixels = tf.cast(images, self.dtype)
         x = pixels * tf.constant(self.scale, self.dtype) + tf.constant(self.offset, self.dtype)
-        return self._chain(self.architecture.nodes, x, run)
+        return tf.cast(self._chain(self.architecture.nodes, x, run), self.dtype)
 
     def _chain(self, nodes: tuple[Node, ...], x: Any, run: Run) -> Any:
         for node in nodes:
@@ -75,8 +80,9 @@ class Network(tf.Module):
         match node.layer:
             case Conv(_, kernel, stride, padding, _):
                 same = stride == 1 and 2 * padding == kernel - 1
-                y = tf.nn.conv2d(x, self._of(node, "kernel"), stride, "SAME" if same else _padding(padding))
-                return tf.nn.bias_add(y, self._of(node, "bias")) if node.layer.bias else y
+                x, kernel_values = self._operands(node, x, run)
+                y = tf.nn.conv2d(x, kernel_values, stride, "SAME" if same else _padding(padding))
+                return tf.nn.bias_add(y, tf.cast(self._of(node, "bias"), y.dtype)) if node.layer.bias else y
             case BatchNorm():
                 return self._batch_norm(node, x, run)
             case Activation(kind):
@@ -88,21 +94,27 @@ class Network(tf.Module):
             case Flatten():
                 return tf.reshape(x, [-1, prod(node.input_shape)])
             case Dense(_, bias):
-                y = tf.matmul(x, self._of(node, "kernel"))
-                return tf.nn.bias_add(y, self._of(node, "bias")) if bias else y
+                y = tf.matmul(*self._operands(node, x, run))
+                return tf.nn.bias_add(y, tf.cast(self._of(node, "bias"), y.dtype)) if bias else y
             case GlobalPool():
                 return tf.reduce_mean(x, [1, 2])
             case Residual():
                 return self._chain(node.body, x, run) + self._chain(node.shortcut, x, run)
 
+    def _operands(self, node: Node, x: Any, run: Run) -> tuple[Any, Any]:
+        """Values and kernel in the dtype of the product."""
+        dtype = tf.bfloat16 if run.reduced else self.dtype
+        return tf.cast(x, dtype), tf.cast(self._of(node, "kernel"), dtype)
+
     def _of(self, node: Node, name: str) -> Any:
         return self.parameters[f"{node.path}/{name}"]
 
     def _batch_norm(self, node: Node, x: Any, run: Run) -> Any:
+        x = tf.cast(x, self.dtype)
         gamma, beta = self._of(node, "gamma"), self._of(node, "beta")
         mean, variance = self._of(node, "moving_mean"), self._of(node, "moving_variance")
         epsilon = _default(self.norm.epsilon, NORM_EPSILON)
-        if not run.training:
+        if not run.training or node.path in run.fixed:
             return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
         y, batch_mean, unbiased = self.normalize(x, gamma, beta, epsilon)
         if run.update:
@@ -122,9 +134,23 @@ def scores(head: Head, logits: Any) -> Any:
     return tf.math.log_sigmoid(logits) if head == "normalized_sigmoid" else logits
 
 
-def losses(head: Head, logits: Any, labels: Any) -> Any:
-    """−log p(label) of every image, in nats [n]."""
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=scores(head, logits))
+def losses(head: Head, logits: Any, labels: Any, goal: Objective, weighted: bool) -> Any:
+    """The objective of every image [n], times its class's weight if `weighted`."""
+    values = scores(head, logits)
+    each = _each(values, labels, goal)
+    if not weighted or goal.class_weights is None:
+        return each
+    return each * tf.gather(tf.constant(goal.class_weights, values.dtype), labels)
+
+
+def _each(values: Any, labels: Any, goal: Objective) -> Any:
+    if goal.plain:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=values)
+    classes = values.shape[1]
+    targets = tf.one_hot(labels, classes, dtype=values.dtype) * (1.0 - goal.smoothing) + goal.smoothing / classes
+    if goal.kind == "cross_entropy":
+        return tf.nn.softmax_cross_entropy_with_logits(targets, values)
+    return tf.reduce_mean(tf.square(tf.nn.softmax(values) - targets), axis=1)
 
 
 def initial(architecture: Architecture, seed: int) -> Weights:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from core.prepared import Split
-from core.schemas.augmentation import Augmentation
+from core.schemas.recipe import Recipe
 from trainer.ahead import ahead
 from trainer.batches import matched_batches, steps_per_epoch
 from trainer.layers import Architecture
@@ -59,14 +59,12 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 class MatchedLoader:
     """The matched batches of one epoch after the other: (images, masks, labels), drawn ahead in a thread."""
 
-    def __init__(
-        self, split: Split, architecture: Architecture, seed: int, batch_size: int, augmentation: Augmentation
-    ) -> None:
+    def __init__(self, split: Split, architecture: Architecture, seed: int, recipe: Recipe) -> None:
         self.split = split
         self.architecture = architecture
         self.seed = seed
-        self.batch_size = batch_size
-        self.augmentation = augmentation
+        self.recipe = recipe
+        self.batch_size = recipe.batch_size
         self.epoch = 1
         """The epoch the next iteration reads, from 1; set by whoever trains."""
 
@@ -74,8 +72,9 @@ class MatchedLoader:
         return steps_per_epoch(len(self.split), self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Masks, Tensor]]:
-        key = self.seed, self.epoch, self.batch_size
-        for batch in ahead(matched_batches(self.split, self.architecture, *key, self.augmentation)):
+        recipe = self.recipe
+        keys = (self.seed, self.epoch, recipe.batch_size, recipe.augmentation, recipe.sampler)
+        for batch in ahead(matched_batches(self.split, self.architecture, *keys)):
             masks = {path: torch.from_numpy(mask) for path, mask in batch.masks.items()}
             yield torch.from_numpy(batch.images), masks, torch.from_numpy(batch.labels)
 

@@ -39,6 +39,10 @@ class TorchFramework:
 
     formats: tuple[str, ...] = ("pt2", "onnx")
 
+    def has_cuda(self) -> bool:
+        """Whether torch finds a GPU."""
+        return torch.cuda.is_available()
+
     def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> TorchModel:
         """Compiles a network; `weights` None keeps torch's initialisers, as a Learner does with a given module."""
         network = build_network(architecture, settings)
@@ -50,12 +54,17 @@ class TorchFramework:
         """Canonical weights, BatchNorm statistics included, in the model's dtype."""
         return read_weights(model.architecture, model.network)
 
+    def assign(self, model: TorchModel, weights: Weights) -> None:
+        """Puts canonical weights in. Raises InvalidInputError when they belong to another architecture."""
+        load_weights(model.architecture, model.network, weights)
+
     def predict(self, model: TorchModel, images: NDArray[np.uint8]) -> NDArray[np.floating]:
         """Probabilities [n, classes] in the model's dtype."""
         classifier = Classifier(model.network).eval()
         starts = range(0, len(images), PREDICT_BATCH)
         with torch.inference_mode():
-            parts = [classifier(torch.from_numpy(np.array(images[i : i + PREDICT_BATCH]))).numpy() for i in starts]
+            chunks = (torch.from_numpy(np.array(images[i : i + PREDICT_BATCH])) for i in starts)
+            parts = [classifier(chunk.to(model.settings.device)).cpu().numpy() for chunk in chunks]
         empty = np.empty((0, model.architecture.classes), model.settings.dtype)
         return np.concatenate([empty, *parts])
 
@@ -64,7 +73,7 @@ class TorchFramework:
         if format_name not in EXPORTERS:
             raise NotFoundError(f"torch does not export {format_name!r}; it exports {', '.join(EXPORTERS)}")
         # A copy: training may go on. Plain memory: torch.export.save warns of weights in any other layout.
-        network = copy.deepcopy(model.network).to(dtype=torch.float32, memory_format=torch.contiguous_format)
+        network = copy.deepcopy(model.network).to("cpu", torch.float32, memory_format=torch.contiguous_format)
         classifier = Classifier(network).eval()
         EXPORTERS[format_name](classifier, model.architecture, directory / get_format(format_name).path)
 
@@ -72,10 +81,11 @@ class TorchFramework:
         """Logits, loss and gradients of one batch in training mode, on a copy of the model."""
         network = copy.deepcopy(model.network).train()
         network.zero_grad(set_to_none=True)
-        network.give_masks({path: torch.from_numpy(mask) for path, mask in batch.masks.items()})
-        logits = network(torch.from_numpy(batch.images))
-        loss = HeadLoss(model.architecture.head)(logits, torch.from_numpy(batch.labels))
+        device = model.settings.device
+        network.give_masks({path: torch.from_numpy(mask).to(device) for path, mask in batch.masks.items()})
+        logits = network(torch.from_numpy(batch.images).to(device))
+        loss = HeadLoss(model.architecture.head)(logits, torch.from_numpy(batch.labels).to(device))
         loss.backward()
         parameters, trainable = count_parameters(network)
         gradients = read_gradients(model.architecture, network)
-        return Inspection(logits.detach().numpy(), loss.item(), gradients, parameters, trainable)
+        return Inspection(logits.detach().cpu().numpy(), loss.item(), gradients, parameters, trainable)

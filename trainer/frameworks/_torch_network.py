@@ -83,6 +83,8 @@ class Network(nn.Module):
 
     scale: Tensor
     shift: Tensor
+    reduced = False
+    """Whether convolutions and matrix products compute in bfloat16."""
 
     def __init__(self, architecture: Architecture, settings: BuildSettings) -> None:
         super().__init__()
@@ -96,7 +98,12 @@ class Network(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         pixels = image.permute(0, 3, 1, 2) if self.memory_format is torch.channels_last else _plain(image)
-        return self.layers(pixels.to(self.scale.dtype) * self.scale + self.shift)
+        values = pixels.to(self.scale.dtype) * self.scale + self.shift
+        if not self.reduced:
+            return self.layers(values)
+        with torch.autocast(image.device.type, torch.bfloat16):
+            logits = self.layers(values)
+        return logits.to(self.scale.dtype)
 
     def give_masks(self, masks: dict[str, Tensor]) -> None:
         """Sets the dropout masks of the next forward pass in training mode, by dropout path."""
@@ -124,7 +131,7 @@ def build_network(architecture: Architecture, settings: BuildSettings) -> Networ
     torch.backends.cudnn.deterministic = True
     torch.manual_seed(settings.seed)
     network = Network(architecture, settings)
-    return network.to(dtype=getattr(torch, settings.dtype), memory_format=network.memory_format)
+    return network.to(settings.device, getattr(torch, settings.dtype), memory_format=network.memory_format)
 
 
 def _memory_format(architecture: Architecture) -> torch.memory_format:

@@ -1,9 +1,10 @@
-"""What both torch trainings need: loss, running means, optimisers, checkpoints."""
+"""What both torch trainings need: loss, running means, checkpoints."""
 
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,52 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.schemas.recipe import Adam, Recipe, Sgd
+from core.errors import InvalidInputError
+from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from trainer.ahead import Waits
 from trainer.framework import Callbacks, State
-from trainer.frameworks._torch_network import head_scores
+from trainer.frameworks._torch_network import Network, head_scores
 from trainer.layers import Head
+from trainer.objective import Objective
 
 REPORT_SECONDS = 0.2
 STATE_KEY = "torch"
+CROSS_ENTROPY = Objective()
 
 
 class HeadLoss(nn.Module):
-    """Mean over the batch of −log p(label), from logits; with the two methods that fastai asks of a loss."""
+    """The objective of a batch, from logits; with the two methods that fastai asks of a loss.
 
-    def __init__(self, head: Head) -> None:
+    In evaluation mode without the class weights.
+    """
+
+    def __init__(self, head: Head, goal: Objective = CROSS_ENTROPY) -> None:
         super().__init__()
         self.head: Head = head
+        self.goal = goal
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return functional.cross_entropy(head_scores(self.head, logits), labels)
+        scores, goal = head_scores(self.head, logits), self.goal
+        weights = goal.class_weights if self.training else None
+        if goal.kind == "cross_entropy" and (weights is None or goal.normalized):
+            table = None if weights is None else torch.tensor(weights, dtype=scores.dtype, device=scores.device)
+            return functional.cross_entropy(scores, labels, table, label_smoothing=goal.smoothing)
+        each = self._each(scores, labels)
+        if weights is None:
+            return each.mean()
+        factors = torch.tensor(weights, dtype=scores.dtype, device=scores.device)[labels]
+        total = (factors * each).sum()
+        return total / factors.sum() if goal.normalized else total / len(labels)
+
+    def _each(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Losses of the images [n]."""
+        if self.goal.kind == "cross_entropy":
+            return functional.cross_entropy(scores, labels, reduction="none", label_smoothing=self.goal.smoothing)
+        classes = scores.shape[1]
+        targets = functional.one_hot(labels, classes).to(scores.dtype)
+        targets = targets * (1.0 - self.goal.smoothing) + self.goal.smoothing / classes
+        return (functional.softmax(scores, dim=1) - targets).square().mean(dim=1)
 
     def activation(self, logits: Tensor) -> Tensor:
         """Probabilities [n, classes]."""
@@ -39,6 +66,11 @@ class HeadLoss(nn.Module):
     def decodes(self, probabilities: Tensor) -> Tensor:
         """Class indices [n]."""
         return probabilities.argmax(dim=1)
+
+
+def moved(parts: Any, device: str) -> Any:
+    """Tensors of a batch, alone or in a dict, on a device; the same ones where they are there."""
+    return {key: part.to(device) for key, part in parts.items()} if isinstance(parts, dict) else parts.to(device)
 
 
 class Means:
@@ -86,8 +118,10 @@ class Ticker:
         self._total = total
         self._next = time.perf_counter() + REPORT_SECONDS
 
-    def step(self, done: int, train: Means) -> None:
-        """After every training step."""
+    def step(self, done: int, train: Means, loss: float) -> None:
+        """After every training step, with its own loss."""
+        if self._callbacks.each_step is not None:
+            self._callbacks.each_step(loss)
         if done == self._total or self._due():
             self._callbacks.step(self._epoch, done, self._total, train.loss)
 
@@ -96,11 +130,11 @@ class Ticker:
         if self._due():
             self._callbacks.step(self._epoch, self._total, self._total, None)
 
-    def finish(self, train: Means, validation: Means, state: Callable[[], State]) -> None:
+    def metrics(self, train: Means, validation: Means) -> EpochMetrics:
         """After validation. A loss that is not finite goes through `step`, which knows what to do with it."""
         if not math.isfinite(validation.loss):
             self._callbacks.step(self._epoch, self._total, self._total, validation.loss)
-        metrics = EpochMetrics(
+        return EpochMetrics(
             epoch=self._epoch,
             train_loss=train.loss,
             train_accuracy=train.accuracy,
@@ -110,7 +144,6 @@ class Ticker:
             validation_seconds=validation.seconds,
             data_seconds=train.waits.seconds if train.waits else None,
         )
-        self._callbacks.epoch(metrics, state)
 
     def _due(self) -> bool:
         now = time.perf_counter()
@@ -118,37 +151,6 @@ class Ticker:
             return False
         self._next = now + REPORT_SECONDS
         return True
-
-
-def shared_optimizer(parameters: Any, spec: Adam | Sgd) -> torch.optim.Optimizer:
-    """The canonical arithmetic, which is torch's: ε after bias correction, heavy-ball momentum without dampening."""
-    # fused: the same formulas in one pass over each tensor.
-    return framework_optimizer(parameters, spec, fused=True)
-
-
-def framework_optimizer(parameters: Any, spec: Adam | Sgd, **options: Any) -> torch.optim.Optimizer:
-    """torch.optim's class with its own default for every number the recipe leaves to the framework."""
-    options.update(learning_rate_option(spec))
-    if isinstance(spec, Sgd):
-        return torch.optim.SGD(parameters, **options, **given(momentum=spec.momentum))
-    return torch.optim.Adam(parameters, **options, **_adam_options(spec))
-
-
-def learning_rate_option(spec: Adam | Sgd) -> dict[str, float]:
-    """`lr` where the recipe names one."""
-    return given(lr=spec.learning_rate)
-
-
-def given(**values: float | None) -> dict[str, float]:
-    """The values that are not None."""
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _adam_options(spec: Adam) -> dict[str, Any]:
-    options: dict[str, Any] = given(eps=spec.epsilon)
-    if spec.beta_1 is not None or spec.beta_2 is not None:
-        options["betas"] = (0.9 if spec.beta_1 is None else spec.beta_1, 0.999 if spec.beta_2 is None else spec.beta_2)
-    return options
 
 
 def pack(recipe: Recipe, content: dict[str, Any]) -> State:
@@ -161,7 +163,34 @@ def pack(recipe: Recipe, content: dict[str, Any]) -> State:
 
 def unpack(state: State) -> dict[str, Any]:
     """The content of a checkpoint; restores the random state it holds, if any."""
-    content: dict[str, Any] = torch.load(io.BytesIO(state[STATE_KEY].tobytes()), weights_only=True)
+    content: dict[str, Any] = torch.load(io.BytesIO(state[STATE_KEY].tobytes()), "cpu", weights_only=True)
     if "random" in content:
         torch.set_rng_state(content.pop("random"))
+    return content
+
+
+@contextmanager
+def reduced_precision(network: Network, recipe: Recipe) -> Iterator[None]:
+    """torch's autocast to bfloat16 inside, where the recipe asks for it; float32 again for what comes after."""
+    network.reduced = recipe.precision == "bfloat16"
+    try:
+        yield
+    finally:
+        network.reduced = False
+
+
+def restore_network(network: nn.Module, state: State | None) -> dict[str, Any]:
+    """Puts a checkpoint's weights in; the rest of its content, empty where there is none.
+
+    Raises:
+        InvalidInputError: it belongs to another architecture.
+    """
+    if state is None:
+        return {}
+    content = unpack(state)
+    try:
+        network.load_state_dict(content.pop("network"))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InvalidInputError(f"the checkpoint was saved from another architecture: {reason:.300}") from error
     return content

@@ -1,13 +1,19 @@
-"""fastai: a `Learner`, fed the shared batches at a constant rate, or its own loaders in `fit_one_cycle`.
+"""fastai: a `Learner`, fed the shared batches, or its own loaders in `fit_one_cycle`.
 
 What `framework` and None mean here, all of it fastai's own:
 - initializer: torch's, because a Learner leaves the weights of a module it is given alone.
 - pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
-  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped; `fit_one_cycle`, its rate the cycle's largest
-  (default 1e-3), momentum 0.95 → 0.85 → 0.95 unless the recipe names one, which then stays constant.
-- optimizer: fastai's Adam (β 0.9 and 0.99, ε 1e-5, decoupled weight decay 0.01) and SGD (no momentum, no decay).
+  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped.
+- schedule: `fit_one_cycle`, its rate the cycle's largest (default 1e-3), momentum 0.95 → 0.85 → 0.95 unless the recipe
+  names one, which then stays constant. Named ones are `ParamScheduler`s; a plateau is the shared rule, which is that of
+  `ReduceLROnPlateau`.
+- optimizer: fastai's Adam (β 0.9 and 0.99, ε 1e-5, decoupled weight decay 0.01: it is AdamW too) and SGD (no momentum,
+  no decay). `l2` makes the decay a coupled one.
 - batch norm: torch's, momentum 0.1, which is 0.9 here, and ε 1e-5.
 - arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm.
+- class weights: as in torch, divided by the sum of a batch's weights.
+- freeze: `Learner.freeze_to`, which goes on training the batch norms of frozen layers. With schedule None the figures
+  are those of `Learner.fine_tune`.
 """
 
 import random
@@ -19,24 +25,26 @@ from typing import Any
 import numpy as np
 import torch
 from fastai.callback import progress as _progress  # noqa: F401  adds no_bar to Learner
-from fastai.callback import schedule as _schedule  # noqa: F401  adds fit_one_cycle to Learner
-from fastai.callback.core import Callback, TrainEvalCallback
+from fastai.callback.core import CancelFitException, TrainEvalCallback
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
-from fastai.optimizer import SGD, OptimWrapper
-from fastai.optimizer import Adam as FastaiAdam
-from fastcore.basics import getcallable
+from fastai.optimizer import OptimWrapper
+from fastai.torch_core import trainable_params
 from numpy.typing import NDArray
 
 from core.prepared import Split
-from core.schemas.recipe import Adam, Recipe, Sgd
+from core.schemas.recipe import Recipe
 from trainer.ahead import Waits
 from trainer.framework import Callbacks, State, TrainingData
+from trainer.frameworks._fastai_phases import PhaseRun, Plain, frozen_groups, own_optimizer, split_groups
 from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
+from trainer.frameworks._torch_freezing import freeze
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores
-from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, given, pack, shared_optimizer, unpack
+from trainer.frameworks._torch_optimizers import given, shared_optimizer
+from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, pack, reduced_precision, restore_network
+from trainer.phases import Phase, remaining
 
 CPU = torch.device("cpu")
 
@@ -48,20 +56,31 @@ class FastaiFramework(TorchFramework):
 
     def fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """Trains in place; both pipelines continue a checkpoint bit for bit."""
+        with reduced_precision(model.network, recipe):
+            self._fit(model, data, recipe, callbacks)
+        model.network.requires_grad_(True)
+
+    def _fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         model.classes = data.classes
         torch.manual_seed(model.settings.seed)
         random.seed(model.settings.seed)  # fastai's DataLoader shuffles with it
-        learner = _learner(model, data, recipe)
-        learner.create_opt()
-        if callbacks.resume is not None:
-            _restore(learner, callbacks.resume, callbacks.resume_epoch)
-        reporter = Reporter(recipe, callbacks)
-        with learner.no_bar(), learner.no_logging():
-            if recipe.pipeline == "shared":
-                learner.fit(recipe.epochs, cbs=[MaskCallback(), reporter], start_epoch=callbacks.resume_epoch)
-            else:
-                cycle = {"cbs": reporter, "start_epoch": callbacks.resume_epoch}
-                learner.fit_one_cycle(recipe.epochs, recipe.optimizer.learning_rate, moms=_momenta(recipe), **cycle)
+        saved = restore_network(model.network, callbacks.resume)
+        shared = recipe.pipeline == "shared"
+        dls = _shared_loaders(model, data, recipe) if shared else _own_loaders(data, recipe)
+        dls.device = torch.device(model.settings.device)
+        _replay(dls.train, callbacks.resume_epoch)
+        if "python_random" in saved:  # augmentation draws from it
+            random.setstate(saved["python_random"])
+        loss = HeadLoss(model.architecture.head, data.objective(recipe))
+        for phase, epochs in remaining(recipe, model.architecture, callbacks):
+            learner = _learner(model, dls, loss, recipe, phase)
+            if epochs.start > phase.first:
+                _restore(learner, saved)
+            learner.add_cbs([Reporter(recipe, phase, callbacks)] + [MaskCallback(phase)] * shared)
+            done = epochs.start - phase.first
+            run = PhaseRun(learner, model.architecture, recipe, phase, done, callbacks)
+            with learner.no_bar(), learner.no_logging():
+                run.shared() if recipe.arithmetic == "shared" else run.own()
 
     def first_batch(
         self, model: TorchModel, data: TrainingData, recipe: Recipe
@@ -81,20 +100,16 @@ class FastaiFramework(TorchFramework):
         learner.export((directory / "learner.pkl").absolute())
 
 
-class Plain(Callback):
-    """A callback whose exceptions leave `Learner.fit` as they are: fastai rewrites the message of any but its own."""
-
-    def __call__(self, event_name: str) -> Any:
-        return getcallable(self, event_name)()
-
-
 class MaskCallback(Plain):
     """Takes the dropout masks out of a matched batch and gives them to the network."""
 
     order = -20
 
+    def __init__(self, phase: Phase) -> None:
+        self.phase = phase
+
     def before_train(self) -> None:
-        self.dls.train.epoch = self.epoch + 1
+        self.dls.train.epoch = self.phase.first + self.epoch
 
     def before_batch(self) -> None:
         if self.training:
@@ -109,12 +124,14 @@ class Reporter(Plain):
     order = 80
     """After SkipToEpoch: an epoch that is skipped ends before it reports."""
 
-    def __init__(self, recipe: Recipe, callbacks: Callbacks) -> None:
+    def __init__(self, recipe: Recipe, phase: Phase, callbacks: Callbacks) -> None:
         self.recipe = recipe
+        self.phase = phase
         self.callbacks = callbacks
 
     def before_train(self) -> None:
-        self.ticker = Ticker(self.callbacks, self.epoch + 1, len(self.dls.train))
+        self.learn.loss_func.train()
+        self.ticker = Ticker(self.callbacks, self.phase.first + self.epoch, len(self.dls.train))
         self.train_means = Means()
         self.train_means.waits = self._waits = Waits[Any](())
         self._idle = perf_counter()
@@ -124,34 +141,51 @@ class Reporter(Plain):
             self._waits.seconds += perf_counter() - self._idle
 
     def before_validate(self) -> None:
+        self.learn.loss_func.eval()
         self.validation_means = Means()
 
     def after_batch(self) -> None:
         means = self.train_means if self.training else self.validation_means
-        means.add(self.loss.item(), head_scores(self.model.head, self.pred), *self.yb)
+        loss = self.loss.item()
+        means.add(loss, head_scores(self.model.head, self.pred), *self.yb)
         if self.training:
-            self.ticker.step(self.iter + 1, self.train_means)
+            self.ticker.step(self.iter + 1, self.train_means, loss)
             self._idle = perf_counter()
         else:
             self.ticker.validating()
 
     def after_validate(self) -> None:
-        self.ticker.finish(self.train_means, self.validation_means, partial(_checkpoint, self.learn, self.recipe))
+        metrics = self.ticker.metrics(self.train_means, self.validation_means)
+        self.callbacks.epoch(metrics, partial(_checkpoint, self.learn, self.recipe))
+
+    def after_epoch(self) -> None:
+        if self.callbacks.stopped:
+            raise CancelFitException
 
 
-def _learner(model: TorchModel, data: TrainingData, recipe: Recipe) -> Learner:
-    shared = recipe.pipeline == "shared"
-    dls = _shared_loaders(model, data, recipe) if shared else _own_loaders(data, recipe)
-    return Learner(
+def _learner(model: TorchModel, dls: DataLoaders, loss: HeadLoss, recipe: Recipe, phase: Phase) -> Learner:
+    default = recipe.pipeline == "framework"
+    if recipe.arithmetic == "shared":
+        freeze(model.architecture, model.network, phase)
+        optimizer = partial(_wrap, model, recipe, phase)
+        splitter = trainable_params
+    else:
+        optimizer, splitter = own_optimizer(recipe), partial(split_groups, model.architecture, recipe)
+    learner = Learner(
         dls,
         model.network,
-        loss_func=HeadLoss(model.architecture.head),
-        opt_func=_opt_func(recipe),
+        loss_func=loss,
+        opt_func=optimizer,
+        splitter=splitter,
         # The shared pipeline needs no recorder: the reporter keeps the same figures for every framework.
-        cbs=TrainEvalCallback() if shared else None,
-        default_cbs=not shared,
+        cbs=None if default else TrainEvalCallback(),
+        default_cbs=default,
         **given(lr=recipe.optimizer.learning_rate),
     )
+    learner.create_opt()
+    if recipe.freeze and recipe.arithmetic == "framework":
+        learner.freeze_to(frozen_groups(model.architecture, recipe, phase))
+    return learner
 
 
 class SharedLoaders(DataLoaders):
@@ -161,7 +195,7 @@ class SharedLoaders(DataLoaders):
 
 
 def _shared_loaders(model: TorchModel, data: TrainingData, recipe: Recipe) -> DataLoaders:
-    train = MatchedLoader(data.train, model.architecture, model.settings.seed, recipe.batch_size, recipe.augmentation)
+    train = MatchedLoader(data.train, model.architecture, model.settings.seed, recipe)
     return SharedLoaders(train, SequentialLoader(data.validation, recipe.batch_size))
 
 
@@ -183,24 +217,11 @@ def _fastai_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
     return dls
 
 
-def _opt_func(recipe: Recipe) -> Any:
-    spec = recipe.optimizer
-    if recipe.arithmetic == "shared":
-        return partial(_wrap, spec)
-    if isinstance(spec, Adam):
-        return partial(FastaiAdam, **given(mom=spec.beta_1, sqr_mom=spec.beta_2, eps=spec.epsilon))
-    return partial(SGD, **given(mom=spec.momentum))
-
-
-def _wrap(spec: Adam | Sgd, parameters: Any, lr: float) -> OptimWrapper:
-    return OptimWrapper(parameters, partial(shared_optimizer, spec=spec.model_copy(update={"learning_rate": lr})))
-
-
-def _momenta(recipe: Recipe) -> tuple[float, float, float] | None:
-    """A momentum somebody wrote stays constant through the cycle; None: fastai's cycle."""
-    spec = recipe.optimizer
-    momentum = spec.beta_1 if isinstance(spec, Adam) else spec.momentum
-    return None if momentum is None else (momentum, momentum, momentum)
+def _wrap(model: TorchModel, recipe: Recipe, phase: Phase, parameters: Any, lr: float) -> OptimWrapper:
+    """The canonical optimiser over its own parameter groups, whatever fastai splits."""
+    named = recipe.optimizer.model_copy(update={"learning_rate": lr})
+    spec = recipe.model_copy(update={"optimizer": named})
+    return OptimWrapper(opt=shared_optimizer(model.architecture, model.network, spec, phase))
 
 
 def _checkpoint(learner: Learner, recipe: Recipe) -> State:
@@ -210,16 +231,16 @@ def _checkpoint(learner: Learner, recipe: Recipe) -> State:
     return pack(recipe, {**states, **own})
 
 
-def _restore(learner: Learner, state: State, epochs: int) -> None:
-    content = unpack(state)
-    learner.model.load_state_dict(content["network"])
-    learner.opt.load_state_dict({**learner.opt.state_dict(), "state": content["optimizer"]})
-    if isinstance(learner.dls.train, DataLoader):
-        for _ in range(epochs):  # what the finished epochs drew from the loader's own generator
-            learner.dls.train.randomize()
-            learner.dls.train.get_idxs()
-    if "python_random" in content:  # augmentation draws from it
-        random.setstate(content["python_random"])
+def _restore(learner: Learner, saved: dict[str, Any]) -> None:
+    learner.opt.load_state_dict({**learner.opt.state_dict(), "state": saved["optimizer"]})
+
+
+def _replay(loader: Any, epochs: int) -> None:
+    """What the finished epochs drew from the loader's own generator."""
+    if isinstance(loader, DataLoader):
+        for _ in range(epochs):
+            loader.randomize()
+            loader.get_idxs()
 
 
 FRAMEWORK = FastaiFramework()

@@ -5,6 +5,12 @@ What `framework` and None mean here, all of it Keras's own:
 - pipeline: `image_dataset_from_directory` and preprocessing layers mapped over it, given to `Model.fit`, which scores
   `validation_data`; arrays go to it as they are; `keras.layers.Dropout`.
 - optimizer: `keras.optimizers.Adam` (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and `SGD` (rate 1e-2, no momentum).
+- schedule: none; `ExponentialDecay` for step and exponential, `CosineDecay` for cosine and, with its straight warm-up,
+  for one-cycle. A plateau is the shared rule, which is that of `ReduceLROnPlateau`.
+- adamw: `keras.optimizers.AdamW` (decay 0.004, of every variable); class weights: `class_weight` of `fit`.
+- l2: added to the gradients of kernels: what `kernel_regularizer` does, but for the reported loss.
+- freeze: `layer.trainable`, by which a fixed batch norm computes as in inference.
+- precision: Keras's own `mixed_bfloat16` policy, batch norm in float32.
 - batch norm: momentum 0.99, ε 1e-3.
 - arithmetic: Adam's ε is added before bias correction, the running variance is the biased one, momentum keeps rate·v
   instead of v, and batch statistics are one long float32 sum.
@@ -27,12 +33,11 @@ from numpy.typing import NDArray
 from core.errors import NotFoundError
 from core.formats import get_format
 from core.runtimes._tensorflow import set_threads
-from core.schemas.recipe import Adam, Recipe
+from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from trainer.batches import Batch, steps_per_epoch
 from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
 from trainer.frameworks import _keras_data, _tf
-from trainer.frameworks._keras_layers import CanonicalAdam, CanonicalSgd
 from trainer.frameworks._keras_network import (
     Builder,
     Networks,
@@ -41,8 +46,11 @@ from trainer.frameworks._keras_network import (
     stock_probabilities,
     with_probabilities,
 )
+from trainer.frameworks._keras_optimizers import HeadLoss, SharedRate, make_optimizer
 from trainer.frameworks._tf import tf
 from trainer.layers import Architecture
+from trainer.objective import Objective
+from trainer.phases import Phase, remaining
 from trainer.weights import Weights, check
 
 
@@ -68,12 +76,12 @@ class Trained(keras.Model):
 
     def __init__(self, model: Model) -> None:
         super().__init__(name="trained")
-        self._head = model.architecture.head
+        self._head, self._dtype = model.architecture.head, model.settings.dtype
         self._plain, self._masked = model.networks.plain, model.networks.masked
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         network = self._masked if isinstance(inputs, dict) else self._plain
-        return scores(self._head, network(inputs, training=training))
+        return scores(self._head, keras.ops.cast(network(inputs, training=training), self._dtype))
 
 
 class Reporter(keras.callbacks.Callback):
@@ -85,16 +93,21 @@ class Reporter(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._ticker = _tf.Ticker(self._callbacks, epoch + 1, self._total)
+        if isinstance(rate := self._trained.optimizer._learning_rate, SharedRate):
+            rate.begin(epoch + 1, self._callbacks.history)
         self._began = perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._ticker.tick(logs["loss"])
+        if self._callbacks.each_step is not None:
+            # Keras logs running means; forgetting them leaves the step's own loss.
+            self.model.reset_metrics()
+        self._ticker.tick(logs["loss"], logs["loss"])
 
     def on_test_begin(self, logs: Any = None) -> None:
         self._validated = perf_counter()
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._ticker.tick(logs["loss"])
+        self._ticker.tick(logs["loss"], logs["loss"])
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         metrics = EpochMetrics(
@@ -107,6 +120,8 @@ class Reporter(keras.callbacks.Callback):
             validation_seconds=perf_counter() - self._validated,
         )
         self._callbacks.epoch(metrics, lambda: state(self._built, self._trained.optimizer))
+        if self._callbacks.stopped:
+            self.model.stop_training = True
 
 
 class KerasFramework:
@@ -115,12 +130,18 @@ class KerasFramework:
     name = "keras"
     formats = ("keras", "savedmodel", "onnx")
 
+    def has_cuda(self) -> bool:
+        """See the protocol."""
+        return _tf.has_cuda()
+
     def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Model:
         """See the protocol."""
         set_threads(settings.threads)
+        _tf.use_device(settings.device)
         keras.utils.set_random_seed(settings.seed)
-        with precision(settings.dtype):
+        with precision(settings.dtype, "mixed_bfloat16" if reduced(settings) else None):
             networks = Builder(architecture, settings, canonical=settings.recipe.arithmetic == "shared").build()
+        with precision(settings.dtype):
             model = Model(architecture, settings, networks, with_probabilities(networks.plain, architecture.head))
         if weights is not None:
             load_weights(model, weights)
@@ -130,40 +151,64 @@ class KerasFramework:
         """See the protocol."""
         return _tf.as_arrays(model.variables)
 
+    def assign(self, model: Model, weights: Weights) -> None:
+        """See the protocol."""
+        load_weights(model, weights)
+
     def fit(self, model: Model, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """See the protocol. With the framework's pipeline a resumed training shuffles differently."""
+        if callbacks.resume is not None:
+            load_weights(model, _tf.below("weights", callbacks.resume))
+        keras.utils.set_random_seed(model.settings.seed + callbacks.resume_epoch)
+        goal = data.objective(recipe)
         with precision(model.settings.dtype):
-            trained = Trained(model)
-            trained.compile(
-                optimizer=make_optimizer(recipe),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-            )
-            trained.optimizer.build([v for v in model.variables.values() if v.trainable])
-            if callbacks.resume is not None:
-                restore(model, trained.optimizer, callbacks.resume)
-            if callbacks.resume_epoch < recipe.epochs:
-                self._fit(model, trained, data, recipe, callbacks)
+            for phase, epochs in remaining(recipe, model.architecture, callbacks):
+                freeze(model, phase)
+                trained = self._compiled(model, recipe, phase, goal, len(data.train))
+                if callbacks.resume is not None and epochs.start > phase.first:
+                    restore(model, trained.optimizer, callbacks.resume)
+                self._fit(model, trained, data, recipe, goal, epochs, callbacks)
+        freeze(model, Phase(1, recipe.epochs))
 
-    def _fit(self, model: Model, trained: Trained, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
-        first, seed = callbacks.resume_epoch, model.settings.seed
-        keras.utils.set_random_seed(seed + first)
-        steps = steps_per_epoch(len(data.train), recipe.batch_size)
+    def _compiled(self, model: Model, recipe: Recipe, phase: Phase, goal: Objective, images: int) -> "Trained":
+        trained = Trained(model)
+        learning = {k: v for k, v in model.variables.items() if v.trainable and phase.trains(k)}
+        steps = steps_per_epoch(images, recipe.batch_size)
+        trained.compile(
+            optimizer=make_optimizer(recipe, phase, steps, tuple(learning)),
+            loss=make_loss(goal, model.settings.dtype),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        )
+        trained.optimizer.build(list(learning.values()))
+        return trained
+
+    def _fit(
+        self,
+        model: Model,
+        trained: Trained,
+        data: TrainingData,
+        recipe: Recipe,
+        goal: Objective,
+        epochs: range,
+        callbacks: Callbacks,
+    ) -> None:
+        steps, seed = steps_per_epoch(len(data.train), recipe.batch_size), model.settings.seed
         if recipe.pipeline == "shared":
-            epochs = range(first + 1, recipe.epochs + 1)
-            batches = _tf.matched_dataset(data.train, model.architecture, seed, recipe, epochs)
+            batches = _tf.matched_dataset(data.train, model.architecture, seed, recipe, epochs, goal.class_weights)
             source: dict[str, Any] = {"x": batches, "steps_per_epoch": steps, "shuffle": False}
         elif data.originals or recipe.augmentation.active:
             source = {
-                "x": _keras_data.batches(data, "train", recipe, recipe.batch_size, seed + first),
+                "x": _keras_data.batches(data, "train", recipe, recipe.batch_size, seed + epochs.start - 1),
                 "shuffle": False,
             }
         else:
             source = {"x": data.train.images, "y": data.train.labels, "batch_size": recipe.batch_size, "shuffle": True}
+        if recipe.pipeline == "framework" and goal.class_weights is not None:
+            source["class_weight"] = dict(enumerate(goal.class_weights))
         trained.fit(
             **source,
-            initial_epoch=first,
-            epochs=recipe.epochs,
+            initial_epoch=epochs.start - 1,
+            epochs=epochs.stop - 1,
             **_validation(data, recipe),
             callbacks=[Reporter(model, trained, steps, callbacks)],
             verbose=0,
@@ -180,7 +225,11 @@ class KerasFramework:
         """See the protocol."""
         if not len(images):
             return np.empty((0, model.architecture.classes), model.settings.dtype)
-        values: NDArray[np.floating] = model.probabilities.predict(images, batch_size=_tf.PREDICT_BATCH, verbose=0)
+        # Training computes in bfloat16 where the recipe says so; inference never does.
+        network = model.probabilities
+        if reduced(model.settings):
+            network = stock_probabilities(model.networks, model.architecture.head)
+        values: NDArray[np.floating] = network.predict(images, batch_size=_tf.PREDICT_BATCH, verbose=0)
         return values
 
     def export(self, model: Model, format_name: str, directory: Path) -> None:
@@ -233,14 +282,23 @@ def _validation(data: TrainingData, recipe: Recipe) -> dict[str, Any]:
     return {"validation_data": arrays, "validation_batch_size": _tf.PREDICT_BATCH}
 
 
-def make_optimizer(recipe: Recipe) -> Any:
-    """Keras's class, or its canonical form; what the recipe leaves open is Keras's default."""
-    spec = recipe.optimizer
-    options = {key: value for key, value in spec.model_dump(exclude={"name"}).items() if value is not None}
-    canonical = recipe.arithmetic == "shared"
-    if isinstance(spec, Adam):
-        return CanonicalAdam(**options) if canonical else keras.optimizers.Adam(**options)
-    return CanonicalSgd(**options) if canonical else keras.optimizers.SGD(**options)
+def reduced(settings: BuildSettings) -> bool:
+    """Whether a network trains in bfloat16."""
+    return settings.recipe.precision == "bfloat16" and settings.dtype == "float32"
+
+
+def make_loss(goal: Objective, dtype: str) -> Any:
+    """Keras's sparse cross-entropy where it is the objective; class weights come with the images."""
+    if goal.plain:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return HeadLoss(goal.kind, goal.smoothing, dtype)
+
+
+def freeze(model: Model, phase: Phase) -> None:
+    """Makes the layers trainable that learn in a phase, and no others."""
+    for _, node in model.architecture.walk():
+        if node.parameters:
+            model.networks.layers[node.path].trainable = phase.trains(node.path)
 
 
 def load_weights(model: Model, weights: Weights) -> None:
@@ -257,8 +315,7 @@ def state(model: Model, optimizer: Any) -> State:
 
 
 def restore(model: Model, optimizer: Any, saved: State) -> None:
-    """Puts a state back. Raises InvalidInputError when it belongs to another architecture."""
-    load_weights(model, _tf.below("weights", saved))
+    """Puts the optimiser and the seeds of a state back."""
     for key, variable in _rest(model, optimizer).items():
         variable.assign(saved[f"rest/{key}"])
 

@@ -4,15 +4,18 @@ What `framework` and None mean here, all of it torch's own:
 - initializer: Kaiming uniform with a = √5 for kernels, uniform ±1/√fan_in for biases.
 - pipeline: a `Dataset` that opens each original with Pillow, transforms v2 for resizing and augmentation, a
   `DataLoader` with shuffle=True, the last partial batch included, and `nn.Dropout`.
-- optimizer: `torch.optim.Adam` (rate 1e-3, β 0.9 and 0.999, ε 1e-8) and `SGD` (rate 1e-3, no momentum).
+- optimizer: `torch.optim.Adam` and `AdamW` (rate 1e-3, β 0.9 and 0.999, ε 1e-8, decay 0.01) and `SGD` (rate 1e-3, no
+  momentum); `weight_decay`, coupled or not, is for every parameter.
+- schedule: none; a named one is `torch.optim.lr_scheduler`'s, `StepLR` and `CosineAnnealingLR` a step an epoch.
+- class weights: those of `cross_entropy`, which divides a batch's loss by the sum of its weights.
+- freeze: `requires_grad_(False)`; a fixed batch norm still follows its batches with its running statistics.
 - batch norm: momentum 0.1, which is 0.9 here, and ε 1e-5.
 - arithmetic: the shared one is torch's, computed by its fused kernels; `framework` leaves the kernel to torch.
 """
 
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -22,26 +25,16 @@ from torch.utils.data import DataLoader, Dataset
 
 from core.schemas.augmentation import Augmentation
 from core.schemas.recipe import Recipe
+from core.schemas.results import EpochMetrics
 from trainer.ahead import Waits
 from trainer.framework import Callbacks, State, TrainingData
-from trainer.frameworks._torch_data import (
-    ArrayDataset,
-    ImageDataset,
-    Masks,
-    MatchedLoader,
-    SequentialLoader,
-)
+from trainer.frameworks._torch_data import ArrayDataset, ImageDataset, Masks, MatchedLoader, SequentialLoader
+from trainer.frameworks._torch_freezing import freeze, set_training
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores
-from trainer.frameworks._torch_training import (
-    HeadLoss,
-    Means,
-    Ticker,
-    framework_optimizer,
-    pack,
-    shared_optimizer,
-    unpack,
-)
+from trainer.frameworks._torch_optimizers import make_rates, own_optimizer, shared_optimizer
+from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, moved, pack, reduced_precision, restore_network
+from trainer.phases import Phase, fixed_norms, remaining
 
 Own: TypeAlias = DataLoader[tuple[Tensor, Tensor]]
 Loader: TypeAlias = MatchedLoader | Own
@@ -55,19 +48,30 @@ class PyTorchFramework(TorchFramework):
 
     def fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """Trains in place; both pipelines continue a checkpoint bit for bit."""
+        with reduced_precision(model.network, recipe):
+            self._fit(model, data, recipe, callbacks)
+        model.network.requires_grad_(True)
+
+    def _fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         model.classes = data.classes
-        optimizer = _optimizer(model, recipe)
         torch.manual_seed(model.settings.seed)
-        if callbacks.resume is not None:
-            content = unpack(callbacks.resume)
-            model.network.load_state_dict(content["network"])
-            optimizer.load_state_dict(content["optimizer"])
+        saved = restore_network(model.network, callbacks.resume)
         loader, scored = _loader(model, data, recipe), _validation_loader(data, recipe)
-        for epoch in range(callbacks.resume_epoch + 1, recipe.epochs + 1):
-            ticker = Ticker(callbacks, epoch, len(loader))
-            train = _train_epoch(model, optimizer, _batches(loader, epoch), ticker)
-            validation = _validate(model, scored, ticker)
-            ticker.finish(train, validation, partial(_checkpoint, model, optimizer, recipe))
+        loss = HeadLoss(model.architecture.head, data.objective(recipe))
+        for phase, epochs in remaining(recipe, model.architecture, callbacks):
+            training = Training(model, recipe, phase, len(loader))
+            if epochs.start > phase.first:
+                training.restore(saved)
+            for epoch in epochs:
+                ticker = Ticker(callbacks, epoch, len(loader))
+                training.begin(epoch, callbacks)
+                train = _train_epoch(training, loss.train(), _batches(loader, epoch), ticker)
+                validation = _validate(model, loss.eval(), scored, ticker)
+                metrics = ticker.metrics(train, validation)
+                training.finish(metrics)
+                callbacks.epoch(metrics, training.state)
+                if callbacks.stopped:
+                    break
 
     def first_batch(
         self, model: TorchModel, data: TrainingData, recipe: Recipe
@@ -81,20 +85,54 @@ class PyTorchFramework(TorchFramework):
         """Nothing: PyTorch's users load the exported program."""
 
 
-def _checkpoint(model: TorchModel, optimizer: torch.optim.Optimizer, recipe: Recipe) -> State:
-    return pack(recipe, {"network": model.network.state_dict(), "optimizer": optimizer.state_dict()})
+class Training:
+    """Optimiser, learning rates and fixed layers of one phase."""
 
+    def __init__(self, model: TorchModel, recipe: Recipe, phase: Phase, steps: int) -> None:
+        self.network, self.device, self._recipe = model.network, model.settings.device, recipe
+        freeze(model.architecture, model.network, phase)
+        shared = recipe.arithmetic == "shared"
+        # torch's own rule: a fixed batch norm still follows its batches.
+        self._fixed = fixed_norms(model.architecture, phase) if shared else ()
+        make = shared_optimizer if shared else own_optimizer
+        self.optimizer = make(model.architecture, model.network, recipe, phase)
+        self.rates = make_rates(self.optimizer, recipe, phase, steps)
 
-def _optimizer(model: TorchModel, recipe: Recipe) -> torch.optim.Optimizer:
-    make = shared_optimizer if recipe.arithmetic == "shared" else framework_optimizer
-    return make(model.network.parameters(), recipe.optimizer)
+    def begin(self, epoch: int, callbacks: Callbacks) -> None:
+        """Before the steps of an epoch."""
+        set_training(self.network, self._fixed)
+        if self.rates:
+            self.rates.begin(epoch, callbacks.history)
+
+    def step(self, index: int, loss: Tensor) -> None:
+        """One step down the gradient of a loss."""
+        if self.rates:
+            self.rates.before_step(index)
+        loss.backward()
+        self.optimizer.step()
+        if self.rates:
+            self.rates.after_step()
+
+    def finish(self, metrics: EpochMetrics) -> None:
+        """After validation."""
+        if self.rates:
+            self.rates.after_epoch(metrics)
+
+    def state(self) -> State:
+        """The checkpoint."""
+        parts = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return pack(self._recipe, parts | ({"rates": self.rates.state()} if self.rates else {}))
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Goes on from a checkpoint of the same phase."""
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.rates:
+            self.rates.restore(saved["rates"])
 
 
 def _loader(model: TorchModel, data: TrainingData, recipe: Recipe) -> Loader:
     if recipe.pipeline == "shared":
-        return MatchedLoader(
-            data.train, model.architecture, model.settings.seed, recipe.batch_size, recipe.augmentation
-        )
+        return MatchedLoader(data.train, model.architecture, model.settings.seed, recipe)
     return _own_loader(data, "train", recipe)
 
 
@@ -134,26 +172,28 @@ def _batches(loader: Loader, epoch: int) -> Batches:
     return ((images, {}, labels) for images, labels in loader)
 
 
-def _train_epoch(model: TorchModel, optimizer: torch.optim.Optimizer, batches: Batches, ticker: Ticker) -> Means:
-    network, loss_of, means = model.network.train(), HeadLoss(model.architecture.head), Means()
-    batches = means.waits = Waits(batches)
-    for done, (images, masks, labels) in enumerate(batches, start=1):
+def _train_epoch(training: Training, loss_of: HeadLoss, batches: Batches, ticker: Ticker) -> Means:
+    network, means = training.network, Means()
+    waits = means.waits = Waits(batches)
+    for index, batch in enumerate(waits):
+        images, masks, labels = (moved(part, training.device) for part in batch)
         if masks:
             network.give_masks(masks)
-        optimizer.zero_grad()
+        training.optimizer.zero_grad()
         logits = network(images)
         loss = loss_of(logits, labels)
-        loss.backward()
-        optimizer.step()
-        means.add(loss.item(), head_scores(network.head, logits), labels)
-        ticker.step(done, means)
+        training.step(index, loss)
+        value = loss.item()
+        means.add(value, head_scores(network.head, logits), labels)
+        ticker.step(index + 1, means, value)
     return means
 
 
-def _validate(model: TorchModel, batches: Iterable[tuple[Tensor, Tensor]], ticker: Ticker) -> Means:
-    network, loss_of, means = model.network.eval(), HeadLoss(model.architecture.head), Means()
+def _validate(model: TorchModel, loss_of: HeadLoss, batches: Iterable[tuple[Tensor, Tensor]], ticker: Ticker) -> Means:
+    network, means = model.network.eval(), Means()
     with torch.inference_mode():
-        for images, labels in batches:
+        for batch in batches:
+            images, labels = (moved(part, model.settings.device) for part in batch)
             logits = network(images)
             means.add(loss_of(logits, labels).item(), head_scores(network.head, logits), labels)
             ticker.validating()

@@ -6,12 +6,15 @@ What `framework` and None mean here (tensorflow.org/guide/core):
   `batch`, `prefetch(AUTOTUNE)`, as "Load and preprocess images" has it; `tf.nn.dropout`.
 - optimizer: the guides' Adam (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and GradientDescent (rate 1e-3, no momentum).
 - batch norm: the guides have none. ε 1e-3 is TensorFlow's own for the fused operator, momentum 0.99 for the old layer.
+- precision: bfloat16 by casts around convolutions and matrix products.
+- schedule, l2, adamw, class weights, freeze: the guides write such things out, and so they are the shared ones.
 - arithmetic: batch norm by TensorFlow's fused operator, which like the shared definition gives the unbiased variance to
   the running statistics but sums in one long float32 sum. Adam does not differ: the guides add ε after bias correction.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -25,6 +28,7 @@ from core.runtimes._tensorflow import set_threads
 from core.schemas.augmentation import Augmentation
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
+from core.schemas.schedule import Constant
 from trainer.ahead import Waits
 from trainer.batches import Batch, steps_per_epoch
 from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
@@ -33,6 +37,9 @@ from trainer.frameworks._tf import tf
 from trainer.frameworks._tf_network import INFERENCE, Network, Run, initial, losses, scores
 from trainer.frameworks._tf_optimizers import make_optimizer
 from trainer.layers import Architecture, Head
+from trainer.objective import Objective
+from trainer.phases import Phase, fixed_norms, remaining
+from trainer.schedules import epoch_shares
 from trainer.weights import Weights, check
 
 
@@ -48,30 +55,50 @@ class Model:
 
 
 class Training:
-    """The compiled steps of one fit."""
+    """The compiled steps of one phase of a fit."""
 
-    def __init__(self, model: Model, recipe: Recipe) -> None:
-        self.shared = recipe.pipeline == "shared"
+    def __init__(self, model: Model, recipe: Recipe, phase: Phase, goal: Objective) -> None:
         network, head = model.network, model.architecture.head
-        variables = network.trainable_variables
-        self.optimizer = make_optimizer(recipe.optimizer, variables)
+        shared = recipe.pipeline == "shared"
+        learning = {
+            key: variable for key, variable in network.parameters.items() if variable.trainable and phase.trains(key)
+        }
+        variables = list(learning.values())
+        fixed, reduced = frozenset(fixed_norms(model.architecture, phase)), recipe.precision == "bfloat16"
+        optimizer = make_optimizer(recipe, learning, {key: phase.share(key) for key in learning})
+        rate_spec = tf.TensorSpec([], network.dtype)
 
-        @tf.function(input_signature=_tf.batch_spec(model.architecture, masks=self.shared), autograph=False)
-        def step(inputs: dict[str, Any], labels: Any) -> Any:
-            masks = inputs if self.shared else None
+        @tf.function(input_signature=[*_tf.batch_spec(model.architecture, masks=shared), rate_spec], autograph=False)
+        def step(inputs: dict[str, Any], labels: Any, rate: Any) -> Any:
+            masks = inputs if shared else None
             with tf.GradientTape() as tape:
-                logits = network(inputs["image"], Run(training=True, masks=masks))
-                each = losses(head, logits, labels)
+                logits = network(inputs["image"], Run(training=True, masks=masks, reduced=reduced, fixed=fixed))
+                each = losses(head, logits, labels, goal, weighted=True)
                 loss = tf.reduce_mean(each)
-            self.optimizer.apply(tape.gradient(loss, variables), variables)
+            optimizer.apply(tape.gradient(loss, variables), rate)
             return _sums(head, logits, labels, each)
 
-        @tf.function(input_signature=_tf.batch_spec(model.architecture, masks=False), autograph=False)
-        def score(inputs: dict[str, Any], labels: Any) -> Any:
-            logits = network(inputs["image"], INFERENCE)
-            return _sums(head, logits, labels, losses(head, logits, labels))
+        self.step, self.optimizer = step, optimizer
+        self._schedule, self._phase, self._dtype = recipe.schedule or Constant(), phase, network.dtype
 
-        self.step, self.score = step, score
+    def rates(self, epoch: int, steps: int, history: Sequence[EpochMetrics]) -> Iterator[Any]:
+        """The learning rate of each step of an epoch."""
+        phase = self._phase
+        shares = epoch_shares(self._schedule, epoch - phase.first + 1, phase.epochs, steps, history[phase.first - 1 :])
+        return (tf.constant(rate, self._dtype) for rate in shares * self.optimizer.rate)
+
+
+def make_score(model: Model, recipe: Recipe, goal: Objective) -> Any:
+    """The compiled validation of one batch."""
+    network, head = model.network, model.architecture.head
+    run = Run(reduced=recipe.precision == "bfloat16")
+
+    @tf.function(input_signature=_tf.batch_spec(model.architecture, masks=False), autograph=False)
+    def score(inputs: dict[str, Any], labels: Any) -> Any:
+        logits = network(inputs["image"], run)
+        return _sums(head, logits, labels, losses(head, logits, labels, goal, weighted=False))
+
+    return score
 
 
 class TensorFlowFramework:
@@ -80,9 +107,14 @@ class TensorFlowFramework:
     name = "tensorflow"
     formats = ("savedmodel", "onnx")
 
+    def has_cuda(self) -> bool:
+        """See the protocol."""
+        return _tf.has_cuda()
+
     def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Model:
         """See the protocol."""
         set_threads(settings.threads)
+        _tf.use_device(settings.device)
         values = initial(architecture, settings.seed) if weights is None else weights
         check(values, architecture)
         network = Network(architecture, values, settings)
@@ -97,33 +129,46 @@ class TensorFlowFramework:
         """See the protocol."""
         return _tf.as_arrays(model.network.parameters)
 
+    def assign(self, model: Model, weights: Weights) -> None:
+        """See the protocol."""
+        check(weights, model.architecture)
+        for key, variable in model.network.parameters.items():
+            variable.assign(weights[key])
+
     def fit(self, model: Model, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """See the protocol. With the framework's pipeline a resumed training shuffles and drops differently."""
-        training = Training(model, recipe)
+        goal = data.objective(recipe)
         if callbacks.resume is not None:
-            restore(model, training, callbacks.resume)
+            self.assign(model, _tf.below("weights", callbacks.resume))
         tf.random.set_seed(model.settings.seed + callbacks.resume_epoch)
         scored = data.original("validation") if recipe.pipeline == "framework" else None
         validation = _tf_data.batches(data.validation, scored, _tf.PREDICT_BATCH, Augmentation())
-        epochs = range(callbacks.resume_epoch + 1, recipe.epochs + 1)
-        for epoch, drawn in _epochs(model, data, recipe, epochs):
-            batches = Waits(drawn)
-            ticker = _tf.Ticker(callbacks, epoch, steps_per_epoch(len(data.train), recipe.batch_size))
-            started = perf_counter()
-            loss, accuracy = _run(training.step, batches, ticker, ticker.total)
-            trained = perf_counter()
-            validation_loss, validation_accuracy = _run(training.score, iter(validation), ticker, len(validation))
-            metrics = EpochMetrics(
-                epoch=epoch,
-                train_loss=loss,
-                train_accuracy=accuracy,
-                validation_loss=validation_loss,
-                validation_accuracy=validation_accuracy,
-                train_seconds=trained - started,
-                validation_seconds=perf_counter() - trained,
-                data_seconds=batches.seconds,
-            )
-            callbacks.epoch(metrics, lambda: state(model, training))
+        score = make_score(model, recipe, goal)
+        for phase, epochs in remaining(recipe, model.architecture, callbacks):
+            training = Training(model, recipe, phase, goal)
+            if callbacks.resume is not None and epochs.start > phase.first:
+                restore(training, callbacks.resume)
+            for epoch, drawn in _epochs(model, data, recipe, epochs):
+                batches = Waits(drawn)
+                ticker = _tf.Ticker(callbacks, epoch, steps_per_epoch(len(data.train), recipe.batch_size))
+                rates = training.rates(epoch, ticker.total, callbacks.history)
+                started = perf_counter()
+                loss, accuracy = _run(training.step, zip_inputs(batches, rates), ticker, ticker.total)
+                trained = perf_counter()
+                validation_loss, validation_accuracy = _run(score, iter(validation), ticker, len(validation))
+                metrics = EpochMetrics(
+                    epoch=epoch,
+                    train_loss=loss,
+                    train_accuracy=accuracy,
+                    validation_loss=validation_loss,
+                    validation_accuracy=validation_accuracy,
+                    train_seconds=trained - started,
+                    validation_seconds=perf_counter() - trained,
+                    data_seconds=batches.seconds,
+                )
+                callbacks.epoch(metrics, partial(state, model, training))
+                if callbacks.stopped:
+                    break
 
     def first_batch(
         self, model: Model, data: TrainingData, recipe: Recipe
@@ -158,7 +203,7 @@ class TensorFlowFramework:
         variables = {v.ref(): key for key, v in model.network.parameters.items() if v.trainable}
         with tf.GradientTape() as tape:
             logits = model.network(batch.images, Run(training=True, masks=batch.masks, update=False))
-            loss = tf.reduce_mean(losses(model.architecture.head, logits, batch.labels))
+            loss = tf.reduce_mean(losses(model.architecture.head, logits, batch.labels, Objective(), weighted=False))
         gradients = tape.gradient(loss, [reference.deref() for reference in variables])
         return Inspection(
             logits=logits.numpy(),
@@ -181,22 +226,14 @@ class TensorFlowFramework:
 
 def state(model: Model, training: Training) -> State:
     """Weights and optimiser as arrays."""
-    moments = {str(i): variable for i, variable in enumerate(training.optimizer.variables)}
+    moments = {str(i): variable for i, variable in enumerate(training.optimizer.state)}
     weights = _tf.as_arrays(model.network.parameters)
     return _tf.prefixed("weights", weights) | _tf.prefixed("optimizer", _tf.as_arrays(moments))
 
 
-def restore(model: Model, training: Training, saved: State) -> None:
-    """Puts a state back.
-
-    Raises:
-        InvalidInputError: it belongs to another architecture.
-    """
-    weights = _tf.below("weights", saved)
-    check(weights, model.architecture)
-    for key, variable in model.network.parameters.items():
-        variable.assign(weights[key])
-    for index, variable in enumerate(training.optimizer.variables):
+def restore(training: Training, saved: State) -> None:
+    """Puts an optimiser's state back."""
+    for index, variable in enumerate(training.optimizer.state):
         variable.assign(saved[f"optimizer/{index}"])
 
 
@@ -216,12 +253,18 @@ def _own_batches(data: TrainingData, recipe: Recipe, seed: int) -> Any:
     return _tf_data.batches(data.train, data.original("train"), recipe.batch_size, recipe.augmentation, seed)
 
 
-def _run(step: Any, batches: Iterator[_tf.Inputs], ticker: _tf.Ticker, steps: int) -> tuple[float, float]:
+def zip_inputs(batches: Iterator[_tf.Inputs], rates: Iterator[Any]) -> Iterator[tuple[Any, ...]]:
+    """A training step's arguments. Rates come first: a stream that goes on loses no batch when an epoch ends."""
+    return ((*batch, rate) for rate, batch in zip(rates, batches, strict=False))
+
+
+def _run(step: Any, batches: Iterator[tuple[Any, ...]], ticker: _tf.Ticker, steps: int) -> tuple[float, float]:
     """Mean loss and accuracy over the images of so many batches, each as it was when its step was taken."""
     totals = np.zeros(3)
     for _ in range(steps):
-        totals += step(*next(batches)).numpy()
-        ticker.tick(totals[0] / totals[2])
+        sums = step(*next(batches)).numpy()
+        totals += sums
+        ticker.tick(totals[0] / totals[2], sums[0] / sums[2])
     return float(totals[0] / totals[2]), float(totals[1] / totals[2])
 
 

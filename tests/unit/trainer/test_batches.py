@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.prepared import Split
 from core.schemas.augmentation import Augmentation
-from trainer.batches import Batch, matched_batches, steps_per_epoch
+from trainer.batches import Batch, epoch_order, matched_batches, steps_per_epoch
 from trainer.layers import Architecture, Conv, Dense, Dropout, Flatten
 from trainer.random import generator
 
@@ -80,3 +80,16 @@ def test_random_numbers_depend_on_the_key_alone() -> None:
     # Written down once: if these change, no earlier training can be repeated.
     assert generator(0, "order", 1).integers(0, 1000, 4).tolist() == [144, 989, 874, 886]
     assert generator(1, 2).random() != generator(12).random()
+
+
+def test_a_weighted_sampler_draws_every_class_equally_often_whatever_the_imbalance() -> None:
+    labels = np.array([0] * 900 + [2] * 100)
+    drawn = labels[epoch_order(labels, 0, 1, "weighted")]
+    assert len(drawn) == 1000
+    assert 400 < (drawn == 2).sum() < 600
+
+
+def test_a_weighted_sampler_draws_another_order_every_epoch_and_the_same_for_the_same_epoch() -> None:
+    labels = np.arange(20) % 3
+    orders = [epoch_order(labels, 0, number, "weighted").tolist() for number in (1, 1, 2)]
+    assert orders[0] == orders[1] != orders[2]

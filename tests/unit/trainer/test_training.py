@@ -53,7 +53,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def callbacks(run: RunFolder, spec: TrainSpec) -> TrainingCallbacks:
-    return TrainingCallbacks(run, spec, run.path / "checkpoints")
+    return TrainingCallbacks(run, spec, run.path / "checkpoints", lambda: {"w": np.ones(1)})
 
 
 def events(run: RunFolder) -> list[dict[str, object]]:
@@ -66,8 +66,8 @@ def test_a_checkpoint_gives_back_every_bit(tmp_path: Path) -> None:
         "step": np.int64(7),
         "raw": np.arange(5, dtype=np.uint8),
     }
-    checkpoint.save(tmp_path, [metrics(1), metrics(2)], state)
-    found = checkpoint.load(tmp_path)
+    checkpoint.save(tmp_path, "mlp", [metrics(1), metrics(2)], state)
+    found = checkpoint.load(tmp_path, "mlp")
     assert found is not None
     assert found.epoch == 2
     assert found.history == (metrics(1), metrics(2))
@@ -78,8 +78,25 @@ def test_a_checkpoint_gives_back_every_bit(tmp_path: Path) -> None:
     )
 
 
+def test_a_checkpoint_of_another_architecture_is_refused_before_training(run: RunFolder, spec: TrainSpec) -> None:
+    first = callbacks(run, spec)
+    for epoch in (1, 2, 3):
+        first.epoch(metrics(epoch), lambda: {"w": np.ones(2)})
+    with pytest.raises(InvalidInputError, match=r"another training: mlp with keras.*, not asl-cnn with keras"):
+        callbacks(run, changed(spec, "asl-cnn"))
+
+
+@pytest.mark.parametrize("kept", [0, 10, 300])
+def test_a_damaged_checkpoint_is_named(run: RunFolder, spec: TrainSpec, kept: int) -> None:
+    checkpoint.save(run.path, "mlp", [metrics(1)], {"w": np.ones(200)})
+    path = run.path / checkpoint.NAME
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InvalidInputError, match=r"checkpoint\.npz is damaged .*remove it"):
+        checkpoint.load(run.path, "mlp")
+
+
 def test_without_a_checkpoint_training_starts_afresh(run: RunFolder, spec: TrainSpec) -> None:
-    assert checkpoint.load(run.path) is None
+    assert checkpoint.load(run.path, "mlp") is None
     fresh = callbacks(run, spec)
     assert (fresh.resume, fresh.resume_epoch, fresh.history) == (None, 0, [])
 
@@ -109,9 +126,51 @@ def test_long_epochs_are_each_written(run: RunFolder, spec: TrainSpec, monkeypat
     monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 0.0)
     found = callbacks(run, spec)
     found.epoch(metrics(1), lambda: {"w": np.ones(1)})
-    saved = checkpoint.load(run.path / "checkpoints")
+    saved = checkpoint.load(run.path / "checkpoints", "mlp with keras, adam, matched")
     assert saved is not None
     assert saved.epoch == 1
+
+
+def test_a_training_stops_after_its_patience_and_is_still_stopped_when_it_is_resumed(
+    run: RunFolder, spec: TrainSpec
+) -> None:
+    patient = changed(spec, "mlp", epochs=9, early_stopping={"patience": 2})
+    first = callbacks(run, patient)
+    for epoch in (1, 2, 3):
+        assert not first.stopped
+        first.epoch(metrics(epoch), lambda: {"w": np.ones(2)})
+    assert first.stopped
+    again = callbacks(run, patient)
+    assert (again.stopped, again.resume_epoch) == (True, 3)
+
+
+def test_the_best_epochs_weights_are_kept_across_a_resumption(run: RunFolder, spec: TrainSpec) -> None:
+    best = changed(spec, "mlp", epochs=3, keep_best="validation_loss")
+    now = {"w": np.zeros(1)}
+    first = TrainingCallbacks(run, best, run.path / "checkpoints", lambda: {key: v.copy() for key, v in now.items()})
+    for epoch, loss in enumerate((0.5, 0.3, 0.4), 1):
+        now["w"] += 1
+        first.epoch(metrics(epoch).model_copy(update={"validation_loss": loss}), lambda: {"w": np.ones(2)})
+    again = callbacks(run, best)
+    assert again.best is not None
+    assert again.best["w"].tolist() == [2.0]
+
+
+def test_without_asking_no_best_weights_are_kept(run: RunFolder, spec: TrainSpec) -> None:
+    found = callbacks(run, spec)
+    for epoch in (1, 2, 3):
+        found.epoch(metrics(epoch), lambda: {"w": np.ones(2)})
+    assert (found.best, callbacks(run, spec).best) == (None, None)
+
+
+def test_a_recipe_that_does_not_go_with_data_and_network_is_refused(spec: TrainSpec) -> None:
+    for keys, message in (
+        ({"class_weights": {"dog": 2.0}}, "class_weights names 'dog'; the classes are c0, c1"),
+        ({"freeze": {"until": "conv9", "epochs": 1}}, "'conv9' is no layer of mlp's trunk"),
+        ({"sampler": "weighted", "pipeline": "framework"}, "weighted goes with pipeline: shared"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            training.check_training(changed(spec, "mlp", **keys), manifest(classes=2))
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

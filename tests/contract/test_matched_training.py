@@ -1,0 +1,111 @@
+"""Proof that every optimiser, schedule and objective is the same arithmetic in all frameworks, in float64."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from core.schemas.specs import FRAMEWORKS
+from tests.contract import networks
+from tests.contract import training_cases as cases
+from tests.contract.conftest import LIBRARIES, Answers, Probes, run_python
+from tests.contract.test_same_network import worst
+
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
+TRAINED = [
+    f"{name}/{steps}" for name, keys in cases.OPTIMIZERS.items() for steps in (1, 10) if steps > 1 or "l2" not in keys
+]
+TRAINED += [f"{name}/10" for name in cases.TEN_STEPS]
+CHANGING = [f"sgd-{name}/10" for name in cases.SCHEDULES]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probes]:
+    """Every installed framework's weights, two frameworks at a time."""
+
+    def probe(framework: str) -> Answers:
+        folder = tmp_path_factory.mktemp(f"training-{framework}")
+        run_python("tests.contract.training_probe", framework, str(folder))
+        with np.load(folder / "arrays.npz") as stored:
+            return Answers(framework, folder, dict(stored), json.loads((folder / "facts.json").read_text()))
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        running: dict[str, Future[Answers]] = {
+            name: pool.submit(probe, name) for name in FRAMEWORKS if find_spec(LIBRARIES[name])
+        }
+        yield Probes(running)
+
+
+@pytest.fixture(params=FRAMEWORKS)
+def one(request: pytest.FixtureRequest, trained: Probes) -> Answers:
+    """Each framework in turn."""
+    return trained[request.param]
+
+
+@pytest.mark.parametrize("case", TRAINED)
+def test_float64_weights_are_equal_in_all_frameworks(trained: Probes, case: str) -> None:
+    assert worst(trained.all(), case) == []
+
+
+@pytest.mark.parametrize("case", cases.TEN_STEPS)
+def test_losses_of_every_epoch_are_equal_in_all_frameworks(trained: Probes, case: str) -> None:
+    for one, other in combinations(trained.all(), 2):
+        for name in ("losses", "validation_losses"):
+            # Some frameworks add losses up in float32.
+            assert one.facts[case][name] == pytest.approx(other.facts[case][name], rel=1e-5)
+
+
+@pytest.mark.parametrize("case", [*CHANGING, "sgd-l2/10", "balanced/10"])
+def test_what_a_recipe_asks_for_changes_the_weights(one: Answers, case: str) -> None:
+    plain, changed = one.below("sgd/10"), one.below(case)
+    assert [key for key in plain if key.endswith("kernel") and np.array_equal(plain[key], changed[key])] == []
+
+
+def test_frozen_layers_keep_every_bit_batch_norm_included(one: Answers) -> None:
+    found = one.facts["frozen-throughout"]
+    assert found["fixed"]
+    assert not set(found["fixed"]) & set(found["moved"])
+    assert {key for key in found["moved"] if key.endswith("kernel")} == {
+        "residual1.body.conv1/kernel", "dense1/kernel", "dense2/kernel",
+    }  # fmt: skip
+
+
+def test_gradual_unfreezing_ends_with_everything_trained(one: Answers) -> None:
+    kernels = [key for key in cases.NETWORK.parameters if key.endswith("kernel")]
+    assert set(kernels) <= set(one.facts["gradual-unfreezing"]["moved"])
+
+
+@pytest.mark.parametrize("case", cases.RESUMED)
+def test_a_resumed_training_goes_on_with_rates_moments_and_stages_bit_for_bit(one: Answers, case: str) -> None:
+    assert one.facts[case]["resumed"] == [True] * len(cases.RESUMED[case])
+
+
+@pytest.mark.parametrize("case", cases.IDIOMATIC)
+def test_each_frameworks_own_classes_train_by_the_recipe(one: Answers, case: str) -> None:
+    assert one.facts[case]["finite"]
+    weights = one.below(f"{case}/10")
+    others = [one.below(f"{name}/10") for name in cases.IDIOMATIC if name != case]
+    assert all(not np.array_equal(weights["conv1/kernel"], other["conv1/kernel"]) for other in others)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(one: Answers) -> None:
+    assert "from another architecture" in one.facts["foreign checkpoint"]
+
+
+def test_bfloat16_trains_in_reduced_precision_and_leaves_a_float32_model(one: Answers) -> None:
+    whole, found = one.facts["float32"], one.facts["bfloat16"]
+    assert found["dtypes"] == ["float32"]
+    assert found["loss"] != whole["loss"]
+    assert found["loss"] == pytest.approx(whole["loss"], rel=0.05)
+    assert max(found["predicts"], found["serves"]) <= 1e-5
+
+
+def test_bfloat16_moves_the_weights_where_float32_does(one: Answers) -> None:
+    before, whole, found = networks.weights(cases.NETWORK), one.below("float32/10"), one.below("bfloat16/10")
+    for key in (key for key in before if key.endswith("kernel")):
+        moved = whole[key] - before[key]
+        assert np.abs(found[key] - whole[key]).max() < 0.5 * np.abs(moved).max(), key

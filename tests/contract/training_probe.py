@@ -1,0 +1,137 @@
+"""Trains one framework by every recipe of training_cases: `python -m tests.contract.training_probe FRAMEWORK FOLDER`.
+
+In a process of its own; writes `arrays.npz` and `facts.json`.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InvalidInputError
+from core.formats import get_format
+from core.runtimes import load
+from core.schemas.recipe import Recipe
+from tests.contract import networks
+from tests.contract import training_cases as cases
+from tests.contract.probe import Recorder
+from trainer.framework import Framework, TrainingData, get_framework
+from trainer.phases import phases
+from trainer.weights import Weights
+
+
+class TrainingProbe:
+    """One framework's weights by recipe."""
+
+    def __init__(self, framework: Framework) -> None:
+        self.framework = framework
+        self.arrays: dict[str, NDArray[Any]] = {}
+        self.facts: dict[str, Any] = {}
+
+    def run(self, folder: Path) -> None:
+        """Everything, then writes it down."""
+        for name, keys in cases.OPTIMIZERS.items():
+            recipe = cases.recipe("matched", 1, keys)
+            if not recipe.l2:
+                self.keep(f"{name}/1", self.fit(recipe, cases.BATCH)[0])
+            self.keep(f"{name}/10", self.fit(recipe, cases.LONG)[0])
+        for name, keys in cases.TEN_STEPS.items():
+            self.ten_steps(name, cases.recipe("matched", cases.EPOCHS, keys))
+        for name, keys in cases.IDIOMATIC.items():
+            weights, _ = self.fit(cases.recipe("idiomatic", cases.EPOCHS, keys), cases.SHORT, "float32")
+            self.keep(f"{name}/10", weights)
+            self.facts[name] = {"finite": all(bool(np.isfinite(value).all()) for value in weights.values())}
+        self.reduce()
+        self.facts["foreign checkpoint"] = self.refuse()
+        np.savez(folder / "arrays.npz", **self.arrays)  # type: ignore[arg-type]
+        (folder / "facts.json").write_text(json.dumps(self.facts))
+
+    def ten_steps(self, name: str, recipe: Recipe) -> None:
+        """Five epochs of two steps; for some recipes again from the middle."""
+        weights, whole = self.fit(recipe, cases.SHORT)
+        self.keep(f"{name}/10", weights)
+        first = phases(recipe, cases.NETWORK)[0]
+        before = networks.weights(cases.NETWORK)
+        self.facts[name] = {
+            "losses": [metrics.train_loss for metrics in whole.metrics],
+            "validation_losses": [metrics.validation_loss for metrics in whole.metrics],
+            "moved": [key for key in weights if not np.array_equal(weights[key], before[key])],
+            "fixed": [key for key in weights if not first.trains(key)],
+        }
+        if name in cases.RESUMED:
+            again = [self.resumed(recipe, whole, epochs) for epochs in cases.RESUMED[name]]
+            self.facts[name]["resumed"] = [all(np.array_equal(weights[k], one[k]) for k in weights) for one in again]
+
+    def resumed(self, recipe: Recipe, whole: Recorder, epochs: int) -> Weights:
+        """The training once more, from its checkpoint after so many epochs."""
+        recorder = Recorder(whole.states[epochs - 1], epochs)
+        recorder.metrics.extend(whole.metrics[:epochs])
+        return self.fit(recipe, cases.SHORT, recorder=recorder)[0]
+
+    def reduce(self) -> None:
+        """The same training in float32 and in bfloat16, and what the second model predicts and exports."""
+        network, keys = cases.NETWORK, {"optimizer": cases.SGD}
+        images = networks.images(network, 2 * cases.BATCH, "validation").images
+        for precision in ("float32", "bfloat16"):
+            recipe = cases.recipe("matched", 1, {**keys, "precision": precision})
+            model, recorder = self.fitted(recipe, cases.LONG, "float32")
+            weights = self.framework.weights(model)
+            self.keep(f"{precision}/10", weights)
+            plain = cases.recipe("matched", 1, keys)
+            again = self.framework.build(network, weights, networks.settings(network, plain))
+            expected, found = (self.framework.predict(each, images) for each in (again, model))
+            with tempfile.TemporaryDirectory() as folder:
+                self.framework.export(model, "onnx", Path(folder))
+                served = load("onnx", Path(folder) / get_format("onnx").path, 1)(images)
+            self.facts[precision] = {
+                "loss": recorder.metrics[0].train_loss,
+                "dtypes": sorted({str(value.dtype) for value in weights.values()}),
+                "predicts": float(np.abs(expected - found).max()),
+                "serves": float(np.abs(expected - served).max()),
+            }
+
+    def refuse(self) -> str:
+        """What a checkpoint of another architecture ends in."""
+        recipe = cases.recipe("matched", 2, {})
+        _, recorder = self.fit(recipe, cases.SHORT)
+        other = networks.CASES["vector-norm"]
+        model = self.framework.build(other, networks.weights(other), networks.settings(other, recipe, "float64"))
+        split = networks.images(other, cases.BATCH, "train")
+        data = TrainingData(split, split, tuple(f"class {index}" for index in range(other.classes)))
+        try:
+            self.framework.fit(model, data, recipe, Recorder(recorder.states[0], 1))
+        except InvalidInputError as error:
+            return str(error)
+        return "trained"
+
+    def fit(
+        self, recipe: Recipe, images: int, dtype: str = "float64", recorder: Recorder | None = None
+    ) -> tuple[Weights, Recorder]:
+        """Weights after a training, and what it reported."""
+        model, recorder = self.fitted(recipe, images, dtype, recorder)
+        return self.framework.weights(model), recorder
+
+    def fitted(self, recipe: Recipe, images: int, dtype: str, recorder: Recorder | None = None) -> tuple[Any, Recorder]:
+        """A trained model, and what its training reported."""
+        network = cases.NETWORK
+        model = self.framework.build(network, networks.weights(network), networks.settings(network, recipe, dtype))
+        recorder = recorder or Recorder()
+        data = TrainingData(
+            networks.images(network, images, "train"),
+            networks.images(network, 2 * cases.BATCH + 1, "validation"),
+            tuple(f"class {index}" for index in range(network.classes)),
+        )
+        self.framework.fit(model, data, recipe, recorder)
+        return model, recorder
+
+    def keep(self, name: str, tensors: Weights) -> None:
+        """Stores canonical tensors below a name."""
+        self.arrays.update({f"{name}/{key}": value for key, value in tensors.items()})
+
+
+if __name__ == "__main__":
+    TrainingProbe(get_framework(sys.argv[1])).run(Path(sys.argv[2]))

@@ -1,0 +1,53 @@
+"""Recipes: short forms, what a mode stands for, and combinations that make no sense."""
+
+from typing import Any
+
+import pydantic
+import pytest
+
+from core.schemas.recipe import AdamW, Recipe, complete
+from core.schemas.schedule import Constant, OneCycle
+
+
+def recipe(mode: str = "matched", **keys: Any) -> Recipe:
+    return Recipe.model_validate(complete(mode, {"epochs": 5, **keys}))
+
+
+def test_a_name_alone_is_a_schedule_with_its_defaults() -> None:
+    assert recipe(schedule="one-cycle").schedule == OneCycle()
+
+
+def test_matched_is_constant_and_idiomatic_leaves_the_schedule_to_the_framework() -> None:
+    assert recipe().schedule == Constant()
+    assert recipe("idiomatic").schedule is None
+    assert recipe("idiomatic", schedule="constant").schedule == Constant()
+
+
+def test_adamw_decays_by_a_named_amount_in_matched_and_by_the_frameworks_in_idiomatic() -> None:
+    for mode, decay in (("matched", 0.01), ("idiomatic", None)):
+        optimizer = recipe(mode, optimizer={"name": "adamw"}).optimizer
+        assert isinstance(optimizer, AdamW)
+        assert optimizer.weight_decay == decay
+
+
+def test_one_stage_needs_no_list() -> None:
+    assert recipe(freeze={"until": "head", "epochs": 2}) == recipe(freeze=[{"until": "head", "epochs": 2}])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"freeze": {"until": "head", "epochs": 6}}, "freeze takes 6 epochs, epochs are 5"),
+        ({"discriminative": 10}, "discriminative goes with freeze"),
+        ({"discriminative": 10, "freeze": {"until": "head", "epochs": 5}}, "with epochs left after it"),
+        ({"l2": 0.1, "optimizer": {"name": "adamw"}}, "l2 and adamw's weight_decay"),
+        ({"schedule": "polynomial"}, "polynomial"),
+        ({"class_weights": {"a": -1.0}}, "greater than or equal to 0"),
+        ({"label_smoothing": 1.0}, "less than 1"),
+        ({"early_stopping": {"patience": 0}}, "greater than or equal to 1"),
+        ({"keep_best": "f1"}, "validation_loss"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=message):
+        recipe(**keys)

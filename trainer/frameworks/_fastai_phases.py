@@ -1,0 +1,187 @@
+"""fastai's way through the phases of a training: optimisers, parameter groups, schedules."""
+
+from dataclasses import dataclass
+from functools import partial
+from math import floor
+from typing import Any
+
+import numpy as np
+from fastai.callback import schedule as _schedule  # noqa: F401  adds fit_one_cycle to Learner
+from fastai.callback.core import Callback
+from fastai.callback.schedule import ParamScheduler, SchedCos, SchedExp
+from fastai.learner import Learner
+from fastai.optimizer import SGD
+from fastai.optimizer import Adam as FastaiAdam
+from fastcore.basics import getcallable
+
+from core.schemas.recipe import AdamW, Recipe, Sgd
+from core.schemas.schedule import Cosine, Exponential, OneCycle, StepDecay
+from trainer.framework import Callbacks
+from trainer.frameworks._torch_freezing import set_training
+from trainer.frameworks._torch_network import Network
+from trainer.frameworks._torch_optimizers import SharedRates, given
+from trainer.frameworks._torch_weights import slots
+from trainer.layers import Architecture
+from trainer.phases import Phase, fixed_norms, phases
+
+FROZEN_CYCLE = {"pct_start": 0.99}
+THAWED_CYCLE = {"pct_start": 0.3, "div": 5.0}
+THAWED_RATE = 0.5
+"""Of Learner.fine_tune."""
+
+
+class Plain(Callback):
+    """A callback whose exceptions leave `Learner.fit` as they are: fastai rewrites the message of any but its own."""
+
+    def __call__(self, event_name: str) -> Any:
+        return getcallable(self, event_name)()
+
+
+class RateCallback(Plain):
+    """Sets the shared rates before every step."""
+
+    order = 60
+
+    def __init__(self, rates: SharedRates, phase: Phase, callbacks: Callbacks) -> None:
+        self.rates, self.phase, self.callbacks = rates, phase, callbacks
+
+    def before_train(self) -> None:
+        self.rates.begin(self.phase.first + self.epoch, self.callbacks.history)
+
+    def before_batch(self) -> None:
+        if self.training:
+            self.rates.before_step(self.iter)
+
+
+class FixedNorms(Plain):
+    """Keeps batch norms of fixed layers in inference mode."""
+
+    order = 10
+    """After TrainEvalCallback."""
+
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        self.paths = paths
+
+    def before_train(self) -> None:
+        set_training(self.model, self.paths)
+
+
+@dataclass(frozen=True)
+class HyperGroups:
+    """fastai's own optimiser with its rates where torch's has them."""
+
+    param_groups: Any
+
+
+@dataclass(frozen=True)
+class PhaseRun:
+    """The rest of one phase, for one learner."""
+
+    learner: Learner
+    architecture: Architecture
+    recipe: Recipe
+    phase: Phase
+    done: int
+    """Epochs of the phase that a resumed training has behind it."""
+    callbacks: Callbacks
+
+    def shared(self) -> None:
+        """Trains with the canonical optimiser and the shared rates."""
+        optimizer, schedule = self.learner.opt.opt, self.recipe.schedule
+        rates = [group["lr"] for group in optimizer.param_groups]
+        extra: list[Callback] = [FixedNorms(fixed_norms(self.architecture, self.phase))]
+        if schedule is None:
+            self._one_cycle(rates, extra)
+            return
+        if schedule.name != "constant":
+            extra.append(self._shared_rates(optimizer))
+        self._fit(rates, extra)
+
+    def own(self) -> None:
+        """Trains with fastai's optimiser and its schedules."""
+        learner, schedule = self.learner, self.recipe.schedule
+        if schedule is None and self.recipe.freeze:
+            last = self.phase.last == self.recipe.epochs and not self._frozen
+            self._one_cycle(self._rates(THAWED_RATE if last else 1.0), [], **(THAWED_CYCLE if last else FROZEN_CYCLE))
+            return
+        rates = self._rates()
+        if schedule is None:
+            self._one_cycle(rates, [])
+            return
+        learner.opt.set_hyper("lr", rates)
+        base = np.array([hyper["lr"] for hyper in learner.opt.hypers])
+        match schedule:
+            case OneCycle(first=first, final=final, rise=rise):
+                div_final = 1.0 / final if final else np.inf
+                self._one_cycle(rates, [], div=1.0 / first, div_final=div_final, pct_start=rise)
+            case StepDecay(every=every, factor=factor):
+                # The small number keeps the division by the epochs from rounding a whole one down.
+                epochs = self.phase.epochs
+                self._scheduled(rates, lambda share: base * factor ** (floor(share * epochs + 1e-9) // every))
+            case Cosine(final=final):
+                self._scheduled(rates, SchedCos(base, base * final))
+            case Exponential(final=final):
+                self._scheduled(rates, SchedExp(base, base * final))
+            case _ if schedule.name == "plateau":
+                self._fit(rates, [self._shared_rates(HyperGroups(learner.opt.hypers))])
+            case _:
+                self._fit(rates, [])
+
+    @property
+    def _frozen(self) -> bool:
+        return not all(self.phase.trains(node.path) for node in self.architecture.nodes)
+
+    def _rates(self, factor: float = 1.0) -> Any:
+        """fastai's notation: slice(r) for frozen groups, slice(low, r) for discriminative ones."""
+        rate, ratio = self.learner.lr * factor, self.recipe.discriminative
+        if self._frozen:
+            return slice(rate)
+        return slice(rate / ratio, rate) if ratio > 1 else rate
+
+    def _shared_rates(self, optimizer: Any) -> RateCallback:
+        assert self.recipe.schedule is not None
+        rates = SharedRates(optimizer, self.recipe.schedule, self.phase, len(self.learner.dls.train))
+        return RateCallback(rates, self.phase, self.callbacks)
+
+    def _fit(self, rates: Any, extra: list[Callback]) -> None:
+        self.learner.fit(self.phase.epochs, rates, cbs=extra, start_epoch=self.done)
+
+    def _scheduled(self, rates: Any, rate_at: Any) -> None:
+        self._fit(rates, [ParamScheduler({"lr": rate_at})])
+
+    def _one_cycle(self, rates: Any, extra: list[Callback], **shape: float) -> None:
+        moms = _momenta(self.recipe)
+        self.learner.fit_one_cycle(self.phase.epochs, rates, moms=moms, cbs=extra, start_epoch=self.done, **shape)
+
+
+def own_optimizer(recipe: Recipe) -> Any:
+    """fastai's optimiser function; its Adam decays weights decoupled unless `l2` asks for the coupled way."""
+    spec = recipe.optimizer
+    coupled: dict[str, Any] = {"wd": recipe.l2, "decouple_wd": False} if recipe.l2 else {}
+    if isinstance(spec, Sgd):
+        return partial(SGD, **given(mom=spec.momentum), **coupled)
+    decay = given(wd=spec.weight_decay) if isinstance(spec, AdamW) else coupled
+    return partial(FastaiAdam, **given(mom=spec.beta_1, sqr_mom=spec.beta_2, eps=spec.epsilon), **decay)
+
+
+def split_groups(architecture: Architecture, recipe: Recipe, network: Network) -> list[list[Any]]:
+    """Parameters cut where the stages of `freeze` are: what a Learner calls a splitter."""
+    stages = phases(recipe, architecture)[: len(recipe.freeze)]
+    groups: list[list[Any]] = [[] for _ in range(len(stages) + 1)]
+    for slot in slots(architecture, network):
+        if architecture.parameters[slot.key].trainable:
+            groups[sum(stage.trains(slot.key) for stage in stages)].append(slot.tensor)
+    return groups
+
+
+def frozen_groups(architecture: Architecture, recipe: Recipe, phase: Phase) -> int:
+    """How many of the groups a phase keeps: the number for `Learner.freeze_to`."""
+    stages = phases(recipe, architecture)[: len(recipe.freeze)]
+    return sum(stage.first >= phase.first for stage in stages)
+
+
+def _momenta(recipe: Recipe) -> tuple[float, float, float] | None:
+    """A momentum somebody wrote stays constant through the cycle; None: fastai's cycle."""
+    spec = recipe.optimizer
+    momentum = spec.momentum if isinstance(spec, Sgd) else spec.beta_1
+    return None if momentum is None else (momentum, momentum, momentum)

@@ -1,0 +1,101 @@
+"""The stages of a training: which layers are fixed, and at what share of the learning rate the others learn."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from core.errors import InvalidInputError
+from core.schemas.recipe import HEAD, Recipe
+from trainer.framework import Callbacks
+from trainer.layers import Architecture, BatchNorm
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Consecutive epochs with one optimiser and one run of the schedule."""
+
+    first: int
+    """First epoch, from 1."""
+    last: int
+    shares: dict[str, float] = field(default_factory=dict)
+    """Layer of the network's trunk to its share of the learning rate; 0: fixed."""
+
+    @property
+    def epochs(self) -> int:
+        return self.last - self.first + 1
+
+    def share(self, path: str) -> float:
+        """Of the layer, or canonical weight, at a path; layers inside a residual block follow the block."""
+        return self.shares.get(path.split(".")[0].split("/")[0], 1.0)
+
+    def trains(self, path: str) -> bool:
+        """Whether a layer or canonical weight learns."""
+        return self.share(path) > 0.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything learns at the same rate."""
+        return all(share == 1.0 for share in self.shares.values())
+
+
+def phases(recipe: Recipe, architecture: Architecture) -> tuple[Phase, ...]:
+    """The stages of a recipe in order; one where nothing is frozen.
+
+    Raises:
+        InvalidInputError: a stage names no layer of the trunk that has layers with weights before it, or thaws nothing.
+    """
+    paths = [node.path for node in architecture.nodes]
+    cuts = [_position(stage.until, paths, architecture) for stage in recipe.freeze]
+    if any(later >= earlier for earlier, later in pairwise(cuts)):
+        names = ", ".join(stage.until for stage in recipe.freeze)
+        raise InvalidInputError(f"recipe.freeze: each stage must thaw more than the one before it, got until: {names}")
+    found, first = [], 1
+    for stage, cut in zip(recipe.freeze, cuts, strict=True):
+        shares = {path: float(index >= cut) for index, path in enumerate(paths)}
+        found.append(Phase(first, first + stage.epochs - 1, shares))
+        first += stage.epochs
+    if first <= recipe.epochs:
+        found.append(Phase(first, recipe.epochs, _discriminative(paths, sorted(cuts), recipe.discriminative)))
+    return tuple(found)
+
+
+def remaining(recipe: Recipe, architecture: Architecture, callbacks: Callbacks) -> Iterator[tuple[Phase, range]]:
+    """The phases still to do, each with its epochs left; ends once the callbacks want no more epochs."""
+    for phase in phases(recipe, architecture):
+        left = range(max(phase.first, callbacks.resume_epoch + 1), phase.last + 1)
+        if callbacks.stopped:
+            return
+        if left:
+            yield phase, left
+
+
+def _position(until: str, paths: list[str], architecture: Architecture) -> int:
+    if until == HEAD:
+        return len(paths) - 1
+    if until not in paths:
+        raise InvalidInputError(
+            f"recipe.freeze.until {until!r} is no layer of {architecture.name}'s trunk; layers: {', '.join(paths)}"
+        )
+    cut = paths.index(until)
+    trained = [key for key, p in architecture.parameters.items() if p.trainable]
+    before = [key for key in trained if paths.index(key.split("/")[0].split(".")[0]) < cut]
+    if not before or len(before) == len(trained):
+        raise InvalidInputError(
+            f"recipe.freeze.until {until!r} leaves {'nothing to freeze' if not before else 'nothing to train'} in "
+            f"{architecture.name}; name a layer between the first and the last one with weights, or {HEAD}"
+        )
+    return cut
+
+
+def _discriminative(paths: list[str], cuts: list[int], ratio: float) -> dict[str, float]:
+    """Shares of the groups between the cuts, from 1 / ratio in the first to 1 in the last."""
+    groups = [sum(index >= cut for cut in cuts) for index in range(len(paths))]
+    return {
+        path: ratio ** (group / len(cuts) - 1.0) if cuts else 1.0 for path, group in zip(paths, groups, strict=True)
+    }
+
+
+def fixed_norms(architecture: Architecture, phase: Phase) -> tuple[str, ...]:
+    """Paths of the batch norms that do not learn in a phase."""
+    norms = (node.path for _, node in architecture.walk() if isinstance(node.layer, BatchNorm))
+    return tuple(path for path in norms if not phase.trains(path))

@@ -1,0 +1,169 @@
+"""Looks for a learning rate: a short training whose rate grows from step to step (Smith 2017), as fastai's lr_find."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InvalidInputError
+from core.prepared import PreparedData, Split
+from core.schemas.recipe import Frozen, Recipe
+from core.schemas.results import EpochMetrics
+from core.schemas.schedule import Exponential
+from core.schemas.specs import FindRateSpec
+from core.worker import RunFolder
+from trainer.architectures import get_architecture
+from trainer.batches import steps_per_epoch
+from trainer.framework import Framework, State, TrainingData
+from trainer.random import generator
+from trainer.training import Machine, build_settings, starting_weights
+
+MEMORY, LIMIT = 0.98, 4.0
+"""fastai's: share the smoothed loss keeps from step to step, and how often the best loss it may reach."""
+WARM_UP, CUT = 0.1, 5
+"""Share of the steps that is too early to judge, and the last ones, in which the loss already explodes."""
+FEWEST = 5
+"""Smoothed losses that are needed for a suggestion."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rates tried, their losses, and the rates suggested."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    smoothed: tuple[float, ...]
+    valley: float
+    steep: float
+    diverged: bool
+
+
+class Enough(Exception):  # noqa: N818  it ends a training, nothing went wrong
+    """All steps are taken, or the loss explodes."""
+
+
+class Recorder:
+    """Callbacks that keep every step's loss and end the training in time."""
+
+    resume: State | None = None
+    resume_epoch = 0
+    stopped = False
+
+    def __init__(self, steps: int, progress: Callable[[int, float], None]) -> None:
+        self.losses: list[float] = []
+        self.smoothed: list[float] = []
+        self.diverged = False
+        self.each_step: Callable[[float], None] | None = self._record
+        self.history: Sequence[EpochMetrics] = ()
+        self._steps, self._progress, self._average = steps, progress, 0.0
+
+    def _record(self, loss: float) -> None:
+        self._average = MEMORY * self._average + (1.0 - MEMORY) * loss
+        smooth = self._average / (1.0 - MEMORY ** (len(self.losses) + 1))
+        if not isfinite(smooth) or smooth > LIMIT * min(self.smoothed, default=smooth):
+            self.diverged = True
+            raise Enough
+        self.losses.append(float(loss))
+        self.smoothed.append(float(smooth))
+        self._progress(len(self.losses), float(loss))
+        if len(self.losses) == self._steps:
+            raise Enough
+
+    def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
+        """Nothing: `each_step` has heard of it."""
+
+    def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
+        """Nothing: the training goes on."""
+
+
+def find(framework: Framework, spec: FindRateSpec, data: PreparedData, run: RunFolder, machine: Machine) -> Found:
+    """Trains and suggests a rate.
+
+    Raises:
+        InvalidInputError: the loss exploded before there was anything to see.
+    """
+    manifest = data.manifest
+    architecture = get_architecture(spec.architecture, manifest.spec.image.shape, len(manifest.classes))
+    train = part(data.split("train"), spec.steps * spec.recipe.batch_size, spec.seed)
+    validation = data.split("validation")
+    # Nobody looks at the validation here; an epoch must have one.
+    few = Split(validation.images[:1], validation.labels[:1])
+    recipe, rates = ramp(spec, steps_per_epoch(len(train), spec.recipe.batch_size))
+    settings = build_settings(spec.model_copy(update={"recipe": recipe}), data, machine)
+    model = framework.build(architecture, starting_weights(framework, architecture, settings), settings)
+    recorder = Recorder(
+        spec.steps,
+        lambda done, loss: run.progress("search", done, spec.steps, "steps", loss=loss, rate=float(rates[done - 1])),
+    )
+    with suppress(Enough):
+        framework.fit(model, TrainingData(train, few, manifest.classes), recipe, recorder)
+    taken = rates[: len(recorder.losses)]
+    smoothed = np.array(recorder.smoothed)
+    valley, steep = suggest(taken, smoothed, spec)
+    return Found(
+        tuple(taken.tolist()), tuple(recorder.losses), tuple(recorder.smoothed), valley, steep, recorder.diverged
+    )
+
+
+def part(split: Split, images: int, seed: int) -> Split:
+    """At most so many images of a split, drawn at random: no search is longer than its steps."""
+    if len(split) <= images:
+        return split
+    rows = np.sort(generator(seed, "lr-find").permutation(len(split))[:images])
+    return Split(split.images[rows], split.labels[rows])
+
+
+def ramp(spec: FindRateSpec, steps_an_epoch: int) -> tuple[Recipe, NDArray[np.float64]]:
+    """The recipe that tries the rates, and the rates [steps], evenly spaced on a log scale."""
+    epochs = -(-spec.steps // steps_an_epoch)
+    total = epochs * steps_an_epoch
+    final = (spec.highest / spec.lowest) ** (total / (spec.steps - 1))
+    given = spec.recipe
+    # Frozen layers stay frozen: the rate is for what learns first.
+    freeze = tuple(Frozen(until=stage.until, epochs=epochs) for stage in given.freeze[:1])
+    recipe = given.model_copy(
+        update={
+            "epochs": epochs,
+            "optimizer": given.optimizer.model_copy(update={"learning_rate": spec.lowest}),
+            "schedule": Exponential(final=final),
+            "freeze": freeze,
+            "discriminative": 1.0,
+            "early_stopping": None,
+            "keep_best": None,
+        }
+    )
+    return recipe, spec.lowest * final ** (np.arange(spec.steps) / total)
+
+
+def suggest(rates: NDArray[np.float64], smoothed: NDArray[np.float64], spec: FindRateSpec) -> tuple[float, float]:
+    """Valley and steepest fall of the smoothed losses [steps taken]."""
+    start = int(spec.steps * WARM_UP)
+    seen, losses = rates[start:-CUT], smoothed[start:-CUT]
+    if len(losses) < FEWEST:
+        last = rates[-1] if len(rates) else spec.lowest
+        raise InvalidInputError(
+            f"the loss left all bounds after {len(rates)} steps, at rate {last:.2g}; begin at a lower rate or take "
+            "more steps"
+        )
+    return float(seen[valley(losses)]), float(seen[steepest(seen, losses)])
+
+
+def valley(losses: NDArray[np.float64]) -> int:
+    """Index half way down the longest fall: the longest decreasing subsequence, by places, not by losses."""
+    length = np.ones(len(losses), np.int64)
+    for index in range(1, len(losses)):
+        higher = losses[:index] > losses[index]
+        if higher.any():
+            length[index] = length[:index][higher].max() + 1
+    end = int(length.argmax())
+    start = end - int(length[end])
+    third = (end - start) / 3
+    return max(start, 0) + int(third) + int(third / 2)
+
+
+def steepest(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> int:
+    """Index where the loss falls fastest over the logarithm of the rate."""
+    return int((np.diff(losses) / np.diff(np.log(rates))).argmin())
