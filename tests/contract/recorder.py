@@ -21,6 +21,9 @@ class Recorder:
         self.steps: list[tuple[int, int, int]] = []
         self.metrics: list[EpochMetrics] = []
         self.states: list[State] = []
+        self.history = self.metrics
+        self.each_step: Callable[[float], None] | None = None
+        self.stopped = False
 
     def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
         self.steps.append((epoch, done, total))

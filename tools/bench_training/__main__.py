@@ -84,9 +84,12 @@ class Turns:
 
     resume = None
     resume_epoch = 0
+    each_step = None
+    stopped = False
 
     def __init__(self, bare: Iterator[float]) -> None:
         self.ours: list[Any] = []
+        self.history = self.ours
         self.bare_seconds: list[float] = []
         self.ours_cpu: list[float] = []
         self.bare_cpu: list[float] = []
