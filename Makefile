@@ -15,8 +15,26 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 setup: $(VENV)/.installed  ## create .venv with everything
 
-demo: setup  ## train, export, serve, score and load-test on built-in digits; opens the report
+ifdef COMPOSE
+# The same three through containers: make up COMPOSE=1 LAYERS="observability loadtest"
+demo:
+	$(PYTHON) deploy/compose.py demo $(LAYERS)
+
+up:
+	$(PYTHON) deploy/compose.py up $(LAYERS)
+
+down:
+	$(PYTHON) deploy/compose.py down
+else
+demo: setup  ## train, export, serve, score and load-test on built-in digits; opens the report (COMPOSE=1: in containers)
 	$(BIN)/bakeoff run experiments/digits.yaml --open
+
+up: setup  ## start every service on this machine (COMPOSE=1 LAYERS="…": in containers)
+	$(BIN)/bakeoff up
+
+down: setup  ## stop them
+	$(BIN)/bakeoff down
+endif
 
 test: setup  ## run all tests: unit, contract, system
 	tools/system-packages.sh
@@ -37,11 +55,14 @@ studies: setup  ## write docs/studies.md from docs/results/*.json
 run: setup  ## run an experiment: make run EXPERIMENT=experiments/mnist.yaml ARGS='--data DIR'
 	$(BIN)/bakeoff run $(EXPERIMENT) $(ARGS)
 
-up: setup  ## start every service on this machine
-	$(BIN)/bakeoff up
+images:  ## build the container images, check their sizes, write their SBOMs: make images IMAGES="serving-onnx cli"
+	$(PYTHON) deploy/images.py build $(IMAGES)
 
-down: setup  ## stop them
-	$(BIN)/bakeoff down
+manifests:  ## print the Kubernetes manifests: make manifests OVERLAY=local
+	@deploy/k8s/render.sh $(or $(OVERLAY),local)
+
+scan: setup  ## look up known vulnerabilities of dependencies and images
+	$(BIN)/python tools/scan.py
 
 report: setup  ## path of a report: make report NAME=digits
 	$(BIN)/bakeoff report $(NAME)
@@ -50,7 +71,7 @@ bench-serving: setup  ## CPU per inference against KServe and MLServer: make ben
 	$(BIN)/python -m tools.bench $(ARGS)
 
 bench-crosscheck: setup  ## our load generator beside perf_analyzer and LoadGen: make bench-crosscheck ARGS="--repository DIR MODEL"
-	$(BIN)/python tools/bench_crosscheck.py $(ARGS)
+	$(BIN)/python -m tools.bench.crosscheck $(ARGS)
 
 bench-training: setup  ## our training loops against bare ones of the same framework, in turn
 	$(BIN)/python -W ignore tools/bench_training $(ARGS)
@@ -64,6 +85,6 @@ bench-loadgen: setup  ## the load generator against a server that computes nothi
 lock: setup  ## write constraints.txt from what is installed
 	tools/lock.sh
 
-.PHONY: help setup demo test check proto docs studies run up down report bench-serving bench-crosscheck bench-training \
-	bench-preparation bench-loadgen lock
+.PHONY: help setup demo test check proto docs studies run up down images manifests scan report bench-serving \
+	bench-crosscheck bench-training bench-preparation bench-loadgen lock
 .DEFAULT_GOAL := help

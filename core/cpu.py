@@ -7,13 +7,20 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def quota(cgroup: Path = CGROUP) -> float:
-    """Cores: the smallest of the cgroup v2 quota and the affinity mask."""
+    """Cores: the smallest of the control group's quota (version 2, or 1) and the affinity mask."""
     affinity = float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)
-    try:
-        limit, period = (cgroup / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return affinity
-    return affinity if limit == "max" else min(affinity, int(limit) / int(period))
+    return min([affinity, *_limit(cgroup)])
+
+
+def _limit(cgroup: Path) -> tuple[float, ...]:
+    """Cores the control group allows; nothing where it sets no limit."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            limit, period = " ".join((cgroup / name).read_text() for name in files).split()
+            return () if limit in ("max", "-1") else (int(limit) / int(period),)
+        except (OSError, ValueError):
+            continue
+    return ()
 
 
 def threads() -> int:

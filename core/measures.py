@@ -18,8 +18,8 @@ class Measure:
 
 
 def _load(get: Callable[[Load], float]) -> Callable[[Row], float | None]:
-    """A load test that overlapped with other timed work measured something else."""
-    return lambda row: get(row.load) if row.load and not row.load.contended else None
+    """A load test that overlapped with other timed work, or whose generator was late, measured something else."""
+    return lambda row: get(row.load) if row.load and not row.load.contended and not row.load.problems else None
 
 
 def _scores(get: Callable[[Scores], float | None]) -> Callable[[Row], float | None]:

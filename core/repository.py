@@ -24,11 +24,23 @@ MAX_BATCH = 64
 """Largest batch a repository model accepts unless its config.pbtxt is edited."""
 
 
+def writable_folder(place: object) -> object:
+    """For settings that say where models are published. Raises ValueError for a URL: versions appear by a rename."""
+    if "://" in str(place):
+        raise ValueError(
+            f"{place} is not a folder; models are published into a folder, copy them to the URL from there"
+        )
+    return place
+
+
 class ModelRepository:
     """Reads and publishes models below `root`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    def refresh(self) -> None:
+        """Looks for what changed. A folder is looked at directly, so that there is nothing to do."""
 
     def models(self) -> list[str]:
         """Names of the models with at least one version, sorted."""

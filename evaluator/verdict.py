@@ -111,7 +111,8 @@ def _why(row: Row, fast: list[Indexed], group: list[Indexed]) -> str:
         return f"it is the smallest of them, {text.size(row.size_bytes)}. There is no load test to compare."
     if len(group) == 1:
         shown = _spread_of(row.load, repeats.p99, text.milliseconds)
-        return f"its p99 of {shown} is the lowest of {len(fast)} measured among them."
+        apart = "" if len(row.load.p99_runs) < repeats.REPEATS_NEEDED else ", below every repeat of the others"
+        return f"its p99 of {shown} is the lowest of {len(fast)} measured among them{apart}."
     rest = "" if len(group) == len(fast) else f" of the {len(fast)} measured among them"
     return (
         f"{len(group)}{rest} are not separable by p99 ({_names(group)}), and it is the smallest of these, "

@@ -4,11 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from loadtests.arrivals import LONGEST_S
 from loadtests.recorder import NS_PER_S, Recorder
 
 TICK_S = 0.25
-LONGEST_S = 600.0
-"""A window ends then, however few queries it has had: MLPerf's own shortest run."""
 Progress = Callable[[str, float, float, dict[str, float]], None]
 """Called with phase, seconds done, seconds in all, and figures."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TRITONCLIENT = ("tritonclient[grpc]==2.73.*",)
 PERF_ANALYZER = ("tritonclient[grpc]==2.47.*", "nvidia-cuda-runtime-cu12==12.*")
+MLSERVER = ("mlserver==1.7.1", "onnxruntime==1.23.*")
 INSTALL_TIMEOUT_S = 240
 
 

@@ -52,9 +52,10 @@ def write_summary(
     shown: Sequence[Augmented] = (),
 ) -> None:
     """Writes the files of an existing summary."""
-    files.write_text(directory / "report.html", render(summary, samples, pictures, shown))
+    found = cards(summary)
+    files.write_text(directory / "report.html", render(summary, samples, pictures, found, shown))
     files.write_text(directory / "report.md", to_markdown(summary))
     files.write_text(directory / "report.csv", to_csv(summary))
-    for name, card in cards(summary).items():
+    for name, card in found.items():
         files.write_text(directory / "cards" / name, card)
     files.write_json(directory / "summary.json", summary)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from core.schemas.summary import Arm, Classification, Row, Summary
 from evaluator import text
-from evaluator.report import tables
+from evaluator.report import operating_tables, tables
 from evaluator.report.columns import load_note
 from evaluator.report.html import describe_load, describe_recipe
 from evaluator.report.markdown import escape, markdown_table
@@ -34,6 +34,8 @@ def card(row: Row, summary: Summary) -> str:
         *_section("Training", _training(row, arm)),
         *_section("Metrics", _metrics(row, summary)),
         *_section("Serving", _serving(row, summary)),
+        *_section("Temperature and threshold", _operating(row)),
+        *_section("Robustness", _robustness(row)),
         *_section("Limits", _limits(row, summary)),
         *_section("Artefact", _artefact(row)),
     ]
@@ -127,9 +129,35 @@ def _serving(row: Row, summary: Summary) -> Iterator[str]:
         yield f"To be read with care: {note}."
 
 
+def _operating(row: Row) -> Iterator[str]:
+    if (point := row.operating) is None:
+        return
+    warm = point.temperature
+    before = f" from {text.percent(row.scores.calibration.error)}" if row.scores else ""
+    yield (
+        f"Temperature {warm.value:.4f}, fitted on {point.images:,} validation images: softmax(ln p / T) brings the "
+        f"calibration error on the test images{before} to {text.percent(warm.calibration.error)}. The server does not "
+        "apply it."
+    )
+    if cut := point.threshold:
+        yield (
+            f"Threshold {cut.value:.4f} on the probability of {escape(cut.positive)}, chosen on the same images: test "
+            f"sensitivity {text.percent(cut.test.sensitivity)}, specificity {text.percent(cut.test.specificity)}; at "
+            f"one half {text.percent(cut.test_at_half.sensitivity)} and {text.percent(cut.test_at_half.specificity)}."
+        )
+
+
+def _robustness(row: Row) -> Iterator[str]:
+    for kind in operating_tables.kinds([row]):
+        shares = [one.accuracy for one in row.robustness if one.corruption == kind]
+        figures = ", ".join(text.percent(share, 1) for share in shares)
+        yield f"{operating_tables.CORRUPTIONS[kind]}, severity 1 to {len(shares)}: accuracy {figures}."
+
+
 def _limits(row: Row, summary: Summary) -> Iterator[str]:
     yield "Measured on held-out images of the same source; none from elsewhere, damaged or of no class."
-    yield "The most probable class is the answer, whatever its probability; no threshold was chosen."
+    if not (row.operating and row.operating.threshold):
+        yield "The most probable class is the answer, whatever its probability; no threshold was chosen."
     result = _classification(row, summary)
     if few := [one for one in result.classes if one.support < FEW] if result else []:
         names = text.names([f"{one.name} ({one.support:,})" for one in few])

@@ -31,13 +31,16 @@ class Column:
     def numeric(self) -> bool:
         return bool(self.better) or self.title == "Seed"
 
-    def wins(self, row: Row, rows: Sequence[Row]) -> bool:
+    def best(self, rows: Sequence[Row]) -> str | None:
+        """How the best figure of the column reads; None where the figures all read the same."""
+        candidates = [row for row in rows if self.counts(row) and self.value(row) is not None]
+        if not self.better or len({self.show(row) for row in candidates}) < 2:
+            return None
+        return self.show((max if self.better == "high" else min)(candidates, key=self._figure))
+
+    def wins(self, row: Row, best: str | None) -> bool:
         """True for the best figure of the column and for every figure that reads the same."""
-        candidates = [other for other in rows if self.counts(other) and self.value(other) is not None]
-        if not self.better or not self.counts(row) or len({self.show(other) for other in candidates}) < 2:
-            return False
-        best = (max if self.better == "high" else min)(candidates, key=self._figure)
-        return self.show(row) == self.show(best)
+        return best is not None and self.counts(row) and self.show(row) == best
 
     def _figure(self, row: Row) -> float:
         value = self.value(row)

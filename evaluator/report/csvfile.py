@@ -3,9 +3,10 @@
 import csv
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
-from core.schemas.scores import Scores
+from core.schemas.scores import Operating, Scores
+from core.schemas.specs import Corruption
 from core.schemas.summary import Load, Row, Summary
 
 Getter = Callable[[Row], Any]
@@ -28,6 +29,18 @@ def _scores(get: Callable[[Scores], Any]) -> Getter:
     return lambda row: get(row.scores) if row.scores else None
 
 
+def _operating(get: Callable[[Operating], Any]) -> Getter:
+    return lambda row: get(row.operating) if row.operating else None
+
+
+def _corrupted(kind: str, severity: int) -> Getter:
+    def accuracy(row: Row) -> float | None:
+        found = (one.accuracy for one in row.robustness if (one.corruption, one.severity) == (kind, severity))
+        return next(found, None)
+
+    return accuracy
+
+
 FIELDS: dict[str, Getter] = {
     "arm": lambda row: row.arm,
     "mode": lambda row: row.mode,
@@ -48,6 +61,17 @@ FIELDS: dict[str, Getter] = {
     "calibration_error": _scores(lambda scores: scores.calibration.error),
     "roc_auc": _scores(lambda scores: scores.roc_auc),
     "average_precision": _scores(lambda scores: scores.average_precision),
+    "temperature": _operating(lambda point: point.temperature.value),
+    "calibration_error_after": _operating(lambda point: point.temperature.calibration.error),
+    "log_loss_after_nats": _operating(lambda point: point.temperature.log_loss),
+    "threshold": _operating(lambda point: point.threshold and point.threshold.value),
+    "sensitivity": _operating(lambda point: point.threshold and point.threshold.test.sensitivity),
+    "specificity": _operating(lambda point: point.threshold and point.threshold.test.specificity),
+    **{
+        f"accuracy_{kind}_{severity}": _corrupted(kind, severity)
+        for kind in get_args(Corruption)
+        for severity in range(1, 6)
+    },
     "only_best_right": lambda row: row.against_best and row.against_best.only_first,
     "only_this_right": lambda row: row.against_best and row.against_best.only_second,
     "mcnemar_p_holm": lambda row: row.against_best and row.against_best.p_adjusted,

@@ -1,13 +1,14 @@
 """One self-contained HTML page: style, script, charts and pictures inside, nothing fetched."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from jinja2.utils import htmlsafe_json_dumps
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -20,6 +21,7 @@ from evaluator.report import (
     charts,
     load_charts,
     load_tables,
+    operating_tables,
     quality_charts,
     quality_tables,
     search,
@@ -34,7 +36,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("base.css", "parts.css", "print.css")
 MATRICES = ("matrix", "agreement")
 """Charts without a legend, by the beginning of their ids."""
-SCRIPTS = ("theme.js", "charts.js", "tables.js")
+SCRIPTS = ("theme.js", "charts.js", "tables.js", "values.js")
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,25 @@ class Panel:
     framework: str = ""
 
 
-def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures, augmented: Sequence[Augmented] = ()) -> str:
-    """The page as a string; a gallery's image that is not among the pictures is described in words alone."""
+def render(
+    summary: Summary,
+    samples: Sequence[Sample],
+    pictures: Pictures,
+    cards: Mapping[str, str],
+    augmented: Sequence[Augmented] = (),
+) -> str:
+    """The page as a string; a gallery's image that is not among the pictures is described in words alone.
+
+    Args:
+        cards: file name to Markdown.
+        augmented: pictures of augmented training images.
+    """
     curves = _curve_panels(summary)
     matrices = _matrix_panels(summary.classifications)
     qualities = _quality_panels(summary)
+    robust = _robustness_panels(summary)
     figures = _figures(summary, curves, matrices) | _quality_figures(summary, qualities)
+    figures |= _robustness_figures(summary, robust)
     return (
         _environment()
         .get_template("report.html.jinja")
@@ -65,6 +80,9 @@ def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures, augm
             search=search,
             load_tables=load_tables,
             quality=quality_tables,
+            operating=operating_tables,
+            robust=robust,
+            cards=_rendered(cards),
             alpha=ALPHA,
             artefact=quality_charts.artefact,
             zoomed={name: quality_charts.zoomed(figures[name]) for name in figures if name.startswith(("roc-", "pr-"))},
@@ -72,6 +90,7 @@ def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures, augm
             pictures=pictures,
             facts=_facts(summary),
             columns=columns(summary.rows),
+            bests={column.title: column.best(summary.rows) for column in columns(summary.rows)},
             domain=_domain(summary.rows),
             loaded=charts.loaded_rows(summary),
             curves=curves,
@@ -214,6 +233,32 @@ def _quality_panels(summary: Summary) -> list[Panel]:
         if own:
             panels.append(Panel(f"quality-{number}", arm.name, own))
     return panels
+
+
+def _robustness_panels(summary: Summary) -> list[Panel]:
+    """One for each arm that was scored under corruptions."""
+    found = []
+    for number, arm in enumerate(summary.arms):
+        rows = [row for row in operating_tables.corrupted_rows(summary.rows) if row.arm == arm.name]
+        if rows:
+            found.append(Panel(f"robust-{number}", arm.name, operating_tables.kinds(rows)))
+    return found
+
+
+def _robustness_figures(summary: Summary, panels: Sequence[Panel]) -> dict[str, charts.Figure]:
+    """A chart for each arm and corruption by element id."""
+    rows = operating_tables.corrupted_rows(summary.rows)
+    return {
+        f"{panel.key}-{kind}": operating_tables.robustness_curves([r for r in rows if r.arm == panel.label], kind)
+        for panel in panels
+        for kind in panel.content
+    }
+
+
+def _rendered(cards: Mapping[str, str]) -> dict[str, Markup]:
+    """Cards as HTML; HTML inside them stays text."""
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    return {name: Markup(markdown.render(card)) for name, card in cards.items()}
 
 
 def _quality_figures(summary: Summary, panels: Sequence[Panel]) -> dict[str, charts.Figure]:

@@ -3,7 +3,15 @@
 from collections.abc import Iterator, Sequence
 
 from core.schemas.summary import Summary
-from evaluator.report import attribution, load_tables, quality_tables, search, seed_tables, tables
+from evaluator.report import (
+    attribution,
+    load_tables,
+    operating_tables,
+    quality_tables,
+    search,
+    seed_tables,
+    tables,
+)
 from evaluator.report.columns import columns
 from evaluator.report.html import commands, describe_load, describe_recipe, machines
 from evaluator.report.tables import Table
@@ -41,6 +49,9 @@ def _blocks(summary: Summary) -> Iterator[str]:
     sections += [("Training", tables.trainings(summary)), ("Load tests", load_tables.loads(summary))]
     sections += [("Saturation", load_tables.saturation(summary))]
     sections += [("Probabilities", quality_tables.probabilities(summary))]
+    sections += [("Temperature", operating_tables.temperatures(summary))]
+    sections += [("Threshold", operating_tables.thresholds(summary))]
+    sections += [("Robustness", operating_tables.robustness(summary))]
     sections += [("Agreement", quality_tables.agreement(summary)), ("Export parity", tables.exports(summary))]
     if trials := summary.search:
         yield f"## Search\n\n{escape(search.sentence(trials))}\n\n" + markdown_table(search.table(trials))

@@ -1,5 +1,7 @@
 """Where this machine's Bakeoff lives, and how a command ends."""
 
+import os
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -62,6 +64,7 @@ class Home(BaseSettings):
 
     @property
     def models(self) -> Path:
+        _check_folder("BAKEOFF_REPOSITORY", self.repository)
         return (self.repository or self.home / "models").absolute()
 
     @property
@@ -79,7 +82,17 @@ class Home(BaseSettings):
         return ModelRepository(self.models)
 
     def open_production(self) -> ModelRepository:
+        _check_folder("BAKEOFF_PRODUCTION", self.production)
         return ModelRepository((self.production or self.home / "production").absolute())
+
+
+def _check_folder(variable: str, given: Path | None) -> None:
+    # A Path has made one slash of two.
+    if given is not None and re.match(r"[a-z][a-z0-9+.-]+:/", str(given)):
+        raise errors.InvalidInputError(
+            f"{variable}={os.environ.get(variable, given)} is not a folder: models are published, promoted and rolled "
+            "back in a folder; copy it to the URL that servers read, each version's artifact.json last"
+        )
 
 
 def ends_well(command: Callable[P, R]) -> Callable[P, R]:

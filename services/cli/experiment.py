@@ -154,7 +154,12 @@ def _cells(row: Row) -> list[str]:
 
 def open_in_browser(path: Path) -> None:
     """Opens a file where a person sits in front of the machine; elsewhere its path has been printed."""
+    open_url(path.absolute().as_uri())
+
+
+def open_url(url: str) -> None:
+    """Opens an address where a person sits in front of the machine; elsewhere it has been printed."""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        say("no display here: open the report on a machine that has one")
+        say("no display here: open it on a machine that has one")
         return
-    webbrowser.open(path.absolute().as_uri())
+    webbrowser.open(url)

@@ -97,6 +97,7 @@ def _row(model: str, setting: str, group: list[LoadTestResult]) -> dict[str, Any
         "runs": len(group),
         "images/s": spread([result.throughput for result in used], 0),
         "p50 ms": spread([result.latency_ms.p50 for result in used], 2),
+        "p90 ms": f"{median(result.latency_ms.p90 for result in used):.2f}",
         "p99 ms": spread([result.latency_ms.p99 for result in used], 2),
         "supports": percentiles.label(supported) if supported else "–",
         "queue ms": _phase(used, "queue"),

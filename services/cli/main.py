@@ -18,6 +18,7 @@ from services.cli import (
     quantizing,
     services,
     tuning,
+    ui,
 )
 from services.cli.context import EXIT_HELP
 
@@ -39,6 +40,7 @@ app.command("lr-find")(lr_find.lr_find)
 app.command("compare")(evidence.compare)
 app.command("gate")(evidence.judge)
 app.command("loadtest")(loadtest.loadtest)
+app.command("ui")(ui.ui)
 app.command("models")(models.models)
 app.command("predict")(models.predict)
 app.command("tune")(tuning.tune)

@@ -34,9 +34,10 @@ def channel_options(max_message_bytes: int, attempts: int, extra: Options) -> li
 
 
 def service_config(attempts: int) -> str:
-    """gRPC's service config: which calls are tried again on which codes."""
+    """gRPC's service config: calls go round all addresses of the name, and which are tried again on which codes."""
+    balancing: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if attempts < 2:
-        return "{}"
+        return json.dumps(balancing)
     policy = {
         "maxAttempts": min(attempts, MAX_ATTEMPTS),
         "initialBackoff": "0.1s",
@@ -45,7 +46,7 @@ def service_config(attempts: int) -> str:
         "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
     }
     names = [{"service": SERVICE, "method": method} for method in IDEMPOTENT]
-    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
+    return json.dumps({**balancing, "methodConfig": [{"name": names, "retryPolicy": policy}]})
 
 
 def domain_error(error: grpc.RpcError, target: str, timeout_s: float) -> BakeoffError:

@@ -59,7 +59,7 @@ class RunClient:
     def create(self, run_id: str, spec: pydantic.BaseModel) -> run_pb2.Run:
         """Accepts a run; the same id and spec again is the same run."""
         request = self._messages.CreateRunRequest(id=run_id, spec_json=spec.model_dump_json())
-        return self._call(self._stub.CreateRun, request).run
+        return self._patiently(self._stub.CreateRun, request).run
 
     def get(self, run_id: str) -> run_pb2.Run:
         """Raises NotFoundError for an unknown id."""
@@ -97,7 +97,18 @@ class RunClient:
         """Watches a run to its end and returns it."""
         for event in self.watch(run_id):
             on_event(event)
-        return self.get(run_id)
+        return self._patiently(self._stub.GetRun, self._messages.GetRunRequest(id=run_id)).run
+
+    def _patiently(self, method: Callable[..., T], request: Any) -> T:
+        """A call that may be repeated, to a service that may be in the middle of a restart."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return self._call(method, request)
+            except NotReadyError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(RECONNECT_S)
 
     def _call(self, method: Callable[..., T], request: Any) -> T:
         try:

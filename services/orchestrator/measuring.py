@@ -5,6 +5,7 @@ there, so an interrupted plan goes on where it was.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
 
 LOAD_TIMEOUT_S = 120.0
+RESTART_S = 60.0
+"""How long a server may be away between two models."""
 P99_QUERIES = queries_needed(TARGET_PERCENTILE, over=1)
 """For a point that is held against a bound: enough for p99 with one query above it."""
 
@@ -135,14 +138,21 @@ class Measuring:
             return
         spec: Any = todo[0].spec
         with InferenceClient(self.directory.target(f"serving-{spec.runtime}"), timeout_s=LOAD_TIMEOUT_S) as serving:
+            _await(serving)
             was_ready = serving.model_ready(spec.model, spec.version)
             if not was_ready:
                 serving.load_model(spec.model)
             try:
                 yield
             finally:
-                if not was_ready:
+                if not was_ready and serving.model_ready(spec.model):
                     serving.unload_model(spec.model)
+
+    def lost(self, step: Step) -> bool:
+        """Whether the server of a step's model no longer has it: it was restarted, or is away."""
+        spec: Any = step.spec
+        with InferenceClient(self.directory.target(f"serving-{spec.runtime}")) as serving:
+            return not serving.model_ready(spec.model, spec.version)
 
     def _stored(self, step: Step) -> LoadTestResult:
         result = read_result(self.store, step.run_id)
@@ -152,6 +162,13 @@ class Measuring:
 
     def _show(self, step: Step, event: dict[str, Any]) -> None:
         self.reporter.progress(step, event["phase"], event["done"], event["total"], event.get("values", {}))
+
+
+def _await(serving: InferenceClient) -> None:
+    """Gives a server that is being restarted time to come back; what is wrong with it the next call says."""
+    deadline = time.monotonic() + RESTART_S
+    while not serving.is_live() and time.monotonic() < deadline:
+        time.sleep(0.5)
 
 
 def count_points(plan: LoadTestPlan, subjects: int) -> int:

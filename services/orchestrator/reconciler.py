@@ -35,6 +35,8 @@ from services.orchestrator.steps import Step
 from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
+RELOADS = 2
+"""How often a model is loaded again for a server that was restarted while it was scored."""
 
 
 @dataclass(frozen=True)
@@ -178,13 +180,25 @@ class Reconciler:
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
             for trained_by, model in models:
                 step = steps.evaluate_step(self.experiment, trained_by, model, fingerprint)
-                with self._tolerated(step), measuring.served([step]):
-                    self._evaluate(step, evaluator)
+                with self._tolerated(step):
+                    self._score(step, evaluator, measuring)
         if self.experiment.loadtest and subjects:
             try:
                 measuring.run(self.experiment.loadtest, subjects)
             finally:
                 self._results += [result.run_id for result in measuring.found]
+
+    def _score(self, step: Step, evaluator: EvaluatorClient, measuring: Measuring) -> None:
+        """Scores one model. A server that is restarted meanwhile gets it loaded again."""
+        for reloads_left in reversed(range(RELOADS + 1)):
+            with measuring.served([step]):
+                try:
+                    self._evaluate(step, evaluator)
+                    return
+                except BakeoffError:
+                    if not reloads_left or self._stop.is_set() or not measuring.lost(step):
+                        raise
+                    self.reporter.log(step, "info", "the server was restarted; the model is loaded again")
 
     def _evaluate(self, step: Step, evaluator: EvaluatorClient) -> None:
         if not self._done(step):

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import grpc
 
 from core import errors
+from services.rpc import logs
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +32,20 @@ PUSHBACK = "grpc-retry-pushback-ms"
 Handler = Callable[[Any, grpc.aio.ServicerContext], Any]
 
 
-def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
-    """Code and message for the client. What nobody foresaw is logged once, with an id the client gets too."""
+def status_of(error: Exception, request: object = None) -> tuple[grpc.StatusCode, str]:
+    """Code and message for the client. What nobody foresaw is logged once, with an id the client gets too.
+
+    Args:
+        request: the message it was about; its id and model go into the log. Refusals are logged at DEBUG only.
+    """
+    about = logs.of_request(request)
     for kind, code in CODES.items():
         if isinstance(error, kind):
+            log.debug("refused with %s: %s", code.name, error, extra={**about, "code": code.name})
             return code, str(error)
     incident = uuid.uuid4().hex[:12]
-    log.error("incident %s", incident, exc_info=error)
+    extra = {**about, "code": grpc.StatusCode.INTERNAL.name, "incident": incident}
+    log.error("incident %s", incident, exc_info=error, extra=extra)
     return grpc.StatusCode.INTERNAL, f"internal error, incident {incident}: see the service's log"
 
 
@@ -124,7 +132,7 @@ def _wrap_unary(inner: Handler) -> Handler:
         try:
             return await inner(request, context)
         except Exception as error:
-            await _abort(context, error)
+            await _abort(context, error, request)
 
     return call
 
@@ -145,9 +153,9 @@ def _wrap_stream(inner: Handler) -> Handler:
     return call
 
 
-async def _abort(context: grpc.aio.ServicerContext, error: Exception) -> NoReturn:
+async def _abort(context: grpc.aio.ServicerContext, error: Exception, request: object = None) -> NoReturn:
     if isinstance(error, grpc.aio.AbortError):
         raise error
-    code, message = status_of(error)
+    code, message = status_of(error, request)
     await context.abort(code, message, retry_hint(error))
     raise AssertionError("abort always raises")

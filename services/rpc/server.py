@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from core import files
 from core.errors import BakeoffError
+from services.rpc import logs
 from services.rpc.authorisation import AuthorisationInterceptor, Authoriser, Right
 from services.rpc.errors import GuardedServer, refusal
 from services.rpc.settings import ServiceSettings
@@ -100,7 +101,7 @@ def run(
 
 def log_to_stderr(settings: ServiceSettings) -> None:
     """Sets up the process's log."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.set_up(settings.log_level, settings.log_format)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -136,6 +137,8 @@ async def serve(
         await application.start()
         for service in ("", *names):
             await healthy.set(service, NOT_SERVING)
+        # Alive, though perhaps not ready yet: what a liveness probe asks for.
+        await healthy.set(health.SERVICE_NAME, SERVING)
         await server.start()
         log.info("%s serves on %s:%d, %s", name, settings.host, port, protection(settings))
         if settings.address_file:

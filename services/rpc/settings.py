@@ -59,6 +59,8 @@ class ServiceSettings(BaseSettings):
     """Port of the Prometheus endpoint, 0 for any free one; unset switches it off."""
     log_level: str = pydantic.Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """Least severe level that is logged: DEBUG, INFO, WARNING or ERROR."""
+    log_format: Literal["text", "json"] = "text"
+    """text: lines for people; json: an object per line, with the request's id and model where it is about one."""
     max_message_bytes: int = pydantic.Field(64 << 20, ge=1 << 16)
     """Largest gRPC message, in and out, in bytes."""
     drain_s: float = pydantic.Field(10.0, ge=0)

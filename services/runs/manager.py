@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from core import files
+from core import files, memory
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from core.worker import EXIT_NAMED_ERROR
 from services.runs.executor import Executor, Handle
@@ -51,6 +51,7 @@ class RunManager:
         self._changed = asyncio.Condition()
         self._loop: asyncio.Task[None] | None = None
         self._lock: IO[str] | None = None
+        self._oom_kills = memory.oom_kills()
 
     async def start(self) -> None:
         """Reads the run folders, queues what was not finished, oldest first, and begins to work."""
@@ -202,7 +203,15 @@ class RunManager:
                 "failed", f"the worker ended with status {status}: {run.last_log_line()} (see {run.folder / LOG})"
             )
         else:
-            self._retry(run, "lost (memory, eviction, node)" if status == -9 else f"killed by signal {-status}")
+            self._retry(run, self._killed() if status == -9 else f"killed by signal {-status}")
+
+    def _killed(self) -> str:
+        """Why a worker was ended by force, as far as the control group knows."""
+        before, self._oom_kills = self._oom_kills, memory.oom_kills()
+        if self._oom_kills == before:
+            return "lost (memory, eviction, node)"
+        limit = memory.limit_bytes()
+        return "out of memory" + (f": the limit here is {limit >> 20} MiB" if limit else "")
 
     def _retry(self, run: RunRecord, reason: str) -> None:
         """A worker killed by a signal is tried again from its checkpoint, three times without a new one at most."""

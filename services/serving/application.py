@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import grpc
 import prometheus_client
 
-from core.repository import ModelRepository
 from services.serving.control import Control
 from services.serving.handler import InferenceHandler
 from services.serving.loading import Loader
@@ -24,7 +23,7 @@ class ServingApplication:
 
     def __init__(self, settings: ServingSettings) -> None:
         self._settings = settings
-        self._repository = ModelRepository(settings.repository)
+        self._repository = settings.open_repository()
         self._ready = False
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:

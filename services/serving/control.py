@@ -101,7 +101,7 @@ class Control:
                 "only; publish the model there"
             )
         self._check_control("none")
-        wanted = await asyncio.to_thread(self._wanted, name)
+        wanted = await asyncio.to_thread(self._asked, name)
         if wanted.problem:
             raise InvalidInputError(f"model {name!r}: {wanted.problem}")
         await self._serve(name, wanted, wanted.versions)
@@ -171,9 +171,15 @@ class Control:
 
     def _scan(self) -> dict[str, Wanted]:
         """What is to be served of every model. Raises NotFoundError when there is no repository."""
+        self._repository.refresh()
         if not self._repository.root.is_dir():
             raise NotFoundError(f"model repository {self._repository.root} is not a folder; create it or name another")
         return {name: self._wanted(name) for name in self._repository.models()}
+
+    def _asked(self, name: str) -> Wanted:
+        """What is to be served of a model that somebody asks for now."""
+        self._repository.refresh()
+        return self._wanted(name)
 
     def _wanted(self, name: str) -> Wanted:
         """Raises NotFoundError for an unknown model."""

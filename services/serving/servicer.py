@@ -120,7 +120,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
             parsed = messages.infer_request(request, time.monotonic_ns(), None)
             response = messages.infer_response(await self._handler.infer(parsed))
         except Exception as error:
-            _, message = status_of(error)
+            _, message = status_of(error, request)
             return pb.ModelStreamInferResponse(
                 error_message=message, infer_response=pb.ModelInferResponse(id=request.id)
             )

@@ -1,13 +1,15 @@
 """Settings of the serving service."""
 
+import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic_settings import SettingsConfigDict
 
 from core import cpu
-from core.repository import MAX_BATCH
+from core.mirror import MirroredRepository
+from core.repository import MAX_BATCH, ModelRepository
 from services.rpc.settings import ServiceSettings
 from services.serving.versions import PATTERN
 
@@ -24,8 +26,8 @@ class ServingSettings(ServiceSettings):
     """onnxruntime, openvino or openvino-bf16 (ONNX), tensorflow (SavedModel and .keras) or pytorch (.pt2)."""
     transport: Literal["grpcio", "envoy"] = "grpcio"
     """grpcio, or envoy: Envoy takes the connections and runs the same handlers (extra `envoy`)."""
-    repository: Path
-    """Folder of models in Triton's layout; only read."""
+    repository: Annotated[str, pydantic.BeforeValidator(str)]
+    """Models in Triton's layout, only read: a folder, or an fsspec URL (s3://bucket/models), which needs --cache."""
     trust_repository: bool = False
     """Whoever writes the repository may run code here. Without it only plain ONNX is loaded."""
     model_control: ModelControl = "poll"
@@ -50,6 +52,21 @@ class ServingSettings(ServiceSettings):
     """Images of a model that may wait; more are refused with RESOURCE_EXHAUSTED."""
     quiet_s: float = pydantic.Field(0.5, ge=0)
     """After SIGTERM calls are accepted until none has come for this long, at most for `drain_s`."""
+
+    @pydantic.model_validator(mode="after")
+    def _remote_needs_cache(self) -> "ServingSettings":
+        if "://" in self.repository and self.cache is None:
+            raise ValueError(f"--repository {self.repository} is copied before it is loaded: give --cache a folder")
+        return self
+
+    def open_repository(self) -> ModelRepository:
+        """The models to serve."""
+        if "://" not in self.repository:
+            return ModelRepository(Path(self.repository))
+        assert self.cache is not None
+        # Servers beside each other may share a cache, but not what they copy at different times.
+        place = hashlib.sha256(f"{self.repository} {self.runtime}".encode()).hexdigest()[:16]
+        return MirroredRepository(self.repository, self.cache / "repositories" / place)
 
     @pydantic.model_validator(mode="after")
     def _load_model_needs_explicit(self) -> "ServingSettings":

@@ -26,7 +26,7 @@ def tell(**what: Any) -> None:
 
 def tune_model(name: str, settings: ServingSettings, cache: TuningCache, seconds: float) -> Tuned:
     """Measures the newest version of a model and keeps the choice. Raises BakeoffError when it cannot be loaded."""
-    repository = ModelRepository(settings.repository)
+    repository = ModelRepository(Path(settings.repository))
     version = repository.latest(name)
     loader = Loader(repository, settings)
     loaded = loader.load(name, version)

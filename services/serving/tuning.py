@@ -18,7 +18,9 @@ from services.serving.tuned import Choice, Tuned
 BATCHES = (1, 2, 4, 8, 16, 32)
 DELAYS_US = (200, 1000)
 NEARLY = 0.05
-"""Choices this close in capacity count as equal, by what repeated trials differ; then the simpler one is taken."""
+"""Choices this close in capacity count as equal; then the simpler one is taken."""
+OVERTIME = 2.0
+"""Times the seconds given after which no trial begins; at least the default is measured."""
 Progress = Callable[[int, int, str], None]
 """Trials done, trials in all, and what the last one showed."""
 
@@ -74,6 +76,9 @@ async def tune(
 
     async def run(candidate: _Candidate) -> None:
         nonlocal done
+        # A heavy model, or a busy machine: what was measured so far decides.
+        if done and time.monotonic() - started > OVERTIME * seconds:
+            return
         choice = candidate.choice
         candidate.runs.append(await measure(loaded, predictors[choice.threads], choice, each_s, threads))
         done += 1
@@ -83,11 +88,12 @@ async def tune(
         candidates = _best(candidates, size, default)
         for candidate in candidates:
             await run(candidate)
+        candidates = [one for one in candidates if one.runs]
     best = _winner(candidates)
     delayed = [_Candidate(best.choice.model_copy(update={"max_delay_us": delay}), []) for delay in DELAYS_US]
     for candidate in (best, *delayed):
         await run(candidate)
-    winner = _winner([best, *delayed])
+    winner = _winner([one for one in (best, *delayed) if one.runs])
     (before,) = [one for one in candidates if one.choice == default]
     return Tuned(
         model=loaded.artifact.name,

@@ -1,12 +1,13 @@
 """Settings of the trainer service."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic_settings import SettingsConfigDict
 
 from core import cpu
+from core.repository import writable_folder
 from core.schemas.specs import Framework
 from services.rpc.settings import ServiceSettings
 
@@ -24,7 +25,7 @@ class TrainerSettings(ServiceSettings):
     """Folder or fsspec URL that all services share."""
     cache: Path
     """Folder for local copies of remote objects."""
-    repository: Path
+    repository: Annotated[Path, pydantic.BeforeValidator(writable_folder)]
     """Model repository that exported models are published to."""
     slots: int = pydantic.Field(1, ge=1)
     """Runs executed at a time; more are queued."""

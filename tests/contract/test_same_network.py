@@ -11,7 +11,7 @@ from tests.contract import networks
 from tests.contract.conftest import Answers, Probes
 from trainer.architectures import ARCHITECTURES, FAMILIES, get_architecture
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(1800)]
 
 EXACT = 1e-7
 """Of each tensor's largest value, in float64."""

@@ -25,10 +25,12 @@ pytestmark = [
 ]
 
 EXPERIMENTS = {
-    "full": Experiment(),
+    "full": Experiment(calibrated=True, corrupted=True),
     "one": Experiment(arms=("matched",), frameworks=("keras",), seeds=(0,), load_tests=False),
     "failed": Experiment(seeds=(0,), frameworks=("keras", "pytorch"), missing=("train fastai seed 0: lost (memory)",)),
-    "binary": Experiment(classes=("NORMAL", "PNEUMONIA"), images=624, arms=("matched",), seeds=(0,), skill=0.9),
+    "binary": Experiment(
+        classes=("NORMAL", "PNEUMONIA"), images=624, arms=("matched",), seeds=(0,), skill=0.9, calibrated=True
+    ),
     "asl": Experiment(classes=tuple(f"letter {n}" for n in range(29)), images=870, arms=("matched",), seeds=(0,)),
     "rows": Experiment(arms=("matched", "idiomatic", "matched-large"), seeds=(0, 1)),
     "nothing": Experiment(arms=(), missing=("prepare: folder not found",)),
@@ -153,6 +155,57 @@ def test_the_table_sorts_by_keyboard_alone(opened: Any) -> None:
     page.keyboard.press("Space")
     assert size.get_attribute("aria-sort") == "descending"
     assert column(page, "Size") == sorted(ascending, key=float, reverse=True)
+
+
+def test_typing_keeps_the_rows_whose_words_begin_so_and_escape_brings_all_back(opened: Any) -> None:
+    page = opened("full")
+    rows, box = page.locator("#verdict-table tbody tr:visible"), page.get_by_role("searchbox", name="Filter")
+    everything = rows.count()
+    box.fill("Keras ONNX")
+    assert rows.count() == 6
+    assert page.locator("#filter-count").inner_text() == f"6 of {everything} rows"
+    box.fill("keras onnx idio s1")
+    assert rows.count() == 1
+    box.fill("nothing of that kind")
+    assert rows.count() == 0
+    header(page, "Accuracy").get_by_role("button").click()
+    box.press("Escape")
+    assert rows.count() == everything
+    assert box.input_value() == ""
+
+
+def test_every_chart_opens_as_a_table_by_keyboard_with_the_values_it_draws(opened: Any) -> None:
+    page = opened("full")
+    charts = page.locator(".chart-card:visible")
+    for index in range(charts.count()):
+        details = charts.nth(index).locator("details.values")
+        details.locator("summary").focus()
+        page.keyboard.press("Enter")
+        details.locator("table tbody tr").first.wait_for()
+    shown = page.locator('details.values[data-of="throughput"] tbody tr')
+    assert shown.count() == 18
+    largest = max(float(text) for text in shown.locator("td.num").all_inner_texts())
+    assert largest == pytest.approx(max(float(value) for value in column(page, "Throughput") if value), rel=1e-4)
+
+
+def test_robustness_is_shown_only_where_it_was_measured(opened: Any) -> None:
+    page = opened("full")
+    assert page.locator("#robustness .chart:visible").count() == 4
+    assert page.get_by_role("link", name="Robustness").count() == 1
+    assert opened("one").locator("#robustness").count() == 0
+
+
+def test_a_card_opens_with_its_tables_and_says_the_temperature(opened: Any) -> None:
+    page = opened("full")
+    card = page.locator("#cards details").first
+    card.locator("summary").click()
+    assert "Temperature" in card.inner_text()
+    assert card.locator("h2", has_text="Intended use").is_visible()
+
+
+def test_a_threshold_stands_beside_one_half(opened: Any) -> None:
+    rows = opened("binary").locator("#thresholds-caption").locator("xpath=..").locator("tbody tr")
+    assert rows.count() == 8
 
 
 def test_names_sort_as_words(opened: Any) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tools import venvs
-from tools.venvs import PERF_ANALYZER, TRITONCLIENT
+from tools.venvs import MLSERVER, PERF_ANALYZER, TRITONCLIENT
 
-__all__ = ["PERF_ANALYZER", "TRITONCLIENT", "python_with"]
+__all__ = ["MLSERVER", "PERF_ANALYZER", "TRITONCLIENT", "python_with"]
 
 
 def python_with(*requirements: str) -> Path:

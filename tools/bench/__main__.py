@@ -31,6 +31,8 @@ MODELS = {"mnist-cnn": 0, "cnn5": 2}
 """Model to the threads a peer computes it in: a light model is fastest in the event loop itself."""
 TRANSPORTS = ("grpcio", "envoy")
 COPIES = 10
+LONG_S = 4.0
+"""Of a run with Poisson arrivals, at least: its windows hold fewer requests."""
 SHARE = 0.6
 """Of the highest rate, for latency under Poisson arrivals."""
 
@@ -107,11 +109,19 @@ def _prepare(root: Path, given: argparse.Namespace) -> None:
     publish = [sys.executable, "-m", "tools.bench.models", str(root), str(COPIES)]
     environment_ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto/gen'}"}
     subprocess.run(publish, cwd=ROOT, env=environment_, check=True, stdout=subprocess.DEVNULL)
-    for repository, names in (("models", given.models), ("many", [f"mnist-cnn-{number}" for number in range(COPIES)])):
-        seconds = given.tune_seconds if repository == "models" else 1
-        tune = [sys.executable, "-m", "services.serving.tune", "--runtime", "onnxruntime", "--seconds", str(seconds)]
-        tune += ["--repository", str(root / repository), "--cache", str(root / "cache"), *names]
-        subprocess.run(tune, cwd=ROOT, env=environment_, check=True, stdout=subprocess.DEVNULL)
+    # The copies have the same files, so what is found for mnist-cnn holds for them.
+    names = list(dict.fromkeys([*given.models, "mnist-cnn"]))
+    tune = [
+        sys.executable,
+        "-m",
+        "services.serving.tune",
+        "--runtime",
+        "onnxruntime",
+        "--repository",
+        str(root / "models"),
+    ]
+    tune += ["--cache", str(root / "cache"), "--seconds", str(given.tune_seconds), *names]
+    subprocess.run(tune, cwd=ROOT, env=environment_, check=True, stdout=subprocess.DEVNULL)
 
 
 def _servers(stack: contextlib.ExitStack, root: Path, model: str, peers: list[str], cache: Path) -> dict[str, Server]:
@@ -148,8 +158,12 @@ def _open(
 ) -> dict[str, Any]:
     alone = load.closed(server, model, 1, given.seconds)
     rate = SHARE * _highest(label, closed)
-    loaded = load.poisson(server, model, rate, given.seconds)
-    return {"model": model, "server": label, "rate": rate, "alone": alone.as_dict(), "poisson": loaded.as_dict()}
+    try:
+        loaded = load.poisson(server, model, rate, max(given.seconds, LONG_S)).as_dict()
+    except load.UnstableError as error:
+        say(str(error))
+        loaded = None
+    return {"model": model, "server": label, "rate": rate, "alone": alone.as_dict(), "poisson": loaded}
 
 
 def _goodput(

@@ -11,6 +11,10 @@ from tools.bench.servers import Server
 from tools.venvs import PERF_ANALYZER, python_with
 
 
+class UnstableError(Exception):
+    """perf_analyzer saw too few requests in one of its windows to say anything."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """One run."""
@@ -34,7 +38,7 @@ def closed(server: Server, model: str, concurrency: int, seconds: float) -> Meas
 
 
 def poisson(server: Server, model: str, rate: float, seconds: float) -> Measured:
-    """Requests at random times, whether earlier ones are answered or not."""
+    """Requests at random times, whether earlier ones are answered or not. Raises UnstableError."""
     given = ["--request-rate-range", f"{rate:.0f}", "--request-distribution", "poisson", "--max-threads", "16"]
     return _run(server, model, given, seconds)
 
@@ -47,8 +51,10 @@ def _run(server: Server, model: str, options: list[str], seconds: float) -> Meas
         command = [str(python.with_name("perf_analyzer")), "-m", model, "-u", server.target, "-i", "grpc", "--async"]
         command += ["-f", str(report), *options, "-p", str(int(seconds * 1000 / 3)), "-s", "900", "-r", "3"]
         before = server.spent(model)
-        done = subprocess.run(command, env=_environment(python), capture_output=True, text=True)
+        done = subprocess.run(command, env=environment(python), capture_output=True, text=True)
         after = server.spent(model)
+        if done.returncode and "Failed to obtain stable measurement" in done.stdout:
+            raise UnstableError(f"{model}: perf_analyzer obtained no stable measurement with {' '.join(options)}")
         if done.returncode:
             raise SystemExit(f"perf_analyzer failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         with report.open() as file:
@@ -63,7 +69,7 @@ def _run(server: Server, model: str, options: list[str], seconds: float) -> Meas
     )
 
 
-def _environment(python: Path) -> dict[str, str]:
+def environment(python: Path) -> dict[str, str]:
     """perf_analyzer finds the CUDA runtime of its own environment, which it needs even without a GPU."""
     found = [str(path) for path in python.parents[1].glob("lib/python*/site-packages/nvidia/cuda_runtime/lib")]
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(found)}

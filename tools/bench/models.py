@@ -3,11 +3,13 @@
 A process of its own, because it holds PyTorch: `python -m tools.bench.models REPOSITORY COPIES`.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from core.repository import ModelRepository
 from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe
 from tests.unit.serving.published import publish_files
@@ -40,9 +42,25 @@ def publish(repository: Path, network: str, name: str) -> None:
     )
 
 
+def copy(source: Path, network: str, repository: Path, name: str) -> None:
+    """The same files under another name."""
+    artifact, folder = ModelRepository(source).artifact(network, 1), source / network / "1"
+    cases = np.load(folder / "golden/images.npy"), np.load(folder / "golden/probabilities.npy")
+    publish_files(
+        repository,
+        name,
+        cases,
+        lambda staged: shutil.copy(folder / "model.onnx", staged),
+        "onnx",
+        framework=artifact.framework,
+        classes=artifact.classes,
+        preprocess=artifact.preprocess,
+    )
+
+
 if __name__ == "__main__":
     root, copies = Path(sys.argv[1]), int(sys.argv[2])
     for network in NETWORKS:
         publish(root / "models", network, network)
     for number in range(copies):
-        publish(root / "many", "mnist-cnn", f"mnist-cnn-{number}")
+        copy(root / "models", "mnist-cnn", root / "many", f"mnist-cnn-{number}")

@@ -80,7 +80,8 @@ class Server:
 def bakeoff(root: Path, models: Path, *flags: str, tree: Path = ROOT) -> Iterator[Server]:
     """A server of ours that is ready; `tree` is a source tree."""
     address = root / f"address-{free_port()}"
-    command = [sys.executable, "-m", "services.serving", "--runtime", "onnxruntime", "--model-control", "none"]
+    command = [sys.executable, "-m", "services.serving", "--runtime", "onnxruntime"]
+    command += [] if "--model-control" in flags else ["--model-control", "none"]
     command += ["--repository", str(models), "--address-file", str(address), *flags]
     environment = {**os.environ, "PYTHONPATH": f"{tree}:{tree / 'proto/gen'}"}
     with _process(command, tree, environment, root) as (process, check):

@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -103,7 +104,10 @@ class Turns:
         self.ours.append(metrics)
         now = process_time()
         self.ours_cpu.append(now - self._resumed)
-        self.bare_seconds.append(next(self._bare))
+        # fastai's callbacks run without gradients; the bare loop needs them.
+        torch = sys.modules.get("torch")
+        with torch.enable_grad() if torch else nullcontext():
+            self.bare_seconds.append(next(self._bare))
         self._resumed = process_time()
         self.bare_cpu.append(self._resumed - now)
 

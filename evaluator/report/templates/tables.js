@@ -26,6 +26,31 @@ document.querySelectorAll("table.sortable").forEach((table) => {
   });
 });
 
+/* Filtering: a row stays while every word typed begins one of its own. */
+function filterRows(input, table, count) {
+  const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = [...table.tBodies[0].rows];
+  rows.forEach((row) => {
+    const words = row.dataset.words.toLowerCase().split(/[\s/]+/);
+    row.hidden = !wanted.every((word) => words.some((own) => own.startsWith(word)));
+  });
+  const left = rows.filter((row) => !row.hidden).length;
+  count.textContent = left === rows.length ? `${left} row${left === 1 ? "" : "s"}` : `${left} of ${rows.length} rows`;
+}
+
+const filter = document.getElementById("filter");
+if (filter) {
+  const [table, count] = [document.getElementById("verdict-table"), document.getElementById("filter-count")];
+  filter.addEventListener("input", () => filterRows(filter, table, count));
+  filter.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    filter.value = "";
+    filterRows(filter, table, count);
+  });
+  /* A browser that comes back to the page keeps what was typed. */
+  if (filter.value) filterRows(filter, table, count);
+}
+
 document.querySelectorAll(".copy").forEach((button) => {
   button.addEventListener("click", async () => {
     const text = document.getElementById(button.dataset.copy).textContent;

@@ -29,6 +29,14 @@ def test_the_quota_is_the_smaller_of_limit_and_affinity(tmp_path: Path, text: st
     assert cpu.quota(tmp_path) == cores
 
 
+@pytest.mark.parametrize(("limit", "cores"), [("-1", 8.0), ("50000", 0.5), ("200000", 2.0)])
+def test_version_1_of_control_groups_is_read_too(tmp_path: Path, limit: str, cores: float) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_quota_us").write_text(f"{limit}\n")
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    assert cpu.quota(tmp_path) == cores
+
+
 def test_without_a_control_group_the_affinity_counts(tmp_path: Path) -> None:
     assert cpu.quota(tmp_path) == 8.0
 

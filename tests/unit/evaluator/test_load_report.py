@@ -56,7 +56,7 @@ def test_the_table_shows_settings_repeats_and_what_the_server_spent(swept: Summa
 
 
 def test_the_page_holds_both_charts_and_the_table_of_the_verdict_only_the_common_test(swept: Summary) -> None:
-    page = render(swept, (), {})
+    page = render(swept, (), {}, {})
     figures = json.loads(re.search(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
     assert {"percentiles", "saturation"} <= figures.keys()
     assert {row.load.label for row in swept.rows if row.load} == {"closed, 8 users"}

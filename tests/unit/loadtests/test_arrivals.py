@@ -34,5 +34,11 @@ def test_a_schedule_goes_on_until_enough_queries_lie_after_the_warm_up():
     assert times[-1] > 3 * S
 
 
+def test_a_window_does_not_grow_for_ever_where_the_rate_is_low():
+    times = schedule(0.1, 0, 0, 0.0, 1.0, 1_000)
+    assert len(times) < 120
+    assert times[-1] < 600 * S
+
+
 def test_a_rate_too_low_for_a_single_query_gives_an_empty_schedule():
     assert schedule(1e-6, 0, 0, 0.0, 0.1, 0) == []

@@ -1,5 +1,7 @@
 import asyncio
+import itertools
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,7 +39,7 @@ def tuned(monkeypatch, tmp_path, capacities, default=DEFAULT) -> tuple[Tuned, li
             loaded(tmp_path), default, lambda threads: threads, 2, 1.0, "here", lambda *step: told.append(step[:2])
         )
     )
-    assert told == [(number, len(measured)) for number in range(1, len(measured) + 1)]
+    assert [done for done, _ in told] == list(range(1, len(measured) + 1))
     return outcome, measured
 
 
@@ -68,6 +70,15 @@ def test_of_equal_choices_the_one_with_the_smallest_batches_and_no_delay_wins(mo
 def test_a_delay_is_chosen_only_where_it_pays(monkeypatch, tmp_path):
     outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 150.0 if choice.max_delay_us == 1000 else 100.0)
     assert outcome.choice.max_delay_us == 1000
+
+
+def test_when_time_is_up_what_was_measured_decides(monkeypatch, tmp_path):
+    clock = itertools.count()
+    monkeypatch.setattr(tuning, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    outcome, measured = tuned(monkeypatch, tmp_path, lambda choice: 100.0 * choice.max_batch)
+    assert measured[0] == DEFAULT
+    assert 1 <= len(measured) <= 3
+    assert outcome.choice in measured
 
 
 def test_capacity_is_what_the_fullest_of_loop_threads_and_cores_allows():

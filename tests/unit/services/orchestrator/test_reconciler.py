@@ -1,14 +1,15 @@
 """What an interruption leaves behind. The client is a fake: the moment of the interruption must be exact."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bakeoff.run.v1 import run_pb2
 
-from core.errors import CancelledError
+from core.errors import CancelledError, NotReadyError
 from core.store import Store
 from services.client.directory import Directory
 from services.orchestrator import steps
@@ -107,3 +108,27 @@ def test_a_report_left_half_replaced_by_a_kill_does_not_come_back(tmp_path: Path
         replace_folder(new, tmp_path / "reports/digits")
         assert (tmp_path / "reports/digits/report.html").read_text() == "fresh"
     assert [path.name for path in (tmp_path / "reports").iterdir()] == ["digits"]
+
+
+@pytest.mark.parametrize(("lost", "tries"), [(True, 3), (False, 1)])
+def test_a_model_is_loaded_again_for_a_server_that_lost_it_and_only_then(
+    reconciler: Reconciler, step: steps.Step, monkeypatch: pytest.MonkeyPatch, lost: bool, tries: int
+) -> None:
+    loaded = []
+
+    class Server:
+        @contextmanager
+        def served(self, _: object) -> Iterator[None]:
+            loaded.append("model")
+            yield
+
+        def lost(self, _: object) -> bool:
+            return lost
+
+    def fail(*_: object) -> None:
+        raise NotReadyError("gone")
+
+    monkeypatch.setattr(reconciler, "_evaluate", fail)
+    with pytest.raises(NotReadyError):
+        reconciler._score(step, None, Server())  # type: ignore[arg-type]
+    assert len(loaded) == tries

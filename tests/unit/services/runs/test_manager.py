@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from core import files
+from core import files, memory
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
 from services.runs.executor import ChildProcessExecutor
 from services.runs.manager import RunManager, Work
@@ -171,6 +172,21 @@ def test_attempts_that_make_progress_are_not_counted_against_a_run(tmp_path: Pat
         await runs.create("one", spec("die with progress"))
         run = await finished(runs, "one")
         assert (run.record.state, run.record.attempts) == ("succeeded", 6)
+
+    drive(tmp_path, body)
+
+
+def test_a_run_that_ran_out_of_memory_says_so_and_names_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = itertools.count()
+    monkeypatch.setattr(memory, "oom_kills", lambda: next(kills))
+    monkeypatch.setattr(memory, "limit_bytes", lambda: 600 << 20)
+
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("die always"))
+        run = await finished(runs, "one")
+        assert run.record.error == "out of memory: the limit here is 600 MiB; 3 attempts without progress"
 
     drive(tmp_path, body)
 

@@ -1,6 +1,6 @@
 """The same server measured by our generator, NVIDIA's perf_analyzer and MLPerf's LoadGen, in turns.
 
-    python tools/bench_crosscheck.py --repository .bakeoff/models MODEL
+    python -m tools.bench.crosscheck --repository DIR MODEL
 
 Two tests: one caller (single_stream; perf_analyzer with a concurrency of one), and Poisson arrivals at a fixed rate
 (server). Each generator takes its turn in every round, so a slow minute hits all of them. Prints a Markdown table: the
@@ -8,28 +8,26 @@ median over rounds with the smallest and largest.
 """
 
 import argparse
-import contextlib
-import csv
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
-
-from bench_serving import ROOT, Server, serving, tool_environment
 
 from core.schemas.specs import LoadTestSpec
 from loadtests import driver, headless
 from loadtests.checks import input_shape
 from loadtests.images import random_images
 from services.client.inference import InferenceClient
+from tools.bench import load
+from tools.bench.servers import Server, bakeoff
+from tools.venvs import ROOT
 
 Figures = dict[str, float]
-"""p50, p90, p99 in milliseconds, and queries per second."""
-COLUMNS = ("p50", "p90", "p99", "queries/s")
+"""Milliseconds, and queries per second."""
+COLUMNS = ("p50", "p99", "queries/s")
 
 
 def ours(server: Server, model: str, rate: float | None, seconds: float, repeat: int) -> Figures:
@@ -44,24 +42,13 @@ def ours(server: Server, model: str, rate: float | None, seconds: float, repeat:
     for problem in result.problems:
         print(f"ours, does not count: {problem}", file=sys.stderr)
     latency = result.latency_ms
-    return {"p50": latency.p50, "p90": latency.p90, "p99": latency.p99, "queries/s": result.throughput}
+    return {"p50": latency.p50, "p99": latency.p99, "queries/s": result.throughput}
 
 
-def perf_analyzer(tool: Path, server: Server, model: str, rate: float | None, seconds: float) -> Figures:
-    """One window of `seconds`."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.csv"
-        command = [str(tool), "-m", model, "-u", server.target, "-i", "grpc", "-f", str(report), "--percentile", "99"]
-        command += ["-p", str(int(seconds * 1000)), "-s", "900", "-r", "1", "--async"]
-        paced = ["--request-rate-range", str(rate), "--request-distribution", "poisson"]
-        command += paced if rate else ["--concurrency-range", "1"]
-        done = subprocess.run(command, env=tool_environment(tool), capture_output=True, text=True)
-        if not report.is_file():
-            raise SystemExit(f"perf_analyzer failed:\n{done.stdout}{done.stderr}")
-        with report.open() as file:
-            (row,) = csv.DictReader(file)
-    times = {name: float(row[f"{name} latency"]) / 1000 for name in ("p50", "p90", "p99")}
-    return {**times, "queries/s": float(row["Inferences/Second"])}
+def perf_analyzer(server: Server, model: str, rate: float | None, seconds: float) -> Figures:
+    """Asynchronous calls, as it is usually run."""
+    found = load.poisson(server, model, rate, seconds) if rate else load.closed(server, model, 1, seconds)
+    return {"p50": found.p50_ms, "p99": found.p99_ms, "queries/s": found.throughput}
 
 
 def loadgen(server: Server, model: str, rate: float | None, seconds: float) -> Figures:
@@ -70,7 +57,7 @@ def loadgen(server: Server, model: str, rate: float | None, seconds: float) -> F
     command += ["--scenario", "server", "--rate", str(rate)] if rate else ["--scenario", "single_stream"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     latency = found["latency_ms"]
-    return {name: latency[name] for name in ("p50", "p90", "p99")} | {"queries/s": found["queries"] / seconds}
+    return {name: latency[name] for name in ("p50", "p99")} | {"queries/s": found["queries"] / seconds}
 
 
 def show(title: str, runs: dict[str, list[Figures]]) -> None:
@@ -88,29 +75,25 @@ def show(title: str, runs: dict[str, list[Figures]]) -> None:
 def main() -> None:
     """Reads the options, measures in turns, prints."""
     parser = argparse.ArgumentParser(description="Three load generators against one server.")
-    parser.add_argument("model", help="ONNX model of the repository")
+    parser.add_argument("model", help="ONNX model of the repository, version 1")
     parser.add_argument("--repository", type=Path, required=True)
-    parser.add_argument("--perf-analyzer", type=Path, default=None, help="default: the one the system tests installed")
-    parser.add_argument("--rate", type=float, default=200.0)
+    parser.add_argument("--rate", type=float, default=100.0)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
     given = parser.parse_args()
-    tool = given.perf_analyzer or next(iter(sorted((ROOT / ".bakeoff/venvs").glob("*/bin/perf_analyzer"))), None)
-    if tool is None:
-        parser.error("no perf_analyzer; install tritonclient[grpc]==2.47.* into an environment and name it")
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(serving(ROOT, given.repository.resolve(), [given.model], []))
+    with tempfile.TemporaryDirectory() as root, bakeoff(Path(root), given.repository.resolve()) as server:
         for title, rate in (("one caller", None), (f"Poisson arrivals at {given.rate:g}/s", given.rate)):
-            results: defaultdict[str, list[Figures]] = defaultdict(list)
-            for number in range(given.runs):
-                turns: dict[str, Callable[[], Figures]] = {
-                    "bakeoff": lambda r=rate, n=number: ours(server, given.model, r, given.seconds, n),
-                    "perf_analyzer": lambda r=rate: perf_analyzer(tool, server, given.model, r, given.seconds),
-                    "LoadGen": lambda r=rate: loadgen(server, given.model, r, given.seconds),
-                }
-                for name, turn in turns.items():
-                    results[name].append(turn())
-            show(title, results)
+            show(title, rounds(server, given, rate))
+
+
+def rounds(server: Server, given: argparse.Namespace, rate: float | None) -> dict[str, list[Figures]]:
+    """Every generator's turns."""
+    results: defaultdict[str, list[Figures]] = defaultdict(list)
+    for number in range(given.runs):
+        results["Bakeoff"].append(ours(server, given.model, rate, given.seconds, number))
+        results["perf_analyzer"].append(perf_analyzer(server, given.model, rate, given.seconds))
+        results["LoadGen"].append(loadgen(server, given.model, rate, given.seconds))
+    return results
 
 
 if __name__ == "__main__":

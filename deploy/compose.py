@@ -1,0 +1,138 @@
+"""The Compose deployment: `python deploy/compose.py up|down|demo|urls [LAYER …]`.
+
+Needs Python 3.11 and Docker with Compose 2.24 or newer. LAYER is one of the files compose.LAYER.yaml beside this one.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import images
+
+FOLDER = Path(__file__).resolve().parent
+LAYERS = sorted(path.name.split(".")[1] for path in FOLDER.glob("compose.*.yaml"))
+WAIT_S = 300
+SCHEMES = {7101: "grpc", 7105: "grpc", 7111: "grpc"}
+"""Container port to scheme; every other published port is a web page."""
+
+
+class Compose:
+    """`docker compose` over the core and some layers."""
+
+    def __init__(self, layers: list[str]) -> None:
+        files = ["compose.yaml", *(f"compose.{layer}.yaml" for layer in layers)]
+        self._command = ["docker", "compose"]
+        for file in files:
+            self._command += ["--file", str(FOLDER / file)]
+        if override := os.environ.get("BAKEOFF_COMPOSE_OVERRIDE"):
+            self._command += ["--file", override]
+        self._environment = dict(os.environ)
+
+    def use(self, tag: str) -> None:
+        """From now on these images."""
+        self._environment["BAKEOFF_TAG"] = tag
+
+    def run(self, *arguments: str) -> None:
+        """Runs a command whose output people see; ends this process with its status when it fails."""
+        status = subprocess.run([*self._command, *arguments], env=self._environment).returncode
+        if status:
+            raise SystemExit(status)
+
+    def json(self, *arguments: str) -> list[dict[str, object]]:
+        """The lines of a command that answers in JSON."""
+        command = [*self._command, *arguments, "--format", "json"]
+        ended = subprocess.run(command, env=self._environment, capture_output=True, text=True)
+        if ended.returncode:
+            raise SystemExit(ended.stderr.strip() or f"docker compose ended with status {ended.returncode}")
+        return [json.loads(line) for line in ended.stdout.splitlines() if line.strip()]
+
+    def services(self) -> dict[str, str]:
+        """Every service with its image, also those of profiles."""
+        command = [*self._command, "--profile", "*", "config", "--format", "json"]
+        ended = subprocess.run(command, env=self._environment, capture_output=True, text=True)
+        if ended.returncode:
+            raise SystemExit(ended.stderr.strip())
+        return {name: service["image"] for name, service in json.loads(ended.stdout)["services"].items()}
+
+    def copy_out(self, service: str, source: str, target: Path) -> None:
+        """Copies a folder out of a service's volumes, without a shell inside."""
+        code = "import sys, tarfile; tarfile.open(fileobj=sys.stdout.buffer, mode='w|').add(sys.argv[1], '.')"
+        arguments = ["run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", "python", service, "-c", code, source]
+        target.mkdir(parents=True, exist_ok=True)
+        with subprocess.Popen([*self._command, *arguments], env=self._environment, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                archive.extractall(target, filter="data")
+        if process.returncode:
+            raise SystemExit(f"{source} could not be copied out of {service}")
+
+
+def get_images(compose: Compose) -> None:
+    """Pulls the images where a registry is named, and builds them otherwise, unless they are there."""
+    registry = os.environ.get("BAKEOFF_REGISTRY", "")
+    if registry:
+        compose.run("--profile", "*", "pull", "--policy", "missing")
+        return
+    tag = os.environ.get("BAKEOFF_TAG") or images.content_tag()
+    builder = images.builder_from_environment("bakeoff", tag, "cpu")
+    names = {image.partition(":")[0].rpartition("/")[2] for image in compose.services().values()}
+    for name in sorted(names & images.IMAGES.keys()):
+        print(builder.build(name), flush=True)
+    compose.use(tag)
+
+
+def up(compose: Compose) -> None:
+    """Starts everything, waits until it is healthy, and prints every address."""
+    get_images(compose)
+    compose.run("up", "--detach", "--wait", "--wait-timeout", str(WAIT_S), "--remove-orphans")
+    urls(compose)
+
+
+def urls(compose: Compose) -> None:
+    """One line for each published port of each container."""
+    for container in sorted(compose.json("ps"), key=lambda one: str(one["Service"])):
+        health = container["Health"] or container["State"]
+        for port in container["Publishers"] or ():  # type: ignore[attr-defined]
+            if port["PublishedPort"]:
+                scheme = SCHEMES.get(port["TargetPort"], "http")
+                url = f"{scheme}://{port['URL']}:{port['PublishedPort']}"
+                print(f"{container['Service']:22} {health:10} {url}")
+
+
+def demo(compose: Compose) -> None:
+    """The demo's experiment through the containers; its report is copied to .bakeoff/compose/reports."""
+    up(compose)
+    compose.run("run", "--rm", "--no-TTY", "cli", "run", "experiments/digits.yaml", *overrides())
+    target = FOLDER.parent / ".bakeoff" / "compose" / "reports"
+    compose.copy_out("cli", "/home/bakeoff/reports", target)
+    print(f"report: {target / 'digits' / 'report.html'}")
+
+
+def overrides() -> list[str]:
+    """What ARGS adds to the experiment, for example ARGS="--set seeds=[0]"."""
+    return os.environ.get("ARGS", "").split()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python deploy/compose.py", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("action", choices=("up", "down", "demo", "urls"))
+    parser.add_argument("layers", nargs="*", metavar="LAYER", help=", ".join(LAYERS))
+    options = parser.parse_args()
+    if unknown := sorted(set(options.layers) - set(LAYERS)):
+        parser.error(f"unknown layers {', '.join(unknown)}; known: {', '.join(LAYERS)}")
+    if options.action == "down":
+        # Every layer, so that nothing of one that is not named now stays behind. Volumes stay.
+        os.environ.setdefault("BAKEOFF_DATASETS", ".")
+        Compose(LAYERS).run("--profile", "*", "down", "--remove-orphans")
+        return
+    {"up": up, "demo": demo, "urls": urls}[options.action](Compose(options.layers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""Builds the images, checks their sizes and writes an SBOM beside each: `python deploy/images.py build [IMAGE …]`.
+
+Needs Python 3.11 and Docker with buildx, nothing else. The tag is made of the project's version and a hash of all that
+goes into the images: the same content has the same tag, and an image that exists already is not built again.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SBOMS = ROOT / "dist" / "images"
+INPUTS = ("pyproject.toml", "constraints.txt", "README.md", "deploy/docker")
+PACKAGES = ("core", "trainer", "evaluator", "services", "loadtests", "proto/gen", "experiments")
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: which Dockerfile, with which arguments, and how large it may become."""
+
+    file: str
+    budget_mb: int
+    """Largest size, uncompressed, of the CPU variant."""
+    arguments: dict[str, str] = field(default_factory=dict)
+
+
+IMAGES = {
+    "trainer-keras": Image("trainer", 2100, {"FRAMEWORK": "keras"}),
+    "trainer-tensorflow": Image("trainer", 2100, {"FRAMEWORK": "tensorflow"}),
+    "trainer-pytorch": Image("trainer", 1400, {"FRAMEWORK": "pytorch"}),
+    "trainer-fastai": Image("trainer", 2000, {"FRAMEWORK": "fastai"}),
+    "evaluator": Image("evaluator", 700),
+    "serving-onnx": Image("serving", 330, {"RUNTIME": "onnxruntime", "EXTRA": "serving"}),
+    "serving-openvino": Image("serving", 520, {"RUNTIME": "openvino", "EXTRA": "serving-openvino"}),
+    "serving-tensorflow": Image("serving", 2100, {"RUNTIME": "tensorflow", "EXTRA": "serving-tensorflow"}),
+    "serving-pytorch": Image("serving", 1400, {"RUNTIME": "pytorch", "EXTRA": "serving-pytorch"}),
+    "serving-onnx-envoy": Image("serving", 430, {"RUNTIME": "onnxruntime", "EXTRA": "serving,envoy"}),
+    "serving-openvino-envoy": Image("serving", 620, {"RUNTIME": "openvino", "EXTRA": "serving-openvino,envoy"}),
+    "loadtest": Image("loadtest", 500),
+    "cli": Image("cli", 500, {"EXTRA": "cli"}),
+    "cli-tracking": Image("cli", 1200, {"EXTRA": "cli,tracking"}),
+    "tracking": Image("tracking", 1200),
+}
+VARIANTS = ("serving-onnx-envoy", "serving-openvino-envoy", "cli-tracking")
+"""Built only when they are named."""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """How images are built here."""
+
+    registry: str
+    tag: str
+    device: str = "cpu"
+    wheels: str = ""
+    pip_conf: str = ""
+    network: str = ""
+    source: str = "unknown"
+
+    def name(self, image: str) -> str:
+        """The full name of an image."""
+        return f"{self.registry}/{image}:{self.tag}"
+
+    def build(self, image: str) -> str:
+        """Builds one image unless it is there, and returns what there is to say about it.
+
+        Raises:
+            SystemExit: the build failed, or the image is larger than its budget.
+        """
+        name = self.name(image)
+        if not _size(name):
+            _docker(*self._command(image), "--tag", name, ".", say=image)
+        size, budget = _size(name), IMAGES[image].budget_mb
+        if self.device == "cpu" and size > budget * MB:
+            raise SystemExit(f"{name} has {size / MB:,.0f} MB, its budget is {budget} MB; see docker history {name}")
+        _docker("tag", name, f"{self.registry}/{image}:dev", say=image)
+        return f"{name}: {size / MB:,.0f} MB of {budget:,}"
+
+    def sbom(self, image: str) -> Path:
+        """Writes what is in an image, with versions and licences, as CycloneDX JSON."""
+        target = SBOMS / f"{image}-{self.tag}.cdx.json"
+        if target.is_file():
+            return target
+        SBOMS.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=SBOMS) as folder:
+            output = ("--target", "sbom", "--output", f"type=local,dest={folder}")
+            _docker(*self._command(image), *output, ".", say=f"{image} (SBOM)")
+            (Path(folder) / "sbom.cdx.json").replace(target)
+        return target
+
+    def _command(self, image: str) -> list[str]:
+        file, revision = IMAGES[image].file, _git("describe", "--always", "--dirty") or "unknown"
+        arguments = {**IMAGES[image].arguments, "DEVICE": self.device, "VERSION": version(), "REVISION": revision}
+        command = ["buildx", "build", "--progress", "plain", "--file", f"deploy/docker/{file}.Dockerfile"]
+        for key, value in {**arguments, "SOURCE": self.source}.items():
+            command += ["--build-arg", f"{key}={value}"]
+        if self.wheels:
+            command += ["--build-context", f"wheels={self.wheels}"]
+        if self.pip_conf:
+            command += ["--secret", f"id=pip.conf,src={self.pip_conf}"]
+        return [*command, *(["--network", self.network] if self.network else [])]
+
+
+def version() -> str:
+    """The project's version."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
+def content_tag(device: str = "cpu") -> str:
+    """`VERSION-HASH` of everything that goes into the images, `-cuda` for the GPU variants."""
+    digest = hashlib.sha256()
+    for path in sorted(_inputs()):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{version()}-{digest.hexdigest()[:12]}" + ("" if device == "cpu" else f"-{device}")
+
+
+def _inputs() -> list[Path]:
+    found = []
+    for name in (*INPUTS, *PACKAGES):
+        path = ROOT / name
+        below = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+        found += [p for p in below if "__pycache__" not in p.parts]
+    return found
+
+
+def builder_from_environment(registry: str, tag: str, device: str) -> Builder:
+    """What the machine needs for builds: wheels, an index' pip.conf, a network."""
+    return Builder(
+        registry=registry,
+        tag=tag or content_tag(device),
+        device=device,
+        wheels=os.environ.get("BAKEOFF_WHEELS", ""),
+        pip_conf=os.environ.get("BAKEOFF_PIP_CONF", ""),
+        network=os.environ.get("BAKEOFF_BUILD_NETWORK", "") or _needed_network(),
+        source=os.environ.get("BAKEOFF_SOURCE", "unknown"),
+    )
+
+
+def _needed_network() -> str:
+    """The host's network where the engine has no bridge of its own; otherwise the engine's choice."""
+    listed = _run("docker", "network", "ls", "--format", "{{.Name}}")
+    return "" if "bridge" in listed.stdout.split() else "host"
+
+
+def _docker(*arguments: str, say: str) -> None:
+    ended = _run("docker", *arguments)
+    if ended.returncode:
+        tail = "\n".join((ended.stdout + ended.stderr).splitlines()[-25:])
+        raise SystemExit(f"{say} could not be built: docker {' '.join(arguments[:2])} says:\n{tail}")
+
+
+def _size(name: str) -> int:
+    """Bytes of an image, uncompressed; 0 when it is not here."""
+    ended = _run("docker", "image", "inspect", "--format", "{{.Size}}", name)
+    return int(ended.stdout) if ended.returncode == 0 else 0
+
+
+def _git(*arguments: str) -> str:
+    return _run("git", *arguments).stdout.strip()
+
+
+def _run(*command: str) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise SystemExit(f"{command[0]} is not installed, or not on the PATH") from None
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python deploy/images.py", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("action", choices=("build", "list", "tag"), help="build; list names and sizes; print the tag")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"default: all but variants; {', '.join(IMAGES)}")
+    parser.add_argument("--registry", default=os.environ.get("BAKEOFF_REGISTRY") or "bakeoff")
+    parser.add_argument("--tag", default="", help="default: version and hash of the content")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--jobs", type=int, default=2, help="builds at a time")
+    parser.add_argument("--no-sbom", action="store_true", help="write no SBOMs")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.images) - IMAGES.keys()):
+        parser.error(f"unknown images {', '.join(unknown)}; known: {', '.join(IMAGES)}")
+    if options.action == "tag":
+        print(options.tag or content_tag(options.device))
+        return
+    builder = builder_from_environment(options.registry, options.tag, options.device)
+    chosen = options.images or [name for name in IMAGES if name not in VARIANTS]
+    if options.action == "list":
+        listed = [{"image": builder.name(name), "size_mb": _size(builder.name(name)) // MB} for name in chosen]
+        json.dump(listed, sys.stdout, indent=1)
+        return
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for line in pool.map(builder.build, chosen):
+            print(line, flush=True)
+        if not options.no_sbom:
+            for path in pool.map(builder.sbom, chosen):
+                print(path.relative_to(ROOT), flush=True)
+
+
+if __name__ == "__main__":
+    main()

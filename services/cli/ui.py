@@ -1,0 +1,89 @@
+"""`bakeoff ui`: pages over all runs, and a live page that asks the served models."""
+
+import threading
+from typing import Annotated
+
+import typer
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import InvalidInputError
+from core.formats import get_format
+from core.repository import ModelRepository
+from services.cli.context import Home, ends_well, out
+from services.cli.experiment import open_url
+from services.cli.services import say
+from services.cli.stack import Stack
+from services.ui.server import LOCAL, UiServer
+from services.ui.site import Site
+
+PORT = 7120
+
+
+class Links(BaseSettings):
+    """Where other tools are, from the environment; the pages link to those that answer."""
+
+    model_config = SettingsConfigDict(env_prefix="BAKEOFF_UI_", extra="ignore", use_attribute_docstrings=True)
+
+    mlflow: str = "http://127.0.0.1:5000"
+    """BAKEOFF_UI_MLFLOW"""
+    tensorboard: str = "http://127.0.0.1:6006"
+    """BAKEOFF_UI_TENSORBOARD"""
+    locust: str = "http://127.0.0.1:8089"
+    """BAKEOFF_UI_LOCUST"""
+
+
+@ends_well
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on; other machines reach all but loopback.")] = LOCAL[0],
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = PORT,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Show all reports in the browser, and ask the served models about an image. Ends with Ctrl-C.
+
+    Starts the servers its models need where they do not answer, and stops those again.
+    """
+    home = Home()
+    repository, links = home.open_repository(), Links()
+    addresses = {"MLflow": links.mlflow, "TensorBoard": links.tensorboard, "Locust": links.locust}
+    site = Site(
+        home.home / "reports",
+        repository,
+        lambda runtime: home.directory.target(f"serving-{runtime}"),
+        addresses,
+    )
+    with _listening(site, host, port) as server:
+        if host not in LOCAL:
+            say(f"{host} is not loopback: whoever reaches it can read the reports and ask the models")
+        with Stack(home, say).with_services(servers_of(repository)):
+            out.print(f"bakeoff ui: {server.url}", highlight=False, soft_wrap=True)
+            if show:
+                open_url(server.url)
+            _serve(server)
+
+
+def servers_of(repository: ModelRepository) -> list[str]:
+    """The inference servers that the newest versions of the repository's models need."""
+    artifacts = (repository.artifact(name, repository.latest(name)) for name in repository.models())
+    return sorted({f"serving-{get_format(artifact.format).runtime}" for artifact in artifacts})
+
+
+def _listening(site: Site, host: str, port: int) -> UiServer:
+    try:
+        return UiServer(site, host, port)
+    except OSError as error:
+        raise InvalidInputError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; --port 0 takes a free one"
+        ) from error
+
+
+def _serve(server: UiServer) -> None:
+    """Until Ctrl-C, which is how this command is meant to end."""
+    worker = threading.Thread(target=server.serve_forever, daemon=True)
+    worker.start()
+    try:
+        worker.join()
+    except KeyboardInterrupt:
+        say("stopping")
+    finally:
+        server.shutdown()
+        server.site.close()

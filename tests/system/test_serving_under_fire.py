@@ -1,0 +1,186 @@
+"""Random interleavings of good and bad requests, and damaged bytes: the server lives, answers and forgets nothing."""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from inference import grpc_service_pb2 as pb
+
+from tests.system.serving_process import ServingProcess, infer_request, probabilities, publish, serving
+from tests.unit.serving import published
+
+pytestmark = pytest.mark.system
+MODEL, METHOD = "linear", "/inference.GRPCInferenceService/ModelInfer"
+MESSAGE_LIMIT, QUEUE = 1 << 16, 64
+OK, FULL = grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED
+REFUSED = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+LEFT = {grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
+COMMON = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck), "database": None}
+
+
+@pytest.fixture(scope="module", params=["grpcio", "envoy"])
+def server(request, tmp_path_factory) -> Iterator[ServingProcess]:
+    folder = tmp_path_factory.mktemp("fire")
+    publish(folder / "models", MODEL)
+    limits = ("--max-message-bytes", str(MESSAGE_LIMIT), "--max-queue", str(QUEUE), "--max-batch", "4")
+    with serving(folder, folder / "models", "--transport", request.param, *limits) as running:
+        yield running
+
+
+def queued(server: ServingProcess) -> float:
+    (value,) = re.findall(r"^bakeoff_inference_queued_images\{.*\} (\S+)$", server.metrics(), re.MULTILINE)
+    return float(value)
+
+
+def check_alive(server: ServingProcess) -> None:
+    """It answers, nothing waits any more, and nothing unforeseen is in its log."""
+    images = published.images(2, seed=77)
+    answer = server.stub.ModelInfer(infer_request(MODEL, images, id="alive"), timeout=30)
+    assert answer.id == "alive"
+    np.testing.assert_allclose(probabilities(answer), expected(images), atol=1e-6)
+    last = time.monotonic() + 5
+    while queued(server) and time.monotonic() < last:
+        time.sleep(0.05)
+    assert queued(server) == 0
+    assert server.process.poll() is None
+    assert "incident" not in server.log.read_text()
+
+
+def expected(images: np.ndarray) -> np.ndarray:
+    return published.linear(published.weights())(images)
+
+
+def malformed(kind: str, number: int) -> pb.ModelInferRequest:
+    request = infer_request(MODEL, published.images(3, number), id=str(number))
+    if kind == "shape":
+        request.inputs[0].shape[1] += 1
+    elif kind == "negative":
+        request.inputs[0].shape[0] = -3
+    elif kind == "huge":
+        request.inputs[0].shape[0] = 2**62
+    elif kind == "datatype":
+        request.inputs[0].datatype = "FP32"
+    elif kind == "bytes":
+        request.raw_input_contents[0] = request.raw_input_contents[0][:-1]
+    elif kind == "none":
+        del request.inputs[:]
+    elif kind == "empty":
+        request.inputs[0].shape[0] = 0
+        request.raw_input_contents[0] = b""
+    elif kind == "output":
+        request.outputs.add(name="nothing")
+    else:
+        request.model_name = "nobody"
+    return request
+
+
+@dataclass(frozen=True)
+class Sent:
+    call: grpc.Future
+    allowed: set[grpc.StatusCode]
+    number: int
+    images: np.ndarray
+
+
+class Fire(RuleBasedStateMachine):
+    """Sends without waiting; the end of each story waits for all."""
+
+    def __init__(self, server: ServingProcess) -> None:
+        super().__init__()
+        self._server, self._sent = server, []
+
+    def _send(self, request, images, allowed, timeout=30.0) -> Sent:
+        number = len(self._sent)
+        request.id = str(number)
+        self._sent.append(Sent(self._server.stub.ModelInfer.future(request, timeout=timeout), allowed, number, images))
+        return self._sent[-1]
+
+    @rule(count=st.integers(1, 40))
+    def valid(self, count):
+        images = published.images(count, seed=len(self._sent))
+        self._send(infer_request(MODEL, images), images, {OK, FULL})
+
+    @rule(kind=st.sampled_from(["shape", "negative", "huge", "datatype", "bytes", "none", "empty", "output", "model"]))
+    def malformed(self, kind):
+        self._send(malformed(kind, len(self._sent)), np.empty(0), REFUSED)
+
+    @rule(count=st.integers(1, 40), wait_ms=st.sampled_from([0, 0, 1, 3]))
+    def cancelled(self, count, wait_ms):
+        images = published.images(count, seed=len(self._sent))
+        sent = self._send(infer_request(MODEL, images), images, {OK, FULL} | LEFT)
+        time.sleep(wait_ms / 1000)
+        sent.call.cancel()
+
+    @rule(count=st.integers(1, 40), timeout_ms=st.sampled_from([0.01, 0.5, 2]))
+    def late(self, count, timeout_ms):
+        images = published.images(count, seed=len(self._sent))
+        self._send(infer_request(MODEL, images), images, {OK, FULL} | LEFT, timeout=timeout_ms / 1000)
+
+    @rule(extra=st.integers(1, 3))
+    def oversized(self, extra):
+        request = infer_request(MODEL, published.images(1))
+        request.raw_input_contents[0] = bytes(extra * MESSAGE_LIMIT)
+        self._send(request, np.empty(0), {FULL})
+
+    def teardown(self):
+        for sent in self._sent:
+            code = sent.call.code()
+            assert code in sent.allowed, (code, sent.call.details())
+            if code is OK:
+                answer = sent.call.result()
+                assert answer.id == str(sent.number)
+                np.testing.assert_allclose(probabilities(answer), expected(sent.images), atol=1e-6)
+        check_alive(self._server)
+
+
+def test_no_interleaving_mixes_answers_loses_a_slot_or_ends_the_server(server):
+    run_state_machine_as_test(
+        lambda: Fire(server), settings=settings(max_examples=15, stateful_step_count=30, **COMMON)
+    )
+
+
+def damaged() -> st.SearchStrategy[bytes]:
+    """A good request with a piece cut out, put in, or overwritten; or any bytes at all."""
+    good = infer_request(MODEL, published.images(2), id="x").SerializeToString()
+    place, piece = st.integers(0, len(good)), st.binary(max_size=6)
+    overwritten = st.builds(lambda at, new: good[:at] + new + good[at + len(new) :], place, piece)
+    inserted = st.builds(lambda at, new: good[:at] + new + good[at:], place, piece)
+    cut = st.builds(lambda a, b: good[: min(a, b)] + good[max(a, b) :], place, place)
+    # The fields before the pixels are where damage changes the meaning.
+    head = st.builds(lambda at, new: good[:at] + new + good[at + 1 :], st.integers(0, 60), st.binary(max_size=2))
+    return st.one_of(overwritten, inserted, cut, head, st.binary(max_size=200))
+
+
+def test_damaged_bytes_are_refused_or_read_as_protobuf_reads_them(server):
+    call, seen = server.channel.unary_unary(METHOD), set()
+
+    @settings(max_examples=200, **COMMON)
+    @given(damaged())
+    def fuzz(data: bytes) -> None:
+        try:
+            answer = pb.ModelInferResponse.FromString(call(data, timeout=30))
+        except grpc.RpcError as error:
+            code = error.code()
+        else:
+            code = OK
+            request = pb.ModelInferRequest.FromString(data)
+            assert (answer.id, answer.model_name) == (request.id, request.model_name)
+        seen.add(code)
+        try:
+            pb.ModelInferRequest.FromString(data)
+        except DecodeError:
+            assert code not in {OK, grpc.StatusCode.UNKNOWN}, code
+        else:
+            assert code in {OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}, (code, data)
+
+    fuzz()
+    assert {OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND} < seen, seen
+    check_alive(server)

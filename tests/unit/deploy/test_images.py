@@ -1,0 +1,42 @@
+"""What the builds are made of, without an engine."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from deploy.images import IMAGES, content_tag
+
+ROOT = Path(__file__).parents[3]
+DOCKERFILES = sorted((ROOT / "deploy/docker").glob("*.Dockerfile"))
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_image_has_a_dockerfile_that_knows_its_arguments_and_extras(name: str) -> None:
+    image = IMAGES[name]
+    text = (ROOT / f"deploy/docker/{image.file}.Dockerfile").read_text()
+    assert {f"ARG {argument}=" in text for argument in image.arguments} <= {True}
+    asked = re.findall(r"install.py lock (.+)", text)[0]
+    for argument, value in image.arguments.items():
+        asked = asked.replace(f"${{{argument}}}", value)
+    assert {part for word in asked.split() for part in word.split(",")} <= EXTRAS.keys()
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
+def test_a_dockerfile_keeps_to_the_frame_all_share(path: Path) -> None:
+    text = path.read_text()
+    first, frame = text.index("FROM scratch AS wheels"), DOCKERFILES[0].read_text()
+    assert text[first : text.index("FROM build AS locked")] in frame
+    application = text[text.index("# The project itself.") : text.index("FROM ${BASE} AS final")]
+    assert application in frame
+    assert text.index("install.py dependencies") < text.index("COPY core")
+    assert "\nUSER 1000:1000\n" in text
+    assert re.search(r'^ENTRYPOINT \["python"', text, re.M)
+
+
+def test_the_tag_depends_on_the_content_alone() -> None:
+    assert content_tag() == content_tag()
+    assert content_tag("cuda") == f"{content_tag()}-cuda"
+    assert re.fullmatch(r"\d+\.\d+\.\d+-[0-9a-f]{12}", content_tag())
