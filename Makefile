@@ -85,6 +85,9 @@ bench-loadgen: setup  ## the load generator against a server that computes nothi
 lock: setup  ## write constraints.txt from what is installed
 	tools/lock.sh
 
+bench-soak: setup  ## an hour of load with new versions meanwhile: make bench-soak ARGS="--repository DIR MODEL"
+	$(BIN)/python -m tools.bench_soak $(ARGS)
+
 .PHONY: help setup demo test check proto docs studies run up down images manifests scan report bench-serving \
-	bench-crosscheck bench-training bench-preparation bench-loadgen lock
+	bench-crosscheck bench-training bench-preparation bench-loadgen bench-soak lock
 .DEFAULT_GOAL := help

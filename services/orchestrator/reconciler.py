@@ -124,7 +124,6 @@ class Reconciler:
         self.reporter.plan({plan.framework: plan.count})
         found = search(self.experiment, plan, self._folds, self._train_trial, self.directory.home / "search")
         self._outcome = found
-        self._failed |= {f"trial {one.number}": one.reason for one in found.trials if one.state == "failed"}
         best = next((trial for trial in found.trials if trial.number == found.best), None)
         result = read_result(self.store, best.run_id) if best else None
         return [result] if isinstance(result, TrainResult) else []

@@ -1,0 +1,245 @@
+"""The Compose deployment on a real engine: trains, publishes, serves, is loaded, is killed, and goes on."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from bakeoff.run.v1 import run_pb2
+
+from core.errors import BakeoffError
+from core.schemas.data import DataSpec, DigitsSource, ImageSpec, SplitSpec
+from core.schemas.recipe import Recipe
+from core.schemas.specs import PrepareSpec, TrainSpec
+from services.client.control import TrainerClient, is_serving
+from services.client.inference import InferenceClient
+from tests.system.containers import ROOT, Engine, Project, start_engine, wait_for
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+
+SERVICES = ("trainer-keras", "trainer-pytorch", "evaluator", "serving-onnx", "production")
+OVERRIDE = """
+services:
+  trainer-keras: {ports: !override ["127.0.0.1::7101"], environment: {BAKEOFF_TRAINER_THREADS: "1"}}
+  trainer-pytorch: {ports: !override ["127.0.0.1::7101"], environment: {BAKEOFF_TRAINER_THREADS: "1"}}
+  evaluator: {ports: !override ["127.0.0.1::7105"]}
+  serving-onnx: {ports: !override ["127.0.0.1::7111"]}
+  production: {ports: !override ["127.0.0.1::7111"]}
+  locust-master: {ports: !override ["127.0.0.1::8089"]}
+"""
+QUICK = (
+    *("--set", "frameworks=[pytorch, keras]", "--set", "seeds=[0]", "--set", "loadtest=null"),
+    *("--set", "formats={pytorch: [onnx], keras: [onnx]}"),
+    *("--set", "arms={matched: {architecture: digits-cnn, mode: matched, recipe: {epochs: 1, batch_size: 64}}}"),
+)
+IMAGES = np.zeros((2, 8, 8, 1), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(start_engine())
+
+
+@pytest.fixture(scope="module")
+def project(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The running stack, healthy."""
+    tag = engine.build("trainer-keras", "trainer-pytorch", "evaluator", "serving-onnx", "cli", "loadtest")
+    override = tmp_path_factory.mktemp("compose") / "override.yaml"
+    override.write_text(OVERRIDE)
+    files = (ROOT / "deploy/compose.yaml", ROOT / "deploy/compose.loadtest.yaml", override)
+    project = Project(engine, f"bakeoff-test-{os.getpid()}", files, tag)
+    try:
+        project.compose("up", "--detach", "--no-build", "--pull", "never", "--wait", *SERVICES)
+        yield project
+    finally:
+        project.run("--profile", "*", "down", "--volumes", "--timeout", "1")
+
+
+@pytest.fixture(scope="module")
+def promoted(project: Project) -> str:
+    """A model trained, exported and scored through the containers, then promoted to production."""
+    said = project.bakeoff("run", "experiments/digits.yaml", *QUICK)
+    assert "report: /home/bakeoff/reports/digits/report.html" in said
+    project.bakeoff("promote", "digits-matched-pytorch-s0-onnx", "--as", "digits")
+    return "digits"
+
+
+@pytest.fixture(scope="module")
+def fingerprint(project: Project, promoted: str) -> str:
+    """Data that a trainer has prepared in the shared store."""
+    with TrainerClient(project.target("trainer-pytorch", 7101)) as client:
+        source = DigitsSource()
+        data = DataSpec(
+            source=source, image=ImageSpec(height=8, width=8, color="grey"), split=SplitSpec(policy="stratified")
+        )
+        client.create("containers-data", PrepareSpec(data=data, source_digest=client.inspect(source).digest))
+        run = client.finish("containers-data", lambda event: None)
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
+    return str(json.loads(run.result_json)["fingerprint"])
+
+
+def training(fingerprint: str, epochs: int) -> TrainSpec:
+    return TrainSpec(
+        experiment="containers",
+        arm="matched",
+        framework="pytorch",
+        seed=0,
+        architecture="digits-cnn",
+        data=fingerprint,
+        recipe=Recipe(mode="matched", epochs=epochs, batch_size=32),
+        formats=("onnx",),
+    )
+
+
+def production(project: Project, promoted: str) -> InferenceClient:
+    """A client outside the project's network, once production serves the model."""
+    client = InferenceClient(project.target("production", 7111), timeout_s=20)
+    wait_for(lambda: client.model_ready(promoted), f"{promoted} in production")
+    return client
+
+
+def test_every_service_is_healthy_limited_and_cannot_write_its_root(project: Project) -> None:
+    for service in SERVICES:
+        found = project.engine.inspect(project.container(service))
+        assert found["State"]["Health"]["Status"] == "healthy", service
+        assert found["HostConfig"]["ReadonlyRootfs"], service
+        assert found["HostConfig"]["CapDrop"] == ["ALL"], service
+        assert found["HostConfig"]["NanoCpus"] > 0, service
+        assert found["HostConfig"]["Memory"] > 0, service
+
+
+def test_threads_follow_the_cpu_limit_not_the_machine(project: Project) -> None:
+    code = "from core import cpu, memory; print(cpu.quota(), cpu.threads(), memory.limit_bytes())"
+    said = project.engine("exec", project.container("serving-onnx"), "python", "-c", code)
+    assert said.split() == ["1.0", "1", str(1 << 30)]
+
+
+def test_only_writers_mount_the_store_writable(project: Project) -> None:
+    writable = {
+        service: next(
+            mount["RW"]
+            for mount in project.engine.inspect(project.container(service))["Mounts"]
+            if mount["Destination"] == "/data"
+        )
+        for service in SERVICES
+    }
+    assert [service for service, can_write in writable.items() if not can_write] == ["serving-onnx", "production"]
+
+
+def test_what_is_trained_and_promoted_is_picked_up_without_a_restart(project: Project, promoted: str) -> None:
+    with production(project, promoted) as client:
+        probabilities = client.predict(promoted, IMAGES).probabilities
+    assert probabilities.shape == (2, 10)
+    state = project.engine.inspect(project.container("production"))
+    assert state["RestartCount"] == 0
+
+
+def test_locust_loads_production_from_its_container(project: Project, promoted: str) -> None:
+    production(project, promoted).close()
+    arguments = ["--headless", "--users", "4", "--spawn-rate", "4", "--run-time", "15s", "--only-summary"]
+    arguments += ["--target", "production:7111", "--model", promoted]
+    said = project.run("run", "--rm", "--no-TTY", "--no-deps", "locust-master", *arguments)
+    assert said.returncode == 0, said.stdout + said.stderr
+    aggregated = next(line for line in said.stderr.splitlines() + said.stdout.splitlines() if "Aggregated" in line)
+    requests, failures = aggregated.split()[1:3]
+    assert int(requests) > 0
+    assert failures.startswith("0(")
+
+
+def test_a_trainer_killed_in_the_middle_goes_on_from_its_checkpoint(project: Project, fingerprint: str) -> None:
+    name, epochs = project.container("trainer-pytorch"), 40
+    with TrainerClient(project.target("trainer-pytorch", 7101)) as client:
+        client.create("killed", training(fingerprint, epochs))
+        seen = threading.Event()
+        for event in client.watch("killed"):
+            if event.HasField("progress") and event.progress.phase == "train" and event.progress.done > 5:
+                seen.set()
+                break
+        assert seen.is_set()
+        project.engine("kill", name)
+    project.engine("start", name)
+    target = project.target("trainer-pytorch", 7101)
+    wait_for(lambda: is_serving(target), "the trainer to come back")
+    with TrainerClient(target) as client:
+        events = list(client.watch("killed"))
+        run = client.get("killed")
+    assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
+    assert [event.number for event in events] == list(range(1, len(events) + 1))
+    assert any("lost with the service; resuming" in event.state_change.message for event in events)
+    epochs_trained = [e.progress.done for e in events if e.HasField("progress") and e.progress.phase == "train"]
+    restart = next(i for i in range(1, len(epochs_trained)) if epochs_trained[i] < epochs_trained[i - 1])
+    assert epochs_trained[restart] > 1, "it began again at the first epoch"
+
+
+def test_a_server_killed_under_requests_serves_the_same_again(project: Project, promoted: str) -> None:
+    name = project.container("production")
+    with production(project, promoted) as client:
+        before = client.predict(promoted, IMAGES).probabilities
+        project.engine("kill", name)
+        assert not client.is_live()
+    project.engine("start", name)
+    with production(project, promoted) as client:
+        assert np.array_equal(client.predict(promoted, IMAGES).probabilities, before)
+
+
+def test_a_training_out_of_memory_fails_with_its_reason(project: Project, fingerprint: str) -> None:
+    """A trainer of its own, with too little memory for PyTorch's worker."""
+    limit = ("--memory", "192m", "--memory-swap", "192m")
+    environment = ("--env", "BAKEOFF_TRAINER_INSECURE=true", "--env", "BAKEOFF_TRAINER_THREADS=1")
+    mounts = ("--volume", f"{project.name}_store:/data", "--volume", "/runs", "--volume", "/cache")
+    network = ("--network", f"{project.name}_default", "--read-only", "--tmpfs", "/tmp")
+    name = f"{project.name}-starved"
+    image = f"bakeoff/trainer-pytorch:{project.tag}"
+    project.engine("run", "--detach", "--name", name, *limit, *environment, *mounts, *network, image)
+    try:
+        target = f"{project.address(name)}:7101"
+        wait_for(lambda: is_serving(target), "the starved trainer")
+        with TrainerClient(target) as client:
+            client.create("starved", training(fingerprint, 1))
+            run = client.finish("starved", lambda event: None)
+        assert run.state == run_pb2.RUN_STATE_FAILED
+        assert run.error == "out of memory: the limit here is 192 MiB; 3 attempts without progress"
+    finally:
+        project.engine("rm", "--force", "--volumes", name)
+
+
+def test_stopping_a_server_under_load_fails_no_request(project: Project, promoted: str) -> None:
+    """Two replicas, a client that balances over both; one is stopped as an upgrade does it."""
+    production(project, promoted).close()
+    project.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "production=2", "production")
+    names = [project.container("production", index) for index in (1, 2)]
+    target = "ipv4:" + ",".join(f"{project.address(name)}:7111" for name in names)
+    options = (("grpc.lb_policy_name", "round_robin"),)
+    answered, failed, done = [0] * 4, list[str](), threading.Event()
+    client = InferenceClient(target, timeout_s=20, options=options)
+
+    def call(number: int) -> None:
+        while not done.is_set():
+            try:
+                client.predict(promoted, IMAGES)
+                answered[number] += 1
+            except BakeoffError as error:
+                failed.append(str(error))
+
+    callers = [threading.Thread(target=call, args=(number,)) for number in range(len(answered))]
+    for name in names:
+        with InferenceClient(f"{project.address(name)}:7111") as one:
+            wait_for(lambda one=one: one.model_ready(promoted), "both replicas")  # type: ignore[misc]
+    for caller in callers:
+        caller.start()
+    try:
+        time.sleep(1)
+        project.engine("stop", "--time", "30", names[1])
+        before = sum(answered)
+        time.sleep(1)
+    finally:
+        done.set()
+        for caller in callers:
+            caller.join()
+        client.close()
+    assert not failed
+    assert sum(answered) > before > 0
+    assert project.engine.inspect(names[1])["State"]["ExitCode"] == 0

@@ -1,0 +1,99 @@
+"""Every image on a real engine: what is in it, who it runs as, and what it does without."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from deploy.images import IMAGES
+from tests.system.containers import ROOT, Engine, start_engine
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+
+FRAMEWORKS = (
+    *("tensorflow", "keras", "tf2onnx", "torch", "torchvision", "fastai", "onnx", "onnxscript", "onnxruntime"),
+    *("openvino", "sklearn", "datasets", "plotly", "locust", "mlflow", "typer", "pyvoy"),
+)
+TRAINING = {"onnx", "onnxruntime", "sklearn", "datasets"}
+HOLDS = {
+    "serving-onnx": {"onnxruntime"},
+    "evaluator": {"sklearn", "plotly"},
+    "loadtest": {"locust"},
+    "cli": {"typer", "locust"},
+    "trainer-pytorch": TRAINING | {"torch", "onnxscript"},
+    # Keras needs TensorFlow; the two are one family.
+    "trainer-keras": TRAINING | {"keras", "tensorflow", "tf2onnx"},
+}
+"""Which of FRAMEWORKS an image may contain: its own extra and nothing else."""
+HEAVY_HOLDS = {
+    "tracking": {"mlflow", "sklearn"},
+    "trainer-tensorflow": TRAINING | {"keras", "tensorflow", "tf2onnx"},
+    # spaCy, which fastai needs, has a command line.
+    "trainer-fastai": TRAINING | {"torch", "onnxscript", "torchvision", "fastai", "typer"},
+    "serving-openvino": {"openvino"},
+    "serving-tensorflow": {"keras", "tensorflow"},
+    "serving-pytorch": {"torch"},
+}
+"""The same for images that take long to build: only with BAKEOFF_TEST_ALL_IMAGES=1."""
+if os.environ.get("BAKEOFF_TEST_ALL_IMAGES"):
+    HOLDS |= HEAVY_HOLDS
+PROBE = """
+import importlib.util, json, os, sys
+found = [name for name in sys.argv[1].split(",") if importlib.util.find_spec(name)]
+try:
+    open("/opt/app/x", "w")
+    written = True
+except OSError:
+    written = False
+print(json.dumps({"found": found, "uid": os.getuid(), "written": written}))
+"""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(start_engine())
+
+
+@pytest.fixture(params=HOLDS)
+def image(request: pytest.FixtureRequest, engine: Engine) -> tuple[str, str]:
+    """Name in IMAGES and full name of a built image; its size was checked against its budget."""
+    return request.param, f"bakeoff/{request.param}:{engine.build(request.param)}"
+
+
+def test_an_image_holds_its_own_extra_runs_as_nobody_and_writes_nowhere(engine: Engine, image: tuple[str, str]) -> None:
+    name, full = image
+    run = ["run", "--rm", "--read-only", "--network", "none", "--cap-drop", "ALL", "--entrypoint", "python"]
+    probe = json.loads(engine(*run, full, "-c", PROBE, ",".join(FRAMEWORKS)))
+    assert probe == {"found": sorted(HOLDS[name], key=FRAMEWORKS.index), "uid": 1000, "written": False}
+
+
+def test_an_image_starts_without_a_shell_and_says_what_it_is(engine: Engine, image: tuple[str, str]) -> None:
+    name, full = image
+    config = engine.inspect(full)["Config"]
+    assert config["User"] == "1000:1000"
+    assert config["Entrypoint"][0] == "python"
+    labels = config["Labels"]
+    arguments = IMAGES[name].arguments
+    kind = arguments.get("FRAMEWORK") or arguments.get("RUNTIME")
+    assert labels["org.opencontainers.image.title"] == f"bakeoff-{IMAGES[name].file}" + (f"-{kind}" if kind else "")
+    assert labels["org.opencontainers.image.version"]
+    help_text = engine("run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", full, "--help")
+    assert "--" in help_text
+
+
+def test_a_service_refuses_to_listen_for_everybody_unless_told_to(engine: Engine) -> None:
+    full = f"bakeoff/serving-onnx:{engine.build('serving-onnx')}"
+    refused = engine.run("run", "--rm", "--read-only", "--tmpfs", "/tmp", full)
+    assert refused.returncode == 2
+    assert "--insecure" in refused.stderr
+
+
+def test_the_sbom_lists_every_part_with_its_locked_version(engine: Engine) -> None:
+    tag = engine.build("serving-onnx", sbom=True)
+    sbom = json.loads((ROOT / f"dist/images/serving-onnx-{tag}.cdx.json").read_text())
+    parts = {part["name"].lower(): part["version"] for part in sbom["components"]}
+    locked = dict(line.split("==") for line in Path(ROOT, "constraints.txt").read_text().splitlines() if "==" in line)
+    assert parts["onnxruntime"] == locked["onnxruntime"]
+    assert parts["numpy"] == locked["numpy"]
+    assert "torch" not in parts
