@@ -73,6 +73,12 @@ bench-serving: setup  ## CPU per inference against KServe and MLServer: make ben
 bench-crosscheck: setup  ## our load generator beside perf_analyzer and LoadGen: make bench-crosscheck ARGS="--repository DIR MODEL"
 	$(BIN)/python -m tools.bench.crosscheck $(ARGS)
 
+bench-training: setup  ## our training loops against bare ones of the same framework, in turn
+	$(BIN)/python -W ignore tools/bench_training $(ARGS)
+
+bench-preparation: setup  ## preparing 87,000 generated JPEGs against Pillow alone, and its memory
+	$(BIN)/python tools/bench_preparation.py $(ARGS)
+
 bench-loadgen: setup  ## the load generator against a server that computes nothing; fails where it cannot be trusted
 	$(BIN)/python -m loadtests.bench_null
 
@@ -83,5 +89,5 @@ bench-soak: setup  ## an hour of load with new versions meanwhile: make bench-so
 	$(BIN)/python -m tools.bench_soak $(ARGS)
 
 .PHONY: help setup demo test check proto docs studies run up down images manifests scan report bench-serving \
-	bench-crosscheck bench-loadgen bench-soak lock
+	bench-crosscheck bench-training bench-preparation bench-loadgen bench-soak lock
 .DEFAULT_GOAL := help

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from core.errors import WrongStateError
 from core.schemas.base import parse_json
@@ -23,6 +24,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def pillow(self, index: int) -> Image.Image:
+        """One image as Pillow has it, grey or RGB."""
+        pixels = np.asarray(self.images[index])
+        return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
 @dataclass(frozen=True)

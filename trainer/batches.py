@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.prepared import Split
+from core.schemas.augmentation import Augmentation
+from trainer.augmentation import Augmenter
 from trainer.layers import Architecture, Dropout
 from trainer.random import generator
 
@@ -45,19 +47,27 @@ def epoch_order(labels: NDArray[np.int64], seed: int, epoch: int, sampler: Sampl
 
 
 def matched_batches(
-    split: Split, architecture: Architecture, seed: int, epoch: int, batch_size: int, sampler: Sampler = "shuffle"
+    split: Split,
+    architecture: Architecture,
+    seed: int,
+    epoch: int,
+    batch_size: int,
+    augmentation: Augmentation | None = None,
+    sampler: Sampler = "shuffle",
 ) -> Iterator[Batch]:
     """The batches of one epoch (from 1), shuffled or sampled, the last partial one included.
 
-    Order and masks depend only on (seed, epoch, step, layer), so an epoch can be repeated or resumed exactly.
+    Order, augmentation and masks depend only on (seed, epoch, step, item or layer), so an epoch can be repeated or
+    resumed exactly.
     """
+    vary = Augmenter(augmentation or Augmentation(), seed, epoch, len(split))
     order = epoch_order(split.labels, seed, epoch, sampler)
     for step in range(steps_per_epoch(len(split), batch_size)):
         # Sorted rows read a memory map forwards; the order inside a batch does not matter to the mean.
         rows = np.sort(order[step * batch_size : (step + 1) * batch_size])
         masks = {node.path: _mask(node.layer, node.output_shape, len(rows), (seed, "mask", epoch, step, node.path))
                  for node in architecture.dropouts if isinstance(node.layer, Dropout)}  # fmt: skip
-        yield Batch(np.ascontiguousarray(split.images[rows]), split.labels[rows], masks)
+        yield Batch(vary(np.ascontiguousarray(split.images[rows]), rows), split.labels[rows], masks)
 
 
 def _mask(layer: Dropout, shape: tuple[int, ...], rows: int, key: tuple[int | str, ...]) -> NDArray[np.uint8]:

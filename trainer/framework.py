@@ -20,6 +20,7 @@ from core.schemas.results import EpochMetrics
 from trainer.batches import Batch
 from trainer.layers import Architecture
 from trainer.objective import Objective, objective
+from trainer.originals import Originals
 from trainer.weights import Weights
 
 Model = Any
@@ -54,6 +55,12 @@ class TrainingData:
     train: Split
     validation: Split
     classes: tuple[str, ...]
+    originals: dict[str, Originals] | None = None
+    """What the framework's own pipeline reads instead, by split; None: the arrays."""
+
+    def original(self, split: str) -> Originals | None:
+        """The originals of a split, where there are any."""
+        return self.originals[split] if self.originals else None
 
     def objective(self, recipe: Recipe) -> Objective:
         """What a training on this data minimises."""
@@ -119,6 +126,11 @@ class Framework(Protocol):
 
     def fit(self, model: Model, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """Trains in place. With recipe.pipeline shared, on trainer.batches.matched_batches keyed by settings.seed."""
+
+    def first_batch(
+        self, model: Model, data: TrainingData, recipe: Recipe
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """A training batch of the framework's own pipeline, augmented: images [n, height, width, channels], labels."""
 
     def predict(self, model: Model, images: NDArray[np.uint8]) -> NDArray[np.floating]:
         """Probabilities [n, classes] in inference mode, in batches of at most 256, in the model's dtype."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from core.errors import DivergedError, InvalidInputError
@@ -14,11 +15,12 @@ from core.schemas.recipe import IMAGENET_MEAN, IMAGENET_STD
 from core.schemas.results import EpochMetrics
 from core.schemas.specs import FindRateSpec, TrainSpec
 from core.worker import RunFolder
-from trainer import checkpoint, weight_files
+from trainer import checkpoint, samples, weight_files
 from trainer.architectures import get_architecture
 from trainer.framework import BuildSettings, Device, Framework, Model, State, TrainingData
 from trainer.layers import Architecture
 from trainer.objective import class_weights
+from trainer.originals import Originals, check_originals, open_originals
 from trainer.phases import phases
 from trainer.schedules import best_epoch, exported_epoch, stops
 from trainer.weights import Weights, initial_weights
@@ -127,11 +129,15 @@ def train(
     """Builds and fits a network, going on from the run's checkpoint where there is one."""
     manifest = data.manifest
     with watch.phase("data"):
-        training = TrainingData(data.split("train"), data.split("validation"), manifest.classes)
+        training = TrainingData(
+            data.split("train"), data.split("validation"), manifest.classes, _originals(spec, data, run)
+        )
     architecture = get_architecture(spec.architecture, manifest.spec.image.shape, len(manifest.classes))
     settings = build_settings(spec, data, machine)
     with watch.phase("build"):
         model = framework.build(architecture, starting_weights(framework, architecture, settings), settings)
+    if (shown := samples.picture(framework, model, training, spec.recipe, spec.seed)) is not None:
+        shown.save(extras_folder(run) / samples.FILE, optimize=True)
     callbacks = TrainingCallbacks(run, spec, run.path / "checkpoints", lambda: framework.weights(model))
     framework.fit(model, training, spec.recipe, callbacks)
     if callbacks.best is not None:
@@ -139,6 +145,21 @@ def train(
     watch.add("train", sum(metrics.train_seconds for metrics in callbacks.history))
     watch.add("validate", sum(metrics.validation_seconds for metrics in callbacks.history))
     return Trained(model, architecture, settings, tuple(callbacks.history))
+
+
+def extras_folder(run: RunFolder) -> Path:
+    """Files that become part of the result object."""
+    folder = run.path / "extras"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _originals(spec: TrainSpec, data: PreparedData, run: RunFolder) -> dict[str, Originals] | None:
+    """What the framework's own pipeline reads."""
+    if spec.originals is None or spec.recipe.pipeline == "shared":
+        return None
+    tick = partial(run.progress, "data", 0, 1, "loaders")
+    return open_originals(spec.originals, data, run.path / "work", tick)
 
 
 def starting_weights(framework: Framework, architecture: Architecture, settings: BuildSettings) -> Weights | None:
@@ -176,6 +197,7 @@ def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -
 
     Raises:
         InvalidInputError, NotFoundError: network, recipe, data and weights do not go together; says which and why.
+        WrongStateError: the original images are missing or changed.
     """
     recipe, image = spec.recipe, manifest.spec.image
     architecture = get_architecture(spec.architecture, image.shape, len(manifest.classes))
@@ -192,5 +214,7 @@ def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -
     phases(recipe, architecture)
     if recipe.sampler == "weighted" and recipe.pipeline != "shared":
         raise InvalidInputError("recipe.sampler weighted goes with pipeline: shared; write one of them otherwise")
+    if isinstance(spec, TrainSpec) and spec.originals is not None and recipe.pipeline == "framework":
+        check_originals(spec.originals)
     if recipe.pretrained is not None:
         weight_files.check(recipe.pretrained, architecture)

@@ -17,7 +17,7 @@ from core.worker import RunFolder
 from trainer import preparation, quantization, rate_finder
 from trainer.framework import Framework, choose_device, get_framework
 from trainer.publishing import Publisher
-from trainer.training import Machine, Stopwatch, train
+from trainer.training import Machine, Stopwatch, extras_folder, train
 
 
 def main() -> None:
@@ -99,6 +99,7 @@ def train_and_publish(
             publisher = Publisher(framework, spec, data, trained, machine.threads)
             models = export(run, spec, publisher, repository)
             framework.extras(trained.model, extras_folder(run))
+    shutil.rmtree(run.path / "work", ignore_errors=True)
     images = len(data.split("train")) * len(trained.history)
     publish_result(
         run,
@@ -153,13 +154,6 @@ def export(
         models.append(publisher.publish(repository, format_name, run))
         run.progress("export", done, len(spec.formats), "formats")
     return tuple(models)
-
-
-def extras_folder(run: RunFolder) -> Path:
-    """Files that become part of the result object."""
-    folder = run.path / "extras"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def publish_result(

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from core.schemas.augmentation import Augmentation
 from core.schemas.base import Schema, Sha256
 from core.schemas.schedule import Constant, EarlyStopping, Monitor, Schedule
 
@@ -99,6 +100,8 @@ class Recipe(Schema):
     with ImageNet's figures. In the graph."""
     pretrained: Pretrained | None = None
     """Null: the initialiser alone."""
+    augmentation: Augmentation = Augmentation()
+    """Shared pipeline: the same pixels for every framework; framework: its own functions. Empty: none."""
     schedule: Schedule | None = Constant()
     """Null: what the framework's documentation would have you use (fastai: one cycle; the others: constant)."""
     l2: float = pydantic.Field(0.0, ge=0)

@@ -43,6 +43,8 @@ class EpochMetrics(Schema):
     validation_accuracy: float
     train_seconds: float
     validation_seconds: float
+    data_seconds: float | None = None
+    """Of train_seconds, waiting for the next batch; None where the framework's loop does not show it (Model.fit)."""
 
 
 class Parity(Schema):

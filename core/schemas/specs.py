@@ -6,7 +6,7 @@ import pydantic
 
 from core.errors import InvalidInputError
 from core.schemas.base import Name, Schema, Sha256, explain
-from core.schemas.data import DataSpec
+from core.schemas.data import DataSpec, Source
 from core.schemas.names import FRAMEWORKS as FRAMEWORKS
 from core.schemas.names import Corruption as Corruption
 from core.schemas.names import FormatName as FormatName
@@ -27,6 +27,15 @@ class PrepareSpec(Schema):
     """From InspectSource: a changed source is other work."""
 
 
+class OriginalsSpec(Schema):
+    """The images as they were before preparation, for a framework's own loader."""
+
+    source: Source
+    """On the machine of the trainer service."""
+    digest: str
+    """From InspectSource: a changed source is another training."""
+
+
 class TrainSpec(Schema):
     """Train one network with one framework and one seed, export it and publish the artefacts."""
 
@@ -41,6 +50,8 @@ class TrainSpec(Schema):
     """Fingerprint of the prepared data."""
     recipe: Recipe
     formats: tuple[FormatName, ...] = pydantic.Field(min_length=1)
+    originals: OriginalsSpec | None = None
+    """What `pipeline: framework` reads; None: the prepared arrays."""
 
     @property
     def model_prefix(self) -> str:

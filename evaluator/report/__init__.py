@@ -1,6 +1,6 @@
 """Writes the report of an experiment: HTML, Markdown, CSV, a card for each model and the summary as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core import files
@@ -8,6 +8,7 @@ from core.prepared import Split
 from core.schemas.specs import ReportSpec
 from core.schemas.summary import Summary
 from evaluator.provenance import Result
+from evaluator.report.augmented import Augmented, augmented
 from evaluator.report.cards import cards
 from evaluator.report.csvfile import to_csv
 from evaluator.report.html import render
@@ -24,6 +25,7 @@ def write(
     test: Split,
     samples: Sequence[Sample],
     directory: Path,
+    grids: Mapping[str, bytes] | None = None,
 ) -> Summary:
     """Summarises results and writes report.html, report.md, report.csv, cards/ and, last, summary.json, each by rename.
 
@@ -34,16 +36,24 @@ def write(
         test: the test split; its images are read one by one, those that are shown.
         samples: small pictures of the data, or none.
         directory: where the files go; created.
+        grids: PNG pictures of augmented samples by run id of the training.
     """
     summary = summarise(spec, results, probabilities, test.labels)
-    write_summary(summary, samples, pictures_of(summary, test), directory)
+    shown = augmented(summary.trainings, grids or {})
+    write_summary(summary, samples, pictures_of(summary, test), directory, shown)
     return summary
 
 
-def write_summary(summary: Summary, samples: Sequence[Sample], pictures: Pictures, directory: Path) -> None:
+def write_summary(
+    summary: Summary,
+    samples: Sequence[Sample],
+    pictures: Pictures,
+    directory: Path,
+    shown: Sequence[Augmented] = (),
+) -> None:
     """Writes the files of an existing summary."""
     found = cards(summary)
-    files.write_text(directory / "report.html", render(summary, samples, pictures, found))
+    files.write_text(directory / "report.html", render(summary, samples, pictures, found, shown))
     files.write_text(directory / "report.md", to_markdown(summary))
     files.write_text(directory / "report.csv", to_csv(summary))
     for name, card in found.items():

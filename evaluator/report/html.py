@@ -28,6 +28,7 @@ from evaluator.report import (
     seed_tables,
     tables,
 )
+from evaluator.report.augmented import Augmented
 from evaluator.report.columns import columns
 from evaluator.report.samples import Pictures, Sample
 
@@ -48,11 +49,18 @@ class Panel:
     framework: str = ""
 
 
-def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures, cards: Mapping[str, str]) -> str:
+def render(
+    summary: Summary,
+    samples: Sequence[Sample],
+    pictures: Pictures,
+    cards: Mapping[str, str],
+    augmented: Sequence[Augmented] = (),
+) -> str:
     """The page as a string; a gallery's image that is not among the pictures is described in words alone.
 
     Args:
         cards: file name to Markdown.
+        augmented: pictures of augmented training images.
     """
     curves = _curve_panels(summary)
     matrices = _matrix_panels(summary.classifications)
@@ -91,6 +99,7 @@ def render(summary: Summary, samples: Sequence[Sample], pictures: Pictures, card
             machines=machines(summary),
             settings=describe_load(summary),
             samples=samples,
+            augmented=augmented,
             frameworks={text.framework(name): name for name in text.FRAMEWORK_NAMES},
             bar_height=charts.bar_height,
             commands=commands(summary),

@@ -9,7 +9,7 @@ from core import files
 from core.errors import BakeoffError, WrongStateError
 from core.prepared import PreparedData, open_prepared
 from core.results import AnyResult, read_result
-from core.schemas.results import EvaluateResult, PrepareResult
+from core.schemas.results import EvaluateResult, PrepareResult, TrainResult
 from core.schemas.specs import ReportSpec
 from core.store import Store
 from core.worker import RunFolder
@@ -18,6 +18,8 @@ from evaluator.passes import TEST, judge, passes
 from evaluator.report.samples import samples_of
 from services.evaluator.evaluation import object_folder
 
+AUGMENTED = "augmented.png"
+"""Beside a training's result: see trainer.samples."""
 SPEC = "spec.json"
 """Beside the report: what it was made from, so that it can be made again."""
 
@@ -35,7 +37,8 @@ def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
     results = [recomputed(store, one, data, probabilities, bool(spec.remake)) for one in results]
     samples = samples_of(data.split("train"), data.manifest.classes)
     with object_folder(run) as folder:
-        summary = report.write(spec, results, probabilities, data.split("test"), samples, folder)
+        grids = {one.run_id: grid for one in results if (grid := read_grid(store, one)) is not None}
+        summary = report.write(spec, results, probabilities, data.split("test"), samples, folder, grids)
         files.write_json(folder / SPEC, original)
         run.finish(summary)
         store.put("results", run.run_id, folder)
@@ -51,6 +54,12 @@ def read_results(store: Store, spec: ReportSpec) -> tuple[ReportSpec, list[AnyRe
         except WrongStateError as error:
             unread.append(str(error))
     return spec.model_copy(update={"missing": (*spec.missing, *unread)}), results
+
+
+def read_grid(store: Store, result: AnyResult) -> bytes | None:
+    """The picture of augmented samples kept beside a training, if there is one."""
+    path = store.path("results", result.run_id) / AUGMENTED
+    return path.read_bytes() if isinstance(result, TrainResult) and path.is_file() else None
 
 
 def read_predictions(

@@ -87,7 +87,8 @@ class Reconciler:
     def _run(self) -> Finished:
         experiment = self.experiment
         prepared = self._prepare()
-        trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint)
+        digest = prepared.spec.source_digest
+        trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint, digest)
         self.reporter.plan({"prepare": 1, **Counter(step.group for step in trainings)})
         trained = self._train_all(trainings) if trainings else self._search()
         self._results += [result.run_id for result in trained]

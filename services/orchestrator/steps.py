@@ -6,10 +6,19 @@ from core.formats import get_format
 from core.schemas.base import content_id
 from core.schemas.data import DataSpec
 from core.schemas.experiment import Experiment, LoadTestPlan
+from core.schemas.recipe import Recipe
 from core.schemas.results import PublishedModel, TrainResult
 from core.schemas.scenarios import Traffic
 from core.schemas.search import SearchOutcome
-from core.schemas.specs import EvaluateSpec, FindRateSpec, LoadTestSpec, PrepareSpec, ReportSpec, TrainSpec
+from core.schemas.specs import (
+    EvaluateSpec,
+    FindRateSpec,
+    LoadTestSpec,
+    OriginalsSpec,
+    PrepareSpec,
+    ReportSpec,
+    TrainSpec,
+)
 
 Spec = PrepareSpec | TrainSpec | FindRateSpec | EvaluateSpec | LoadTestSpec | ReportSpec
 
@@ -48,7 +57,7 @@ def data_of(experiment: Experiment) -> list[DataSpec]:
     return [data.model_copy(update={"split": split}) for split in splits]
 
 
-def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
+def train_steps(experiment: Experiment, fingerprint: str, digest: str) -> list[Step]:
     """Every arm × seed × framework; the frameworks of one arm and seed follow each other."""
     return [
         Step(
@@ -61,6 +70,7 @@ def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
                 data=fingerprint,
                 recipe=arm.recipe,
                 formats=experiment.formats_of(framework, seed, name),
+                originals=originals(experiment.data, digest, arm.recipe),
             ),
             f"trainer-{framework}",
             f"{name} {framework} s{seed}",
@@ -69,6 +79,13 @@ def train_steps(experiment: Experiment, fingerprint: str) -> list[Step]:
         for seed in experiment.seeds
         for framework in experiment.frameworks_of(name)
     ]
+
+
+def originals(data: DataSpec, digest: str, recipe: Recipe) -> OriginalsSpec | None:
+    """What a framework's own loaders read; built-in digits are arrays already."""
+    if recipe.pipeline == "shared" or data.source.kind == "digits":
+        return None
+    return OriginalsSpec(source=data.source, digest=digest)
 
 
 def evaluate_step(experiment: Experiment, trained: TrainResult, model: PublishedModel, fingerprint: str) -> Step:

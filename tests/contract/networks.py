@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.prepared import Split
+from core.schemas.augmentation import Augmentation
 from core.schemas.recipe import Adam, Recipe, Sgd
 from trainer.architectures import get_architecture
 from trainer.architectures.imagenet import resnet, vgg
@@ -105,6 +106,7 @@ TORCHVISION_IMAGES = 4
 FROM_PTH = "resnet18"
 """Each .pth starts a process that imports torch: one is enough."""
 MEAN, STD = (0.45, 0.5, 0.4), (0.25, 0.3, 0.2)
+AUGMENTATION = Augmentation(flip=True, rotate=15, zoom=0.1, shift=0.1, crop=1, brightness=0.2)
 PLAIN_CASES = ("smooth", "binary")
 """Without batch norm and dropout: training and inference compute the same logits."""
 

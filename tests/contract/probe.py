@@ -9,7 +9,6 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from core.formats import get_format
 from core.prepared import Split
 from core.runtimes import load
 from core.schemas.recipe import Pretrained, Recipe, complete
-from core.schemas.results import EpochMetrics
-from tests.contract import networks
+from tests.contract import networks, own_pipeline
+from tests.contract.recorder import Recorder
 from trainer import weight_files
 from trainer.batches import matched_batches
 from trainer.framework import Framework, State, TrainingData, get_framework
@@ -33,35 +32,6 @@ from trainer.weights import Weights
 PREDICTED = 300
 """More than predict's largest batch."""
 BATCHES = (1, 2, 5, 64)
-
-
-class Recorder:
-    """Callbacks that keep everything; `cancel` stops at the first step, `watch` hears of each epoch's end."""
-
-    def __init__(
-        self,
-        resume: State | None = None,
-        resume_epoch: int = 0,
-        cancel: bool = False,
-        watch: Callable[[int], None] = lambda epoch: None,
-    ) -> None:
-        self.resume, self.resume_epoch, self._cancel, self._watch = resume, resume_epoch, cancel, watch
-        self.steps: list[tuple[int, int, int]] = []
-        self.metrics: list[EpochMetrics] = []
-        self.states: list[State] = []
-        self.history = self.metrics
-        self.each_step: Callable[[float], None] | None = None
-        self.stopped = False
-
-    def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
-        self.steps.append((epoch, done, total))
-        if self._cancel:
-            raise CancelledError("stopped by the test")
-
-    def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
-        self.metrics.append(metrics)
-        self.states.append(state())
-        self._watch(metrics.epoch)
 
 
 class Probe:
@@ -92,6 +62,7 @@ class Probe:
         self.resume()
         self.refuse()
         self.learn()
+        own_pipeline.examine(self.framework, self.folder, self.arrays, self.facts)
         np.savez(self.folder / "arrays.npz", **self.arrays)  # type: ignore[arg-type]
         (self.folder / "facts.json").write_text(json.dumps(self.facts))
 
@@ -198,8 +169,9 @@ class Probe:
         }
 
     def resume(self) -> None:
-        """Two epochs, and the second one again from the first one's checkpoint, stored and read back."""
-        architecture, recipe = networks.CASES["digits-cnn"], networks.matched(epochs=2)
+        """Two augmented epochs, and the second one again from the first one's checkpoint, stored and read back."""
+        architecture = networks.CASES["digits-cnn"]
+        recipe = networks.matched(epochs=2).model_copy(update={"augmentation": networks.AUGMENTATION})
         data = _data(architecture, networks.images(architecture, 60, "train"))
         ends: list[tuple[Weights, list[int]]] = []
         states: list[State] = []

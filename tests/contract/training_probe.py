@@ -18,7 +18,7 @@ from core.runtimes import load
 from core.schemas.recipe import Recipe
 from tests.contract import networks
 from tests.contract import training_cases as cases
-from tests.contract.probe import Recorder
+from tests.contract.recorder import Recorder
 from trainer.framework import Framework, TrainingData, get_framework
 from trainer.phases import phases
 from trainer.weights import Weights

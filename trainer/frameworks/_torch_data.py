@@ -1,18 +1,23 @@
-"""Prepared arrays as torch reads them."""
+"""Prepared arrays and original images as torch reads them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from core.prepared import Split
 from core.schemas.recipe import Recipe
+from trainer.ahead import ahead
 from trainer.batches import matched_batches, steps_per_epoch
 from trainer.layers import Architecture
 
 Masks = dict[str, Tensor]
+Transform = Callable[[Any], Any]
 
 
 class ArrayDataset(Dataset[tuple[Tensor, int]]):
@@ -34,15 +39,32 @@ class ArrayDataset(Dataset[tuple[Tensor, int]]):
         return ArrayDataset(Split(np.array(self.split.images[:0]), self.split.labels[:0]), self.vocab)
 
 
+class ImageDataset(Dataset[tuple[Tensor, int]]):
+    """Pillow images, opened when they are asked for, through transforms that end in a tensor."""
+
+    def __init__(
+        self, open_image: Callable[[int], Image.Image], labels: NDArray[np.int64], transform: Transform
+    ) -> None:
+        self.open_image = open_image
+        self.labels = labels
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.open_image(index)), int(self.labels[index])
+
+
 class MatchedLoader:
-    """The matched batches of one epoch after the other: (images, masks, labels)."""
+    """The matched batches of one epoch after the other: (images, masks, labels), drawn ahead in a thread."""
 
     def __init__(self, split: Split, architecture: Architecture, seed: int, recipe: Recipe) -> None:
         self.split = split
         self.architecture = architecture
         self.seed = seed
+        self.recipe = recipe
         self.batch_size = recipe.batch_size
-        self.sampler = recipe.sampler
         self.epoch = 1
         """The epoch the next iteration reads, from 1; set by whoever trains."""
 
@@ -50,8 +72,9 @@ class MatchedLoader:
         return steps_per_epoch(len(self.split), self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Masks, Tensor]]:
-        keys = (self.seed, self.epoch, self.batch_size, self.sampler)
-        for batch in matched_batches(self.split, self.architecture, *keys):
+        recipe = self.recipe
+        keys = (self.seed, self.epoch, recipe.batch_size, recipe.augmentation, recipe.sampler)
+        for batch in ahead(matched_batches(self.split, self.architecture, *keys)):
             masks = {path: torch.from_numpy(mask) for path, mask in batch.masks.items()}
             yield torch.from_numpy(batch.images), masks, torch.from_numpy(batch.labels)
 

@@ -15,6 +15,7 @@ from torch.nn import functional
 from core.errors import InvalidInputError
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
+from trainer.ahead import Waits
 from trainer.framework import Callbacks, State
 from trainer.frameworks._torch_network import Network, head_scores
 from trainer.layers import Head
@@ -79,6 +80,8 @@ class Means:
         self._loss = 0.0
         self._correct = 0
         self._images = 0
+        self.waits: Waits[Any] | None = None
+        """Where somebody counts how long the pass waited for batches."""
         self._began = time.perf_counter()
         self._ended = self._began
 
@@ -139,6 +142,7 @@ class Ticker:
             validation_accuracy=validation.accuracy,
             train_seconds=train.seconds,
             validation_seconds=validation.seconds,
+            data_seconds=train.waits.seconds if train.waits else None,
         )
 
     def _due(self) -> bool:

@@ -2,7 +2,8 @@
 
 What `framework` and None mean here, all of it fastai's own:
 - initializer: torch's, because a Learner leaves the weights of a module it is given alone.
-- pipeline: `DataLoaders.from_dsets`, shuffled, the last partial batch dropped.
+- pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
+  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped.
 - schedule: `fit_one_cycle`, its rate the cycle's largest (default 1e-3), momentum 0.95 → 0.85 → 0.95 unless the recipe
   names one, which then stays constant. Named ones are `ParamScheduler`s; a plateau is the shared rule, which is that of
   `ReduceLROnPlateau`.
@@ -18,6 +19,7 @@ What `framework` and None mean here, all of it fastai's own:
 import random
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -29,9 +31,11 @@ from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import trainable_params
+from numpy.typing import NDArray
 
 from core.prepared import Split
 from core.schemas.recipe import Recipe
+from trainer.ahead import Waits
 from trainer.framework import Callbacks, State, TrainingData
 from trainer.frameworks._fastai_phases import PhaseRun, Plain, frozen_groups, own_optimizer, split_groups
 from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
@@ -62,9 +66,11 @@ class FastaiFramework(TorchFramework):
         random.seed(model.settings.seed)  # fastai's DataLoader shuffles with it
         saved = restore_network(model.network, callbacks.resume)
         shared = recipe.pipeline == "shared"
-        dls = _shared_loaders(model, data, recipe) if shared else _fastai_loaders(data, recipe)
+        dls = _shared_loaders(model, data, recipe) if shared else _own_loaders(data, recipe)
         dls.device = torch.device(model.settings.device)
         _replay(dls.train, callbacks.resume_epoch)
+        if "python_random" in saved:  # augmentation draws from it
+            random.setstate(saved["python_random"])
         loss = HeadLoss(model.architecture.head, data.objective(recipe))
         for phase, epochs in remaining(recipe, model.architecture, callbacks):
             learner = _learner(model, dls, loss, recipe, phase)
@@ -75,6 +81,15 @@ class FastaiFramework(TorchFramework):
             run = PhaseRun(learner, model.architecture, recipe, phase, done, callbacks)
             with learner.no_bar(), learner.no_logging():
                 run.shared() if recipe.arithmetic == "shared" else run.own()
+
+    def first_batch(
+        self, model: TorchModel, data: TrainingData, recipe: Recipe
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """See the protocol."""
+        torch.manual_seed(model.settings.seed)
+        random.seed(model.settings.seed)
+        images, labels = _own_loaders(data, recipe).train.one_batch()
+        return images.numpy(), labels.numpy()
 
     def extras(self, model: TorchModel, directory: Path) -> None:
         """Writes `learner.pkl` for `fastai.learner.load_learner`; bakeoff must be importable where it is loaded."""
@@ -118,6 +133,12 @@ class Reporter(Plain):
         self.learn.loss_func.train()
         self.ticker = Ticker(self.callbacks, self.phase.first + self.epoch, len(self.dls.train))
         self.train_means = Means()
+        self.train_means.waits = self._waits = Waits[Any](())
+        self._idle = perf_counter()
+
+    def before_batch(self) -> None:
+        if self.training:
+            self._waits.seconds += perf_counter() - self._idle
 
     def before_validate(self) -> None:
         self.learn.loss_func.eval()
@@ -129,6 +150,7 @@ class Reporter(Plain):
         means.add(loss, head_scores(self.model.head, self.pred), *self.yb)
         if self.training:
             self.ticker.step(self.iter + 1, self.train_means, loss)
+            self._idle = perf_counter()
         else:
             self.ticker.validating()
 
@@ -177,6 +199,15 @@ def _shared_loaders(model: TorchModel, data: TrainingData, recipe: Recipe) -> Da
     return SharedLoaders(train, SequentialLoader(data.validation, recipe.batch_size))
 
 
+def _own_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
+    if data.originals is None and not recipe.augmentation.active:
+        return _fastai_loaders(data, recipe)
+    # fastai.vision imports torchvision: many a training does without.
+    from trainer.frameworks import _fastai_vision
+
+    return _fastai_vision.loaders(data, recipe)
+
+
 def _fastai_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
     train, valid = (ArrayDataset(split, data.classes) for split in (data.train, data.validation))
     dls = DataLoaders.from_dsets(train, valid, bs=recipe.batch_size, num_workers=0, device=CPU)
@@ -195,7 +226,9 @@ def _wrap(model: TorchModel, recipe: Recipe, phase: Phase, parameters: Any, lr: 
 
 def _checkpoint(learner: Learner, recipe: Recipe) -> State:
     # Rates and momenta are left out: fit sets them, by epoch.
-    return pack(recipe, {"network": learner.model.state_dict(), "optimizer": learner.opt.state_dict()["state"]})
+    own = {} if recipe.pipeline == "shared" else {"python_random": random.getstate()}
+    states = {"network": learner.model.state_dict(), "optimizer": learner.opt.state_dict()["state"]}
+    return pack(recipe, {**states, **own})
 
 
 def _restore(learner: Learner, saved: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 What `framework` and None mean here, all of it Keras's own:
 - initializer: Glorot uniform kernels, zero biases.
-- pipeline: arrays given to `Model.fit`, which shuffles them and scores `validation_data`, and `keras.layers.Dropout`.
+- pipeline: `image_dataset_from_directory` and preprocessing layers mapped over it, given to `Model.fit`, which scores
+  `validation_data`; arrays go to it as they are; `keras.layers.Dropout`.
 - optimizer: `keras.optimizers.Adam` (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and `SGD` (rate 1e-2, no momentum).
 - schedule: none; `ExponentialDecay` for step and exponential, `CosineDecay` for cosine and, with its straight warm-up,
   for one-cycle. A plateau is the shared rule, which is that of `ReduceLROnPlateau`.
@@ -36,7 +37,7 @@ from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from trainer.batches import Batch, steps_per_epoch
 from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
-from trainer.frameworks import _tf
+from trainer.frameworks import _keras_data, _tf
 from trainer.frameworks._keras_network import (
     Builder,
     Networks,
@@ -191,24 +192,34 @@ class KerasFramework:
         epochs: range,
         callbacks: Callbacks,
     ) -> None:
-        steps = steps_per_epoch(len(data.train), recipe.batch_size)
+        steps, seed = steps_per_epoch(len(data.train), recipe.batch_size), model.settings.seed
         if recipe.pipeline == "shared":
-            seed, weights = model.settings.seed, goal.class_weights
-            batches = _tf.matched_dataset(data.train, model.architecture, seed, recipe, epochs, weights)
+            batches = _tf.matched_dataset(data.train, model.architecture, seed, recipe, epochs, goal.class_weights)
             source: dict[str, Any] = {"x": batches, "steps_per_epoch": steps, "shuffle": False}
+        elif data.originals or recipe.augmentation.active:
+            source = {
+                "x": _keras_data.batches(data, "train", recipe, recipe.batch_size, seed + epochs.start - 1),
+                "shuffle": False,
+            }
         else:
             source = {"x": data.train.images, "y": data.train.labels, "batch_size": recipe.batch_size, "shuffle": True}
-            if goal.class_weights is not None:
-                source["class_weight"] = dict(enumerate(goal.class_weights))
+        if recipe.pipeline == "framework" and goal.class_weights is not None:
+            source["class_weight"] = dict(enumerate(goal.class_weights))
         trained.fit(
             **source,
             initial_epoch=epochs.start - 1,
             epochs=epochs.stop - 1,
-            validation_data=(data.validation.images, data.validation.labels),
-            validation_batch_size=_tf.PREDICT_BATCH,
+            **_validation(data, recipe),
             callbacks=[Reporter(model, trained, steps, callbacks)],
             verbose=0,
         )
+
+    def first_batch(
+        self, model: Model, data: TrainingData, recipe: Recipe
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """See the protocol."""
+        images, labels = next(iter(_keras_data.batches(data, "train", recipe, recipe.batch_size, model.settings.seed)))
+        return images.numpy(), labels.numpy()
 
     def predict(self, model: Model, images: NDArray[np.uint8]) -> NDArray[np.floating]:
         """See the protocol."""
@@ -261,6 +272,14 @@ class KerasFramework:
             parameters=model.networks.plain.count_params(),
             trainable_parameters=sum(math.prod(variable.shape) for variable in network.trainable_variables),
         )
+
+
+def _validation(data: TrainingData, recipe: Recipe) -> dict[str, Any]:
+    """What Model.fit scores: the originals by Keras's loader, or the arrays."""
+    if recipe.pipeline == "framework" and data.originals:
+        return {"validation_data": _keras_data.batches(data, "validation", recipe, _tf.PREDICT_BATCH)}
+    arrays = (data.validation.images, data.validation.labels)
+    return {"validation_data": arrays, "validation_batch_size": _tf.PREDICT_BATCH}
 
 
 def reduced(settings: BuildSettings) -> bool:

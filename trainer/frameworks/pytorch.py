@@ -2,7 +2,8 @@
 
 What `framework` and None mean here, all of it torch's own:
 - initializer: Kaiming uniform with a = √5 for kernels, uniform ±1/√fan_in for biases.
-- pipeline: a `DataLoader` with shuffle=True over single items, the last partial batch included, and `nn.Dropout`.
+- pipeline: a `Dataset` that opens each original with Pillow, transforms v2 for resizing and augmentation, a
+  `DataLoader` with shuffle=True, the last partial batch included, and `nn.Dropout`.
 - optimizer: `torch.optim.Adam` and `AdamW` (rate 1e-3, β 0.9 and 0.999, ε 1e-8, decay 0.01) and `SGD` (rate 1e-3, no
   momentum); `weight_decay`, coupled or not, is for every parameter.
 - schedule: none; a named one is `torch.optim.lr_scheduler`'s, `StepLR` and `CosineAnnealingLR` a step an epoch.
@@ -16,15 +17,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from core.prepared import Split
+from core.schemas.augmentation import Augmentation
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
+from trainer.ahead import Waits
 from trainer.framework import Callbacks, State, TrainingData
-from trainer.frameworks._torch_data import ArrayDataset, Masks, MatchedLoader, SequentialLoader
+from trainer.frameworks._torch_data import ArrayDataset, ImageDataset, Masks, MatchedLoader, SequentialLoader
 from trainer.frameworks._torch_freezing import freeze, set_training
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores
@@ -32,7 +36,8 @@ from trainer.frameworks._torch_optimizers import make_rates, own_optimizer, shar
 from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, moved, pack, reduced_precision, restore_network
 from trainer.phases import Phase, fixed_norms, remaining
 
-Loader: TypeAlias = MatchedLoader | DataLoader[tuple[Tensor, Tensor]]
+Own: TypeAlias = DataLoader[tuple[Tensor, Tensor]]
+Loader: TypeAlias = MatchedLoader | Own
 Batches = Iterable[tuple[Tensor, Masks, Tensor]]
 
 
@@ -51,7 +56,8 @@ class PyTorchFramework(TorchFramework):
         model.classes = data.classes
         torch.manual_seed(model.settings.seed)
         saved = restore_network(model.network, callbacks.resume)
-        loader, loss = _loader(model, data, recipe), HeadLoss(model.architecture.head, data.objective(recipe))
+        loader, scored = _loader(model, data, recipe), _validation_loader(data, recipe)
+        loss = HeadLoss(model.architecture.head, data.objective(recipe))
         for phase, epochs in remaining(recipe, model.architecture, callbacks):
             training = Training(model, recipe, phase, len(loader))
             if epochs.start > phase.first:
@@ -60,12 +66,20 @@ class PyTorchFramework(TorchFramework):
                 ticker = Ticker(callbacks, epoch, len(loader))
                 training.begin(epoch, callbacks)
                 train = _train_epoch(training, loss.train(), _batches(loader, epoch), ticker)
-                validation = _validate(model, loss.eval(), data.validation, recipe.batch_size, ticker)
+                validation = _validate(model, loss.eval(), scored, ticker)
                 metrics = ticker.metrics(train, validation)
                 training.finish(metrics)
                 callbacks.epoch(metrics, training.state)
                 if callbacks.stopped:
                     break
+
+    def first_batch(
+        self, model: TorchModel, data: TrainingData, recipe: Recipe
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """See the protocol."""
+        torch.manual_seed(model.settings.seed)
+        images, labels = next(iter(_own_loader(data, "train", recipe)))
+        return images.numpy(), labels.numpy()
 
     def extras(self, model: TorchModel, directory: Path) -> None:
         """Nothing: PyTorch's users load the exported program."""
@@ -119,7 +133,36 @@ class Training:
 def _loader(model: TorchModel, data: TrainingData, recipe: Recipe) -> Loader:
     if recipe.pipeline == "shared":
         return MatchedLoader(data.train, model.architecture, model.settings.seed, recipe)
-    return DataLoader(ArrayDataset(data.train, data.classes), batch_size=recipe.batch_size, shuffle=True)
+    return _own_loader(data, "train", recipe)
+
+
+def _validation_loader(data: TrainingData, recipe: Recipe) -> SequentialLoader | Own:
+    if recipe.pipeline == "shared" or data.originals is None:
+        return SequentialLoader(data.validation, recipe.batch_size)
+    return _own_loader(data, "validation", recipe)
+
+
+def _own_loader(data: TrainingData, split: str, recipe: Recipe) -> Own:
+    """A DataLoader as the tutorials build it, with shuffling and augmentation for the training split."""
+    training = split == "train"
+    vary = recipe.augmentation if training else Augmentation()
+    return DataLoader(_dataset(data, split, vary), batch_size=recipe.batch_size, shuffle=training)
+
+
+def _dataset(data: TrainingData, split: str, vary: Augmentation) -> Dataset[tuple[Tensor, int]]:
+    originals = data.original(split)
+    arrays = data.train if split == "train" else data.validation
+    if originals is None and not vary.active:
+        return ArrayDataset(arrays, data.classes)
+    # torchvision is imported where it is needed: many a training does without.
+    from trainer.frameworks import _torch_transforms as transforms
+
+    height, width = arrays.images.shape[1:3]
+    varying = [*transforms.augmenting(vary, height, width), *transforms.to_network()]
+    if originals is None:
+        return ImageDataset(arrays.pillow, arrays.labels, transforms.compose(varying))
+    resize = transforms.resizing(originals.spec)
+    return ImageDataset(originals.pillow, originals.labels, transforms.compose([resize, *varying]))
 
 
 def _batches(loader: Loader, epoch: int) -> Batches:
@@ -131,7 +174,8 @@ def _batches(loader: Loader, epoch: int) -> Batches:
 
 def _train_epoch(training: Training, loss_of: HeadLoss, batches: Batches, ticker: Ticker) -> Means:
     network, means = training.network, Means()
-    for index, batch in enumerate(batches):
+    waits = means.waits = Waits(batches)
+    for index, batch in enumerate(waits):
         images, masks, labels = (moved(part, training.device) for part in batch)
         if masks:
             network.give_masks(masks)
@@ -145,10 +189,10 @@ def _train_epoch(training: Training, loss_of: HeadLoss, batches: Batches, ticker
     return means
 
 
-def _validate(model: TorchModel, loss_of: HeadLoss, split: Split, batch_size: int, ticker: Ticker) -> Means:
+def _validate(model: TorchModel, loss_of: HeadLoss, batches: Iterable[tuple[Tensor, Tensor]], ticker: Ticker) -> Means:
     network, means = model.network.eval(), Means()
     with torch.inference_mode():
-        for batch in SequentialLoader(split, batch_size):
+        for batch in batches:
             images, labels = (moved(part, model.settings.device) for part in batch)
             logits = network(images)
             means.add(loss_of(logits, labels).item(), head_scores(network.head, logits), labels)

@@ -2,7 +2,8 @@
 
 What `framework` and None mean here (tensorflow.org/guide/core):
 - initializer: the guides' `xavier_init`, which is Glorot uniform, its fans counted over the kernel window; zero biases.
-- pipeline: `Dataset.from_tensor_slices(…).shuffle(all).batch(…).prefetch(AUTOTUNE)` and `tf.nn.dropout`.
+- pipeline: file names shuffled, `tf.io` decodes, `tf.image` resizes, `cache`, `shuffle`, augmentation by `tf.image`,
+  `batch`, `prefetch(AUTOTUNE)`, as "Load and preprocess images" has it; `tf.nn.dropout`.
 - optimizer: the guides' Adam (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and GradientDescent (rate 1e-3, no momentum).
 - batch norm: the guides have none. ε 1e-3 is TensorFlow's own for the fused operator, momentum 0.99 for the old layer.
 - precision: bfloat16 by casts around convolutions and matrix products.
@@ -23,14 +24,15 @@ from numpy.typing import NDArray
 
 from core.errors import NotFoundError
 from core.formats import get_format
-from core.prepared import Split
 from core.runtimes._tensorflow import set_threads
+from core.schemas.augmentation import Augmentation
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from core.schemas.schedule import Constant
+from trainer.ahead import Waits
 from trainer.batches import Batch, steps_per_epoch
 from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
-from trainer.frameworks import _tf
+from trainer.frameworks import _tf, _tf_data
 from trainer.frameworks._tf import tf
 from trainer.frameworks._tf_network import INFERENCE, Network, Run, initial, losses, scores
 from trainer.frameworks._tf_optimizers import make_optimizer
@@ -139,12 +141,15 @@ class TensorFlowFramework:
         if callbacks.resume is not None:
             self.assign(model, _tf.below("weights", callbacks.resume))
         tf.random.set_seed(model.settings.seed + callbacks.resume_epoch)
-        score, validation = make_score(model, recipe, goal), _batches(data.validation, _tf.PREDICT_BATCH)
+        scored = data.original("validation") if recipe.pipeline == "framework" else None
+        validation = _tf_data.batches(data.validation, scored, _tf.PREDICT_BATCH, Augmentation())
+        score = make_score(model, recipe, goal)
         for phase, epochs in remaining(recipe, model.architecture, callbacks):
             training = Training(model, recipe, phase, goal)
             if callbacks.resume is not None and epochs.start > phase.first:
                 restore(training, callbacks.resume)
-            for epoch, batches in _epochs(model, data.train, recipe, epochs):
+            for epoch, drawn in _epochs(model, data, recipe, epochs):
+                batches = Waits(drawn)
                 ticker = _tf.Ticker(callbacks, epoch, steps_per_epoch(len(data.train), recipe.batch_size))
                 rates = training.rates(epoch, ticker.total, callbacks.history)
                 started = perf_counter()
@@ -159,10 +164,19 @@ class TensorFlowFramework:
                     validation_accuracy=validation_accuracy,
                     train_seconds=trained - started,
                     validation_seconds=perf_counter() - trained,
+                    data_seconds=batches.seconds,
                 )
                 callbacks.epoch(metrics, partial(state, model, training))
                 if callbacks.stopped:
                     break
+
+    def first_batch(
+        self, model: Model, data: TrainingData, recipe: Recipe
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """See the protocol."""
+        tf.random.set_seed(model.settings.seed)
+        inputs, labels = next(iter(_own_batches(data, recipe, model.settings.seed)))
+        return inputs["image"].numpy(), labels.numpy()
 
     def predict(self, model: Model, images: NDArray[np.uint8]) -> NDArray[np.floating]:
         """See the protocol."""
@@ -223,21 +237,20 @@ def restore(training: Training, saved: State) -> None:
         variable.assign(saved[f"optimizer/{index}"])
 
 
-def _epochs(model: Model, split: Split, recipe: Recipe, epochs: range) -> Iterable[tuple[int, Iterator[_tf.Inputs]]]:
+def _epochs(
+    model: Model, data: TrainingData, recipe: Recipe, epochs: range
+) -> Iterable[tuple[int, Iterator[_tf.Inputs]]]:
     """Each epoch's number and its batches."""
     seed = model.settings.seed
     if recipe.pipeline == "shared":
-        matched = iter(_tf.matched_dataset(split, model.architecture, seed, recipe, epochs))
+        matched = iter(_tf.matched_dataset(data.train, model.architecture, seed, recipe, epochs))
         return ((epoch, matched) for epoch in epochs)
-    own = _batches(split, recipe.batch_size, shuffle_seed=seed + epochs.start)
+    own = _own_batches(data, recipe, seed + epochs.start)
     return ((epoch, iter(own)) for epoch in epochs)
 
 
-def _batches(split: Split, size: int, shuffle_seed: int | None = None) -> Any:
-    dataset = tf.data.Dataset.from_tensor_slices(({"image": split.images}, split.labels))
-    if shuffle_seed is not None:
-        dataset = dataset.shuffle(len(split), seed=shuffle_seed)
-    return dataset.batch(size).prefetch(tf.data.AUTOTUNE)
+def _own_batches(data: TrainingData, recipe: Recipe, seed: int) -> Any:
+    return _tf_data.batches(data.train, data.original("train"), recipe.batch_size, recipe.augmentation, seed)
 
 
 def zip_inputs(batches: Iterator[_tf.Inputs], rates: Iterator[Any]) -> Iterator[tuple[Any, ...]]:

@@ -23,7 +23,7 @@ def inspect(source: DatasetSource) -> SourceInspection:
     with TemporaryDirectory(prefix="bakeoff-inspect-") as cache:
         builder = _explained(source, lambda: _builder(source, Path(cache)))
     files = {str(split): [str(file) for file in found] for split, found in (builder.config.data_files or {}).items()}
-    if _local(source):
+    if local(source):
         return _explained(source, lambda: _inspect_parquet(source, files))
     features, splits = builder.info.features, builder.info.splits or {}
     classes = tuple(features[_label_column(source, features)].names) if features else ()
@@ -57,7 +57,27 @@ def open_source(source: DatasetSource, work: Path, tick: Tick) -> Listing:
     return Listing(classes, np.concatenate(list(labels.values())), own, name, read, tuple(ignored))
 
 
-def _local(source: DatasetSource) -> Path | None:
+def open_rows(source: DatasetSource, items: list[str], work: Path, tick: Tick) -> Any:
+    """The rows of these items (`split[index]`), in their order: a `datasets.Dataset` of columns `image`, `label`.
+
+    Raises:
+        NotFoundError: the data set has no such split or row.
+    """
+    loaded = _explained(source, lambda: _in_background(lambda: _load(source, work / "datasets"), tick))
+    places = [(split, int(index)) for split, index in (item.removesuffix("]").rsplit("[", 1) for item in items)]
+    names = list(dict.fromkeys(split for split, _ in places))
+    if missing := sorted(set(names) - set(loaded)):
+        raise NotFoundError(f"{source.name} has no split {', '.join(missing)}; it has {', '.join(loaded)}")
+    starts = dict(zip(names, np.cumsum([0, *(len(loaded[name]) for name in names)]).tolist(), strict=False))
+    if beyond := next((f"{name}[{row}]" for name, row in places if row >= len(loaded[name])), None):
+        raise NotFoundError(f"{source.name} has no row {beyond}")
+    features = loaded[names[0]].features
+    columns = {_image_column(source, features): "image", _label_column(source, features): "label"}
+    parts = [loaded[name].select_columns(list(columns)).rename_columns(columns) for name in names]
+    return _datasets().concatenate_datasets(parts).select([starts[name] + row for name, row in places])
+
+
+def local(source: DatasetSource) -> Path | None:
     """The local folder a source names, or None for a hub name (`owner/name` or `name`)."""
     path = Path(source.name).expanduser()
     looks_local = source.name.startswith(("/", ".", "~")) or source.name.count("/") > 1
@@ -75,7 +95,7 @@ def _local(source: DatasetSource) -> Path | None:
 
 def _builder(source: DatasetSource, cache: Path) -> Any:
     datasets = _datasets()
-    if path := _local(source):
+    if path := local(source):
         return datasets.load_dataset_builder("parquet", data_dir=str(path), cache_dir=str(cache))
     return datasets.load_dataset_builder(source.name, source.config, revision=source.revision, cache_dir=str(cache))
 
@@ -83,7 +103,7 @@ def _builder(source: DatasetSource, cache: Path) -> Any:
 def _load(source: DatasetSource, cache: Path) -> Any:
     """Every split of the data set, converted to memory-mapped Arrow files below `cache`."""
     datasets = _datasets()
-    if path := _local(source):
+    if path := local(source):
         return datasets.load_dataset("parquet", data_dir=str(path), cache_dir=str(cache))
     return datasets.load_dataset(source.name, source.config, revision=source.revision, cache_dir=str(cache))
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.prepared import Split
+from core.schemas.augmentation import Augmentation
 from trainer.batches import Batch, epoch_order, matched_batches, steps_per_epoch
 from trainer.layers import Architecture, Conv, Dense, Dropout, Flatten
 from trainer.random import generator
@@ -45,6 +46,19 @@ def test_another_seed_or_epoch_gives_another_order_and_other_masks(change: dict[
     one, other = epoch(40), epoch(40, **change)
     assert [b.labels.tolist() for b in one] != [b.labels.tolist() for b in other]
     assert (one[0].masks["dropout2"] != other[0].masks["dropout2"]).any()
+
+
+def test_augmented_images_are_those_of_their_epoch_and_item_in_any_batch_size() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 1), dtype=np.uint8)
+    data, vary = Split(images, np.arange(10)), Augmentation(flip=True, shift=0.2, brightness=0.5)
+    by_item = []
+    for size in (3, 10):
+        batches = matched_batches(data, NET, 0, 2, size, vary)
+        by_item.append(
+            {label: image.tobytes() for b in batches for label, image in zip(b.labels, b.images, strict=True)}
+        )
+    assert by_item[0] == by_item[1]
+    assert by_item[0] != dict(enumerate(image.tobytes() for image in images))
 
 
 def test_masks_are_zeros_and_ones_of_the_layers_shape_and_rate() -> None:

@@ -32,7 +32,7 @@ def test_a_changed_file_is_another_training_and_other_arms_stay_the_same(tmp_pat
     planned = []
     for content in (b"one", b"two"):
         path.write_bytes(content)
-        planned.append(steps.train_steps(experiment(f"{KEY}={path}"), "0" * 64))
+        planned.append(steps.train_steps(experiment(f"{KEY}={path}"), "0" * 64, "digest"))
     changed = {a.label for a, b in zip(*planned, strict=True) if a.run_id != b.run_id}
     assert changed == {step.label for step in planned[0] if step.label.startswith("matched")}
 

@@ -1,0 +1,140 @@
+"""What a framework's own loader and augmentation make of original images."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from core import runtimes
+from core.errors import InvalidInputError
+from core.formats import get_format
+from core.prepared import Split
+from core.schemas.augmentation import Augmentation
+from core.schemas.data import ImageSpec
+from core.schemas.recipe import Recipe, complete
+from tests.contract import networks
+from tests.contract.recorder import Recorder
+from trainer.framework import Framework, TrainingData
+from trainer.originals import Originals
+
+ARCHITECTURE = networks.CASES["cifar-cnn3"]
+IMAGES = 12
+CHANGES = {
+    "flip": Augmentation(flip=True),
+    "flip_vertical": Augmentation(flip_vertical=True),
+    "rotate": Augmentation(rotate=30),
+    "zoom": Augmentation(zoom=0.3),
+    "shift": Augmentation(shift=0.2),
+    "crop": Augmentation(crop=3),
+    "brightness": Augmentation(brightness=0.4),
+}
+
+
+def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
+    """Adds what was found to `arrays` and `facts`."""
+    data = _files(folder / "originals")
+    images, _ = _first(framework, data, Augmentation())
+    facts["own/decoded"] = _known(images, data.train)
+    for name, change in CHANGES.items():
+        for kind, given in (("files", data), ("arrays", _arrays(data))):
+            varied, labels = _first(framework, given, change)
+            facts[f"own/{name}/{kind}"] = {
+                "known": _known(varied, data.train),
+                "shape": list(varied.shape),
+                "dtype": str(varied.dtype),
+                "labels": sorted(Counter(labels.tolist()).items()),
+                "brightness": float(varied.mean()),
+            }
+    facts["own/labels"] = sorted(Counter(data.train.labels.tolist()).items())
+    facts["own/brightness"] = float(data.train.images.mean())
+    facts["own/sizes"] = _sizes(framework, folder / "large")
+    facts["own/refused"] = _refused(framework, data, folder / "broken")
+    _train_and_export(framework, data, folder / "own", facts)
+
+
+def _recipe(vary: Augmentation, epochs: int = 1) -> Recipe:
+    written = {"epochs": epochs, "batch_size": IMAGES, "augmentation": vary.model_dump()}
+    return Recipe(**complete("idiomatic", written))
+
+
+def _first(framework: Framework, data: TrainingData, vary: Augmentation) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    recipe = _recipe(vary)
+    model = framework.build(ARCHITECTURE, None, networks.settings(ARCHITECTURE, recipe))
+    return framework.first_batch(model, data, recipe)
+
+
+def _train_and_export(framework: Framework, data: TrainingData, folder: Path, facts: dict[str, Any]) -> None:
+    """Two epochs with every change, and each format against the model in memory, called twice."""
+    recipe = _recipe(networks.AUGMENTATION, epochs=2)
+    model = framework.build(ARCHITECTURE, None, networks.settings(ARCHITECTURE, recipe))
+    recorder = Recorder()
+    framework.fit(model, data, recipe, recorder)
+    facts["own/metrics"] = [metrics.model_dump() for metrics in recorder.metrics]
+    images = np.array(data.train.images)
+    expected = framework.predict(model, images)
+    folder.mkdir()
+    for format_name in framework.formats:
+        framework.export(model, format_name, folder)
+        predict = runtimes.load(format_name, folder / get_format(format_name).path, 1)
+        gaps = [float(np.abs(predict(images) - expected).max()) for _ in range(2)]
+        facts[f"own/exported/{format_name}"] = max(gaps)
+
+
+def _files(folder: Path, scale: int = 1) -> TrainingData:
+    """Lossless images of the network's size, or `scale` times as large, as files and as the prepared arrays."""
+    split = networks.images(ARCHITECTURE, IMAGES, "originals")
+    labels = np.arange(IMAGES) % 3
+    folder.mkdir()
+    paths = []
+    for place, image in enumerate(split.images):
+        paths.append(folder / f"{place}.png")
+        picture = Image.fromarray(image)
+        height = picture.height * (scale + (place % 2 if scale > 1 else 0))
+        picture.resize((picture.width * scale, height), 0).save(paths[-1])
+    height, width, _ = ARCHITECTURE.input_shape
+    originals = Originals(labels, ImageSpec(height=height, width=width), folder / "work", tuple(paths))
+    prepared = Split(split.images, labels)
+    both = {"train": originals, "validation": originals.select(range(IMAGES), "validation")}
+    return TrainingData(prepared, prepared, tuple(f"c{i}" for i in range(ARCHITECTURE.classes)), both)
+
+
+def _arrays(data: TrainingData) -> TrainingData:
+    return TrainingData(data.train, data.validation, data.classes)
+
+
+def _sizes(framework: Framework, folder: Path) -> float:
+    """Mean difference of enlarged images of varying size, shrunk again by the framework, from the small ones."""
+    data = _files(folder, scale=3)
+    images, labels = _first(framework, data, Augmentation())
+    gaps = [
+        min(np.abs(image.astype(float) - one).mean() for one in data.train.images[data.train.labels == label])
+        for image, label in zip(images, labels, strict=True)
+    ]
+    return float(max(gaps))
+
+
+def _refused(framework: Framework, data: TrainingData, folder: Path) -> str:
+    """What a file says that is no image, by name, to a loader that goes by names or by content."""
+    folder.mkdir()
+    broken = folder / "broken.tiff"
+    broken.write_bytes(b"not an image")
+    train = data.originals["train"] if data.originals else None
+    assert train is not None
+    spoiled = Originals(train.labels, train.spec, folder / "work", (broken, *train.paths[1:]))
+    given = TrainingData(data.train, data.validation, data.classes, {"train": spoiled, "validation": spoiled})
+    try:
+        _first(framework, given, Augmentation())
+    except InvalidInputError as error:
+        return str(error).replace(str(folder), "")
+    except Exception as error:
+        return f"not a domain error: {type(error).__name__} {error}"
+    return "not refused"
+
+
+def _known(images: NDArray[np.uint8], prepared: Split) -> int:
+    """How many of a batch are exactly one of the prepared images."""
+    known = {image.tobytes() for image in prepared.images}
+    return sum(np.ascontiguousarray(image).tobytes() in known for image in images)

@@ -1,0 +1,49 @@
+"""Each framework's own loader, decoder, resize and augmentation on original images."""
+
+import pytest
+
+from tests.contract.conftest import Answers
+from tests.contract.own_pipeline import CHANGES, IMAGES
+
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
+
+
+def test_lossless_originals_of_the_right_size_arrive_as_they_are(answers: Answers) -> None:
+    assert answers.facts["own/decoded"] == IMAGES
+
+
+@pytest.mark.parametrize("kind", ["files", "arrays"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_changes_images_and_nothing_else(answers: Answers, change: str, kind: str) -> None:
+    found = answers.facts[f"own/{change}/{kind}"]
+    assert found["shape"] == [IMAGES, 22, 22, 3]
+    assert found["dtype"] == "uint8"
+    assert found["labels"] == answers.facts["own/labels"]
+    # A flip leaves every second image alone; fastai every fourth that is turned, zoomed or lit.
+    assert found["known"] < IMAGES
+    assert found["brightness"] == pytest.approx(answers.facts["own/brightness"], rel=0.5)
+
+
+def test_originals_of_other_sizes_are_resized_by_the_framework(answers: Answers) -> None:
+    assert answers.facts["own/sizes"] < 20
+
+
+def test_an_original_that_cannot_be_read_is_named(answers: Answers) -> None:
+    assert "broken.tiff" in answers.facts["own/refused"]
+    assert not answers.facts["own/refused"].startswith("not")
+
+
+def test_augmentation_never_reaches_the_exported_graph(answers: Answers) -> None:
+    gaps = {name: gap for name, gap in answers.facts.items() if name.startswith("own/exported/")}
+    assert len(gaps) >= 2
+    assert max(gaps.values()) < 1e-5
+
+
+def test_a_training_on_originals_reports_every_epoch_and_how_long_it_waited_for_data(answers: Answers) -> None:
+    metrics = answers.facts["own/metrics"]
+    assert [epoch["epoch"] for epoch in metrics] == [1, 2]
+    for epoch in metrics:
+        if answers.framework == "keras":  # Model.fit does not show it
+            assert epoch["data_seconds"] is None
+        else:
+            assert 0 < epoch["data_seconds"] < epoch["train_seconds"]

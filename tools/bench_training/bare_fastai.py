@@ -1,0 +1,28 @@
+"""fastai with a module of one's own: DataLoaders and a Learner."""
+
+from collections.abc import Iterator
+from time import perf_counter
+
+import numpy as np
+import torch
+from bare_pytorch import build
+from fastai.callback import progress as _progress  # noqa: F401  adds no_bar to Learner
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import accuracy
+from torch.utils.data import TensorDataset
+
+
+def epochs(
+    images: np.ndarray, labels: np.ndarray, filters: tuple[int, ...], padding: int, batch_size: int
+) -> Iterator[float]:
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    dataset = TensorDataset(pixels, torch.from_numpy(labels))
+    dls = DataLoaders.from_dsets(dataset, TensorDataset(*dataset[:1]), bs=batch_size, num_workers=0, device="cpu")
+    learn = Learner(dls, build(images.shape[1:], filters, padding, 10), CrossEntropyLossFlat(), metrics=accuracy)
+    while True:
+        start = perf_counter()
+        with learn.no_bar(), learn.no_logging():
+            learn.fit(1)
+        yield perf_counter() - start

@@ -1,0 +1,27 @@
+"""Keras's "Simple MNIST convnet": a Sequential model and Model.fit."""
+
+from collections.abc import Iterator
+from time import perf_counter
+
+import keras
+import numpy as np
+from keras import layers
+
+
+def epochs(
+    images: np.ndarray, labels: np.ndarray, filters: tuple[int, ...], padding: int, batch_size: int
+) -> Iterator[float]:
+    model = keras.Sequential([keras.Input(images.shape[1:])])
+    for number in filters:
+        model.add(layers.Conv2D(number, 3, padding="same" if padding else "valid", activation="relu"))
+        model.add(layers.MaxPooling2D(2))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(128, activation="relu"))
+    model.add(layers.Dropout(0.5))
+    model.add(layers.Dense(10, activation="softmax"))
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    pixels = images.astype("float32") / 255
+    while True:
+        start = perf_counter()
+        model.fit(pixels, labels, batch_size=batch_size, epochs=1, verbose=0)
+        yield perf_counter() - start

@@ -1,0 +1,147 @@
+"""tf.data as TensorFlow's guides write it: tf.io decodes, tf.image resizes and varies. No Keras."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.prepared import Split
+from core.schemas.augmentation import Augmentation
+from trainer.frameworks._tf import tf
+from trainer.originals import Originals
+
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+"""What tf.io.decode_image reads."""
+CACHED_BYTES = 512 << 20
+"""The guide caches decoded images; beyond this they are decoded every epoch, so that memory does not grow with them."""
+SHUFFLED = 1000
+"""The guide's buffer, of decoded images; file names are shuffled completely before."""
+
+Shape = tuple[int, int, int]
+
+
+def batches(
+    arrays: Split, originals: Originals | None, size: int, vary: Augmentation, shuffle_seed: int | None = None
+) -> Any:
+    """Batches ({"image": uint8 [n, height, width, channels]}, labels int64 [n]) of a split, read ahead.
+
+    Args:
+        originals: what to read; None: the prepared arrays.
+        shuffle_seed: None keeps the split's order.
+    """
+    if originals is not None:
+        dataset = _original_images(originals, shuffle_seed)
+    else:
+        dataset = tf.data.Dataset.from_tensor_slices((arrays.images, arrays.labels))
+        if shuffle_seed is not None:
+            dataset = dataset.shuffle(len(arrays), seed=shuffle_seed)
+    if vary.active:
+        dataset = dataset.map(lambda image, label: (varied(image, vary), label), num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.map(lambda image, label: ({"image": image}, label)).batch(size).prefetch(tf.data.AUTOTUNE)
+
+
+def rows(originals: Originals) -> Callable[[Any, Any], Any]:
+    """A map function (place, label) → (uint8 image of its own size, label) that reads rows of a data set."""
+    channels = originals.spec.channels
+
+    def read(place: NDArray[np.int64]) -> NDArray[np.uint8]:
+        pixels = np.asarray(originals.pillow(int(place)))
+        return pixels.reshape(*pixels.shape[:2], channels)
+
+    def load(place: Any, label: Any) -> Any:
+        image = tf.numpy_function(read, [place], tf.uint8, stateful=False)
+        return tf.ensure_shape(image, (None, None, channels)), label
+
+    return load
+
+
+def files(originals: Originals) -> Callable[[Any, Any], Any]:
+    """A map function (path, label) → (uint8 image of its own size, label)."""
+
+    def load(path: Any, label: Any) -> Any:
+        image = tf.io.decode_image(tf.io.read_file(path), originals.spec.channels, expand_animations=False)
+        return tf.ensure_shape(image, (None, None, originals.spec.channels)), label
+
+    return load
+
+
+def resized(image: Any, originals: Originals) -> Any:
+    """To the size, in the geometry asked for; tf.image's filter (bilinear, not antialiased). uint8 in and out."""
+    spec = originals.spec
+    if spec.geometry == "pad":
+        found = tf.image.resize_with_pad(image, spec.height, spec.width)
+    elif spec.geometry == "crop":
+        found = tf.image.resize(_window(image, spec.width / spec.height), (spec.height, spec.width))
+    else:
+        found = tf.image.resize(image, (spec.height, spec.width))
+    return tf.saturate_cast(tf.round(found), tf.uint8)
+
+
+def varied(image: Any, vary: Augmentation) -> Any:
+    """One image, uint8 in and out. tf.image has flips, crops and brightness, a number added to every pixel; rotation,
+    zoom and shift are the operator that TensorFlow's own layers use, with black from outside."""
+    shape = image.shape
+    if vary.flip:
+        image = tf.image.random_flip_left_right(image)
+    if vary.flip_vertical:
+        image = tf.image.random_flip_up_down(image)
+    if vary.resamples:
+        image = _moved(image, vary)
+    if vary.crop:
+        padded = tf.image.resize_with_crop_or_pad(image, shape[0] + 2 * vary.crop, shape[1] + 2 * vary.crop)
+        image = tf.image.random_crop(padded, shape)
+    if vary.brightness:
+        image = tf.image.random_brightness(image, vary.brightness)
+    return tf.ensure_shape(image, shape)
+
+
+def _original_images(originals: Originals, shuffle_seed: int | None) -> Any:
+    originals.refuse_other_than(EXTENSIONS, "TensorFlow")
+    load = files(originals) if originals.paths else rows(originals)
+    keys = [str(path) for path in originals.paths] if originals.paths else np.arange(len(originals))
+    dataset = tf.data.Dataset.from_tensor_slices((keys, originals.labels))
+    height, width, channels = originals.spec.shape
+    cached = len(originals) * height * width * channels <= CACHED_BYTES
+    if shuffle_seed is not None:
+        dataset = dataset.shuffle(len(originals), seed=shuffle_seed, reshuffle_each_iteration=not cached)
+
+    def decode(key: Any, label: Any) -> Any:
+        image, label = load(key, label)
+        return tf.ensure_shape(resized(image, originals), originals.spec.shape), label
+
+    dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    if not cached:
+        return dataset
+    dataset = dataset.cache()
+    return dataset if shuffle_seed is None else dataset.shuffle(SHUFFLED, seed=shuffle_seed)
+
+
+def _window(image: Any, ratio: float) -> Any:
+    """The largest window of width to height `ratio` in the middle of an image."""
+    height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
+    target_height = tf.cast(tf.round(tf.minimum(height, width / ratio)), tf.int32)
+    target_width = tf.cast(tf.round(tf.minimum(width, height * ratio)), tf.int32)
+    return tf.image.resize_with_crop_or_pad(image, target_height, target_width)
+
+
+def _moved(image: Any, vary: Augmentation) -> Any:
+    height, width = float(image.shape[0]), float(image.shape[1])
+    angle = tf.random.uniform([], -vary.rotate, vary.rotate) * (np.pi / 180.0)
+    scale = 1.0 / (1.0 + tf.random.uniform([], -vary.zoom, vary.zoom))
+    shift_x = tf.random.uniform([], -vary.shift, vary.shift) * width
+    shift_y = tf.random.uniform([], -vary.shift, vary.shift) * height
+    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
+    # The operator's pixels have their centres at whole numbers.
+    middle_x, middle_y = (width - 1.0) / 2.0, (height - 1.0) / 2.0
+    x, y = middle_x + shift_x, middle_y + shift_y
+    rows_of = [cos, sin, middle_x - cos * x - sin * y, -sin, cos, middle_y + sin * x - cos * y, 0.0, 0.0]
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=image[tf.newaxis],
+        transforms=tf.stack(rows_of)[tf.newaxis],
+        output_shape=tf.constant([*image.shape[:2]], tf.int32),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )
+    return moved[0]

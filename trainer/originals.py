@@ -1,0 +1,131 @@
+"""The images as they were before preparation: what the frameworks' own loaders, decoders and resizers read."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from core.errors import InvalidInputError, NotFoundError, WrongStateError
+from core.prepared import PreparedData
+from core.schemas.data import DatasetSource, DigitsSource, FolderSource, ImageSpec
+from core.schemas.specs import OriginalsSpec
+from trainer.preparation import dataset, inspect
+from trainer.preparation.sources import Tick
+
+PILLOW_MODES: dict[int, Literal["L", "RGB"]] = {1: "L", 3: "RGB"}
+"""Channels to the mode loaders ask Pillow for."""
+
+
+@dataclass(frozen=True)
+class Originals:
+    """The originals of one split, in its order: files, or rows of a data set."""
+
+    labels: NDArray[np.int64]
+    """[n]"""
+    spec: ImageSpec
+    """Size, colours and geometry the loaders aim at; filter and antialiasing are theirs to choose."""
+    work: Path
+    """Where loaders may put what they need."""
+    paths: tuple[Path, ...] = ()
+    """[n], or none for rows."""
+    rows: Any = None
+    """A `datasets.Dataset` with columns `image` and `label`; None for files."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def source(self, index: int) -> Path | Image.Image:
+        """A file, or an image that `datasets` decoded."""
+        return self.paths[index] if self.paths else self.rows[index]["image"]
+
+    def pillow(self, index: int) -> Image.Image:
+        """As tutorials open images: in the mode of the channels, no EXIF orientation, the first frame.
+
+        Raises:
+            InvalidInputError: it cannot be decoded.
+        """
+        source = self.source(index)
+        try:
+            image = Image.open(source) if isinstance(source, Path) else source
+            return image.convert(PILLOW_MODES[self.spec.channels])
+        except OSError as error:
+            raise InvalidInputError(f"{source} cannot be decoded: {error}") from error
+
+    def select(self, places: Sequence[int], name: str) -> "Originals":
+        """Some of them, in the order given; `name` keeps their work apart."""
+        rows = None if self.rows is None else self.rows.select(places)
+        paths = tuple(self.paths[place] for place in places) if self.paths else ()
+        return replace(self, labels=self.labels[list(places)], work=self.work / name, paths=paths, rows=rows)
+
+    def class_folders(self) -> Path:
+        """A folder `<label>/<place>.<extension>` of links to the files, for loaders that want a folder of classes."""
+        root = self.work / "class-folders"
+        shutil.rmtree(root, ignore_errors=True)
+        for label in np.unique(self.labels):
+            (root / f"{label:05d}").mkdir(parents=True)
+        for place, (path, label) in enumerate(zip(self.paths, self.labels, strict=True)):
+            (root / f"{label:05d}" / f"{place:08d}{path.suffix.lower()}").symlink_to(path)
+        return root
+
+    def refuse_other_than(self, extensions: Sequence[str], framework: str) -> None:
+        """Raises InvalidInputError for the first file that a framework's loader does not read."""
+        for path in self.paths:
+            if path.suffix.lower() not in extensions:
+                raise InvalidInputError(
+                    f"{framework}'s own loader does not read {path}; it reads {', '.join(extensions)}: convert the "
+                    "images, or train this arm with pipeline: shared"
+                )
+
+
+def check_originals(spec: OriginalsSpec) -> None:
+    """What can be known before a training starts, without a network.
+
+    Raises:
+        WrongStateError: the originals are not where the spec says, or changed since they were prepared.
+    """
+    if isinstance(spec.source, DatasetSource) and dataset.local(spec.source) is None:
+        return
+    try:
+        digest = inspect(spec.source).digest
+    except NotFoundError as error:
+        raise WrongStateError(
+            f"the original images are not on this trainer's machine: {error}; put them there, or train with "
+            "pipeline: shared, which needs the prepared data only"
+        ) from error
+    if digest != spec.digest:
+        raise WrongStateError("the original images changed since they were prepared; run the experiment again")
+
+
+def open_originals(spec: OriginalsSpec, data: PreparedData, work: Path, tick: Tick) -> dict[str, Originals] | None:
+    """Training and validation originals; None for a source that is arrays already.
+
+    Raises:
+        WrongStateError: they are not there, changed, or one of them is missing; names it.
+    """
+    if isinstance(spec.source, DigitsSource):
+        return None
+    check_originals(spec)
+    found: dict[str, Originals] = {}
+    for name in ("train", "validation"):
+        split = Originals(data.split(name).labels, data.manifest.spec.image, work / name)
+        found[name] = _filled(split, spec.source, data.items(name), tick)
+    return found
+
+
+def _filled(split: Originals, source: FolderSource | DatasetSource, items: list[str], tick: Tick) -> Originals:
+    if isinstance(source, FolderSource):
+        root = Path(source.path).expanduser().absolute()
+        paths = tuple(root / item for item in items)
+        if missing := next((path for path in paths if not path.is_file()), None):
+            raise WrongStateError(f"{missing} was prepared and is no longer there; put it back or prepare again")
+        return replace(split, paths=paths)
+    try:
+        rows = dataset.open_rows(source, items, split.work, tick)
+    except NotFoundError as error:
+        raise WrongStateError(f"the originals of the prepared data cannot be opened: {error}") from error
+    return replace(split, rows=rows)
