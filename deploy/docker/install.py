@@ -40,6 +40,8 @@ NOT_NEEDED = (
 )
 """Below site-packages: test suites, headers, type stubs, build tools, and ONNX Runtime's library for C programs (its
 Python module contains its own copy). Nothing imports them at run time."""
+AWS_KEPT = ("s3", "sts", "sso", "sso-oidc", "signin")
+"""Services that reading and writing a bucket can need; botocore describes four hundred."""
 CUDA_PARTS = re.compile(r"(nvidia[-_].+|triton|cuda[-_].+|onnxruntime[-_]gpu)-\d")
 
 
@@ -117,7 +119,8 @@ def install_dependencies() -> Path:
 def prune() -> None:
     """Removes what only developers of the libraries need."""
     for site in VENV.glob("lib/python*/site-packages"):
-        for path in [found for pattern in NOT_NEEDED for found in site.glob(pattern)]:
+        services = [path for path in site.glob("botocore/data/*") if path.is_dir() and path.name not in AWS_KEPT]
+        for path in [*services, *(found for pattern in NOT_NEEDED for found in site.glob(pattern))]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
