@@ -89,7 +89,7 @@ class TrainingCallbacks:
         if self.stopped or time.monotonic() - self._saved >= CHECKPOINT_EVERY_S:
             checkpoint.save(self._folder, self._origin, self.history, state(), self.best)
             self._saved = time.monotonic()
-        values = metrics.model_dump(exclude={"train_seconds", "validation_seconds"})
+        values = metrics.model_dump(exclude={"train_seconds", "validation_seconds", "data_seconds"})
         self._run.progress("train", metrics.epoch, self._spec.recipe.epochs, "epochs", **values)
 
     def _check_finite(self, loss: float, where: str) -> None:

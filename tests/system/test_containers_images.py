@@ -21,7 +21,7 @@ HOLDS = {
     "evaluator": {"sklearn", "plotly"},
     "loadtest": {"locust"},
     "cli": {"typer", "locust"},
-    "trainer-pytorch": TRAINING | {"torch", "onnxscript"},
+    "trainer-pytorch": TRAINING | {"torch", "torchvision", "onnxscript"},
     # Keras needs TensorFlow; the two are one family.
     "trainer-keras": TRAINING | {"keras", "tensorflow", "tf2onnx"},
 }

@@ -181,6 +181,15 @@ def test_a_loss_that_is_not_finite_ends_training_with_step_and_loss(
         callbacks(run, spec).step(2, 7, 9, loss)
 
 
+def test_an_epochs_progress_holds_numbers_only_for_it_travels_as_a_map_of_doubles(
+    run: RunFolder, spec: TrainSpec
+) -> None:
+    callbacks(run, spec).epoch(metrics(1), lambda: {"w": np.ones(1)})
+    (told,) = events(run)
+    assert isinstance(told["values"], dict)
+    assert {type(value) for value in told["values"].values()} <= {int, float}
+
+
 def test_progress_counts_steps_over_all_epochs(run: RunFolder, spec: TrainSpec) -> None:
     callbacks(run, spec).step(2, 5, 10, 0.25)
     assert events(run) == [
