@@ -206,13 +206,18 @@ def test_a_training_out_of_memory_fails_with_its_reason(project: Project, finger
         project.engine("rm", "--force", "--volumes", name)
 
 
+BALANCED = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+"""A client that heeds NOT_SERVING. gRPC resets calls that reach a server after it began to shut down; whoever goes on
+calling a draining replica may meet that."""
+
+
 def test_stopping_a_server_under_load_fails_no_request(project: Project, promoted: str) -> None:
     """Two replicas, a client that balances over both; one is stopped as an upgrade does it."""
     production(project, promoted).close()
     project.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "production=2", "production")
     names = [project.container("production", index) for index in (1, 2)]
     target = "ipv4:" + ",".join(f"{project.address(name)}:7111" for name in names)
-    options = (("grpc.lb_policy_name", "round_robin"),)
+    options = (("grpc.service_config", json.dumps(BALANCED)),)
     answered, failed, done = [0] * 4, list[str](), threading.Event()
     client = InferenceClient(target, timeout_s=20, options=options)
 

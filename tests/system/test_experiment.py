@@ -41,7 +41,7 @@ loadtest: null
 IN_THE_MIDDLE = {
     "preparing": "runs/*/prepare-*/work/*/output/*.npy",
     "training": "runs/*/train-*/checkpoints/checkpoint.npz",
-    "exporting": "models/.staging.*/*",
+    "exporting": "models/.staging.*",
     "scoring": "runs/evaluator/evaluate-*/events.jsonl",
 }
 """Step of an experiment to files that are there while it works."""
