@@ -16,6 +16,10 @@ MAX_ATTEMPTS = 5
 IDEMPOTENT = ("ModelInfer", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex", "ServerMetadata")
 """Repeating these changes nothing. The readiness probes are left out: their answer is for now."""
 
+RETRYABLE = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED")
+"""The last is how gRPC resets calls that reach a server after it began to shut down; what a caller cancels itself is
+never repeated."""
+
 SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 """Codes that answer a probe with no: nobody there, or nobody who speaks."""
 
@@ -43,7 +47,7 @@ def service_config(attempts: int) -> str:
         "initialBackoff": "0.1s",
         "maxBackoff": "1s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+        "retryableStatusCodes": list(RETRYABLE),
     }
     names = [{"service": SERVICE, "method": method} for method in IDEMPOTENT]
     return json.dumps({**balancing, "methodConfig": [{"name": names, "retryPolicy": policy}]})

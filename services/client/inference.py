@@ -26,7 +26,8 @@ class InferenceClient:
         target: `host:port`.
         timeout_s: seconds a call may take, its repetitions included.
         max_message_bytes: largest message, in and out.
-        attempts: how often an idempotent call is tried on UNAVAILABLE and RESOURCE_EXHAUSTED, at most 5; 1: once.
+        attempts: how often an idempotent call is tried when the server is not available, is full, or resets the call
+            because it shuts down, at most 5; 1: once.
         options: further gRPC channel arguments.
         security: TLS and token; None: what the environment says (BAKEOFF_TLS_CA, BAKEOFF_TOKEN, …).
 

@@ -14,6 +14,7 @@ from core.errors import BakeoffError
 from core.schemas.data import DataSpec, DigitsSource, ImageSpec, SplitSpec
 from core.schemas.recipe import Recipe
 from core.schemas.specs import PrepareSpec, TrainSpec
+from services.client.channels import service_config
 from services.client.control import TrainerClient, is_serving
 from services.client.inference import InferenceClient
 from tests.system.containers import ROOT, Engine, Project, start_engine, wait_for
@@ -206,9 +207,8 @@ def test_a_training_out_of_memory_fails_with_its_reason(project: Project, finger
         project.engine("rm", "--force", "--volumes", name)
 
 
-BALANCED = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
-"""A client that heeds NOT_SERVING. gRPC resets calls that reach a server after it began to shut down; whoever goes on
-calling a draining replica may meet that."""
+BALANCED = {**json.loads(service_config(attempts=4)), "healthCheckConfig": {"serviceName": ""}}
+"""The client's own configuration, and it leaves a replica that says NOT_SERVING."""
 
 
 def test_stopping_a_server_under_load_fails_no_request(project: Project, promoted: str) -> None:

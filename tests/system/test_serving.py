@@ -1,10 +1,12 @@
 """A running server: health, reflection, metrics, overload, cancellation, new versions under load, drain."""
 
 import asyncio
+import contextlib
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from inference import grpc_service_pb2 as pb
 from inference import grpc_service_pb2_grpc as pb_grpc
 
+from core.errors import BakeoffError
+from services.client.inference import InferenceClient
 from tests.system.serving_process import (
     SERVICE,
     ServingProcess,
@@ -222,6 +226,41 @@ def test_a_signal_under_load_fails_no_request_of_clients_that_heed_health(tmp_pa
         assert server.process.wait(20) == 0
         assert answered > 8
         assert "Traceback" not in server.log.read_text()
+
+
+def test_our_client_loses_no_request_to_a_replica_that_shuts_down_under_it(tmp_path):
+    """Without a quiet drain gRPC resets calls that arrive during the shutdown: the client has to repeat them."""
+    publish(tmp_path / "models", MODEL)
+    images, answered, failed, done = published.images(2), [0] * 8, list[str](), threading.Event()
+    with contextlib.ExitStack() as stack:
+        folders = [tmp_path / name for name in ("one", "two")]
+        for folder in folders:
+            folder.mkdir()
+        one, two = (stack.enter_context(serving(folder, tmp_path / "models", "--quiet-s", "0")) for folder in folders)
+        client = stack.enter_context(InferenceClient(f"ipv4:{one.target},{two.target}", timeout_s=20))
+
+        def call(number: int) -> None:
+            while not done.is_set():
+                try:
+                    client.predict(MODEL, images)
+                    answered[number] += 1
+                except BakeoffError as error:
+                    failed.append(repr(error))
+
+        callers = [threading.Thread(target=call, args=(number,)) for number in range(len(answered))]
+        for caller in callers:
+            caller.start()
+        try:
+            time.sleep(0.5)
+            assert two.stop() == 0
+            before = sum(answered)
+            time.sleep(0.3)
+        finally:
+            done.set()
+            for caller in callers:
+                caller.join()
+    assert not failed
+    assert sum(answered) > before > 0
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

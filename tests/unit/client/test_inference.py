@@ -80,7 +80,9 @@ def test_a_failed_call_raises_the_domain_error_with_the_servers_message(serve, c
     assert isinstance(caught.value.__cause__, grpc.RpcError)
 
 
-@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED]
+)
 def test_a_refused_prediction_is_tried_again_until_it_is_answered(serve, call, code):
     method = Failing(code, 2, mean_pixels)
     assert call(serve(ModelInfer=method), "predict", "m", IMAGES).batch_size == 2
