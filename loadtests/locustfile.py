@@ -1,6 +1,6 @@
 """Load a served model by hand, with Locust's web page:
 
-    locust -f loadtests/locustfile.py --target 127.0.0.1:8001 --model NAME --data STORE/prepared/FINGERPRINT
+    locust -f loadtests/locustfile.py --target 127.0.0.1:7111 --model NAME --data STORE/prepared/FINGERPRINT
 
 Add `--headless --users 8 --run-time 30s` for no page, `--processes 2` for more than one core. Every option is also a
 field of the page and an environment variable. Locust rounds the percentiles it shows, to a millisecond at best: exact
@@ -39,7 +39,7 @@ class Caller(InferenceUser):
 def add_options(parser: LocustArgumentParser) -> None:
     """Adds the options below to Locust's own."""
     group = parser.add_argument_group("Inference")
-    group.add_argument("--target", env_var="LOADTEST_TARGET", default="127.0.0.1:8001", help="host:port of the server")
+    group.add_argument("--target", env_var="LOADTEST_TARGET", default="127.0.0.1:7111", help="host:port of the server")
     group.add_argument("--model", env_var="LOADTEST_MODEL", default="", help="name of the served model")
     group.add_argument(
         "--model-version", env_var="LOADTEST_MODEL_VERSION", default="", help="empty: the server's choice"

@@ -7,7 +7,7 @@ from typing import Any
 import pydantic
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, LineCol
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from core.errors import InvalidInputError, NotFoundError
 from core.schemas.base import explain_one
@@ -65,6 +65,8 @@ def _parse(path: Path) -> CommentedMap:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InvalidInputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path}: not text that YAML allows: {' '.join(str(error).split())}") from error
     if not isinstance(document, CommentedMap):
         raise InvalidInputError(f"{path}:1: expected a mapping with the keys {', '.join(Experiment.model_fields)}")
     unshared: CommentedMap = _unshared(document)

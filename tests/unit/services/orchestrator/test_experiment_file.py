@@ -128,6 +128,14 @@ def test_a_file_that_is_no_experiment_says_so(tmp_path: Path, text: str, message
         read_experiment(write(tmp_path, text))
 
 
+def test_bytes_that_are_no_text_are_refused_with_the_files_name(tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    for content in (b"name: \xff\xfe\n", b"name: a\x00b\n"):
+        path.write_bytes(content)
+        with pytest.raises(InvalidInputError, match=r"small.yaml: not text that YAML allows"):
+            read_experiment(path)
+
+
 def test_a_missing_file_names_where_experiments_are(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="experiments/"):
         read_experiment(tmp_path / "none.yaml")
