@@ -68,9 +68,11 @@ report: setup  ## path of a report: make report NAME=digits
 	$(BIN)/bakeoff report $(NAME)
 
 bench-serving: setup  ## CPU per inference against KServe and MLServer: make bench-serving ARGS="--write docs"
+	tools/system-packages.sh
 	$(BIN)/python -m tools.bench $(ARGS)
 
 bench-crosscheck: setup  ## our load generator beside perf_analyzer and LoadGen: make bench-crosscheck ARGS="--repository DIR MODEL"
+	tools/system-packages.sh
 	$(BIN)/python -m tools.bench.crosscheck $(ARGS)
 
 bench-training: setup  ## our training loops against bare ones of the same framework, in turn

@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from core.errors import BakeoffError
+from loadtests import locust_loop
 from loadtests.arrivals import schedule
 from loadtests.recorder import NS_PER_S
 from loadtests.sender import Sender
@@ -44,8 +45,9 @@ async def drive(sender: Sender, window: Window) -> None:
     gc.collect()
     gc.freeze()
     scenarios = {"server": _server, "offline": _offline}
+    scenario = scenarios.get(sender.spec.scenario, _closed)
     try:
-        await scenarios.get(sender.spec.scenario, _closed)(sender, window)
+        await (locust_loop.drive if sender.spec.generator == "locust" else scenario)(sender, window)
     except* BakeoffError as errors:
         raise BakeoffError(f"a caller of the load test broke: {errors.exceptions[0]}") from errors
 

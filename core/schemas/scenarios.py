@@ -34,6 +34,8 @@ class Traffic(Schema):
     """What a load test sends, and for how long."""
 
     scenario: Scenario = "closed"
+    generator: Literal["bakeoff", "locust"] = "bakeoff"
+    """Who sends: Bakeoff's own generator, or Locust, which knows closed loops only and costs more CPU per query."""
     users: int = pydantic.Field(8, ge=1, le=10_000)
     """Callers of `closed`, queries under way of `offline`; 1 in the other scenarios."""
     rate: float | None = pydantic.Field(None, gt=0, le=1_000_000)
@@ -64,6 +66,10 @@ class Traffic(Schema):
             raise ValueError(
                 f"batch_size is {self.batch_size}, but MLPerf defines {self.scenario} with {fixed} per query; leave "
                 "batch_size out, or use the scenario closed or offline"
+            )
+        if self.generator == "locust" and self.scenario != "closed":
+            raise ValueError(
+                f"generator locust knows the scenario closed only, not {self.scenario}; use generator bakeoff"
             )
         if self.scenario == "server" and self.rate is None:
             raise ValueError("scenario server needs a rate, in queries per second")

@@ -13,6 +13,7 @@ from services.client.control import is_serving
 from services.client.directory import SERVICES
 
 PARTS = (
+    ("data preparation", "training", ("sklearn", "datasets", "safetensors", "onnx"), "datasets"),
     ("Keras trainer", "keras", ("keras", "tensorflow", "tf2onnx"), "keras"),
     ("TensorFlow trainer", "tensorflow", ("tensorflow", "tf2onnx"), "tensorflow"),
     ("PyTorch trainer", "pytorch", ("torch", "onnxscript"), "torch"),
@@ -23,6 +24,9 @@ PARTS = (
     ("PyTorch serving", "serving-pytorch", ("torch",), "torch"),
     ("evaluator and report", "evaluator", ("sklearn", "scipy", "jinja2", "plotly"), "scikit-learn"),
     ("load tests", "loadtests", ("locust", "hdrh"), "locust"),
+    ("experiment tracking", "tracking", ("mlflow", "tensorboard"), "mlflow"),
+    ("second transport", "envoy", ("pyvoy",), "pyvoy"),
+    ("repositories in S3", "s3", ("s3fs",), "s3fs"),
 )
 """Part, extra, modules it needs, distribution whose version is shown."""
 

@@ -30,6 +30,7 @@ Options = dict[str, Any]
 def loadtest(
     models: Annotated[list[str], typer.Argument(help="Names of models, see bakeoff models; repeats alternate them.")],
     scenario: Annotated[str, typer.Option(help="closed, single_stream, multi_stream, server or offline.")] = "closed",
+    generator: Annotated[str, typer.Option(help="bakeoff, or locust (closed only).")] = "bakeoff",
     rate: Annotated[float | None, typer.Option(help="Queries per second of the scenario server.")] = None,
     sweep: Annotated[int | None, typer.Option(help="Saturation curve: number of rates, 6 or more.")] = None,
     at: Annotated[list[float] | None, typer.Option("--at", help="Saturation curve at this rate; repeat it.")] = None,
@@ -46,6 +47,7 @@ def loadtest(
 ) -> None:
     """Load-test served models; started again, it repeats no measurement that is stored."""
     given: Options = {"scenario": scenario, "rate": rate, "bound_ms": bound_ms, "repeats": repeats, "users": users}
+    given |= {"generator": generator}
     given |= {"warmup_s": warmup_s, "duration_s": duration_s, "min_queries": min_queries, "search": search}
     given |= {"batch_size": batch_size} if batch_size is not None else {}
     given |= {"sweep": tuple(at) if at else sweep}

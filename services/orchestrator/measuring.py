@@ -182,7 +182,9 @@ def at_rate(subject: LoadTestSpec, rate: float) -> LoadTestSpec:
     """A point of a saturation curve; with a bound it has enough queries to be held against it."""
     queries = max(subject.min_queries, P99_QUERIES if subject.bound_ms else 0)
     values = subject.model_dump(exclude={"batch_size", "repeat"})
-    return LoadTestSpec.model_validate(values | {"scenario": "server", "rate": rate, "min_queries": queries})
+    return LoadTestSpec.model_validate(
+        values | {"generator": "bakeoff", "scenario": "server", "rate": rate, "min_queries": queries}
+    )
 
 
 def as_closed(subject: LoadTestSpec, plan: LoadTestPlan) -> LoadTestSpec:

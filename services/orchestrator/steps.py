@@ -132,6 +132,7 @@ def load_spec(
 def load_step(spec: LoadTestSpec) -> Step:
     """The step that measures one point; its label tells points of one model apart."""
     own = f" at {spec.rate:g}/s" if spec.rate is not None else f" {spec.scenario}" if spec.scenario != "closed" else ""
+    own += " by Locust" if spec.generator == "locust" else ""
     again = f" #{spec.repeat + 1}" if spec.repeat else ""
     return Step(spec, f"serving-{spec.runtime}", f"{spec.model}{own}{again}")
 

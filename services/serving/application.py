@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import grpc
 import prometheus_client
 
+from services.serving.background import BackgroundTuner
 from services.serving.control import Control
 from services.serving.handler import InferenceHandler
 from services.serving.loading import Loader
@@ -25,6 +26,7 @@ class ServingApplication:
         self._settings = settings
         self._repository = settings.open_repository()
         self._ready = False
+        self._tuning: asyncio.Task[None] | None = None
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:
         """Adds the inference service. Called inside the event loop, to which models belong."""
@@ -44,6 +46,9 @@ class ServingApplication:
         """Loads the first models. Raises BakeoffError when one that was named at start cannot be loaded."""
         await self._control.start()
         self._ready = True
+        if self._settings.tune_s:
+            tuner = BackgroundTuner(self._repository, self._models, self._settings)
+            self._tuning = asyncio.ensure_future(tuner.run())
 
     async def drain(self) -> None:
         """Goes on answering until no request has come for a while: callers need a moment to see NOT_SERVING."""
@@ -55,5 +60,8 @@ class ServingApplication:
     async def stop(self) -> None:
         """Unloads everything."""
         prometheus_client.REGISTRY.unregister(self._collector)
+        if self._tuning is not None:
+            self._tuning.cancel()
+            await asyncio.wait({self._tuning})
         await self._control.stop()
         await self._models.close()

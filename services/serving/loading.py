@@ -37,6 +37,8 @@ class LoadedModel:
     artifact: Artifact
     config: ServedConfig
     predict: Predict
+    tuned: bool = False
+    """Whether `config` follows what was measured on this machine."""
 
 
 class Loader:
@@ -73,7 +75,7 @@ class Loader:
         log.info(
             "model %s version %d (%s) is ready: %s%s", name, version, artifact.format, how, ", tuned" * bool(tuned)
         )
-        return LoadedModel(artifact, config, predict)
+        return LoadedModel(artifact, config, predict, bool(tuned))
 
     def threads(self, config: ServedConfig) -> int:
         """Threads to ask the runtime for: each instance's, unless all instances share one pool."""

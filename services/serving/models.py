@@ -38,7 +38,7 @@ class ServedModel:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.name, self.version = loaded.artifact.name, loaded.artifact.version
-        self.artifact, self.config = loaded.artifact, loaded.config
+        self.artifact, self.config, self.tuned = loaded.artifact, loaded.config, loaded.tuned
         self.statistics = Statistics()
         self.batcher = Batcher(self.name, loaded.predict, self.config.policy, self.statistics.executed)
         self._users = 0
@@ -129,6 +129,12 @@ class Models:
         # The work goes on when the caller leaves: half a load helps nobody.
         await asyncio.shield(asyncio.ensure_future(self._serve(name, versions, again, keep)))
 
+    async def reload(self, name: str, version: int) -> None:
+        """Loads a version anew, if it still answers: what is known about it has changed."""
+        async with self._turns[name]:
+            if version in self._serving.get(name, ()):
+                await self._load(name, version)
+
     async def unload(self, name: str) -> None:
         """Takes a model out of service; returns when its last request is answered. Raises NotFoundError."""
         async with self._turns[name]:
@@ -183,7 +189,7 @@ class Models:
         states[version] = State(READY)
         log.info("model %s version %d loaded in %.2f s", name, version, time.monotonic() - started)
         if version in before:
-            self._retire(before[version], "replaced by new files")
+            self._retire(before[version], "loaded anew")
 
     def _drop(self, name: str, wanted: Collection[int], loaded: Collection[int]) -> None:
         """Takes the versions that nobody wants out of service."""

@@ -40,6 +40,9 @@ class ServingSettings(ServiceSettings):
     """Versions of a model served at the same time: latest, latest:N or all; its config.pbtxt may say otherwise."""
     cache: Path | None = None
     """Folder for what this server learns about models on this machine, such as bakeoff tune's choices; unset: none."""
+    tune_s: float = pydantic.Field(0.0, ge=0)
+    """With --cache: seconds for which a model that was never tuned on this machine is measured after it is loaded, as
+    bakeoff tune does it, in a process of lowest priority; then it changes to the choice. 0: never."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
     """CPU threads for all instances of a model together; by default what the CPU quota gives."""
     instances: int = pydantic.Field(default_factory=cpu.threads, ge=1)
@@ -57,6 +60,12 @@ class ServingSettings(ServiceSettings):
     def _remote_needs_cache(self) -> "ServingSettings":
         if "://" in self.repository and self.cache is None:
             raise ValueError(f"--repository {self.repository} is copied before it is loaded: give --cache a folder")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _tuning_needs_cache(self) -> "ServingSettings":
+        if self.tune_s and self.cache is None:
+            raise ValueError("--tune-s keeps what it finds in the cache directory: give --cache a folder")
         return self
 
     def open_repository(self) -> ModelRepository:

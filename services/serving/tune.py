@@ -6,6 +6,7 @@ Prints one JSON object per line: `progress` while it measures, `tuned` for each 
 import argparse
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=20.0, help="for each model, about")
     parser.add_argument("--threads", type=int, default=cpu.threads())
+    parser.add_argument("--nice", type=int, default=0, help="lowers this process's priority by so much, at most 19")
     parser.add_argument("--trust-repository", action="store_true")
     given = parser.parse_args()
+    os.nice(given.nice)
     # Without a cache: what was found before must not be the default this is compared with.
     settings = ServingSettings(
         runtime=given.runtime,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -223,6 +224,42 @@ def test_a_trainer_killed_in_the_middle_goes_on_after_its_restart(elsewhere: Bak
         run = client.get(folder.name)
     assert run.attempts == 2
     assert len(json.loads(run.result_json)["history"]) == 120
+
+
+def test_parallel_trainings_are_contended_and_stay_so_when_one_ends_alone(elsewhere: Bakeoff) -> None:
+    """One is killed while both work and goes on after the other is done: its first epochs still do not compare."""
+    arms = "arms={matched: {architecture: digits-cnn, recipe: {epochs: 40}}}"
+    names = ("name=parallel", arms, "frameworks=[pytorch, keras]", "formats={pytorch: [onnx], keras: [onnx]}")
+    process = elsewhere.start("run", DIGITS, "--parallel", "2", *overrides("seeds=[0]", "loadtest=null", *names))
+    runs = {name: run_of(elsewhere.home, name, "parallel") for name in ("trainer-pytorch", "trainer-keras")}
+    results = {name: elsewhere.home / f"store/results/{run.name}/result.json" for name, run in runs.items()}
+    service = next(one for one in Directory(elsewhere.home).started() if one.name == "trainer-pytorch")
+    try:
+        wait_for(lambda: all((run / "contended").exists() for run in runs.values()), "both to be seen together")
+        wait_for((runs["trainer-pytorch"] / "checkpoints/checkpoint.npz").exists, "a checkpoint")
+        os.kill(service.pid, signal.SIGSTOP)
+        (worker,) = psutil.Process(service.pid).children()
+        worker.kill()
+        wait_for(results["trainer-keras"].exists, "the other to end", 200)
+        assert not results["trainer-pytorch"].exists()
+        os.kill(service.pid, signal.SIGCONT)
+        output, _ = process.communicate(timeout=200)
+    finally:
+        os.kill(service.pid, signal.SIGCONT)
+        process.kill()
+    assert process.returncode == 0, output
+    found = {name: json.loads(path.read_text()) for name, path in results.items()}
+    assert found["trainer-pytorch"]["attempts"] == 2
+    assert all(result["environment"]["contended"] for result in found.values())
+
+
+def run_of(home: Path, service: str, experiment: str) -> Path:
+    """Folder of the only training of an experiment on one service, once it is there."""
+    spec = f"runs/{service}/train-*/spec.json"
+    mine = f'"experiment":"{experiment}"'
+    wait_for(lambda: any(mine in path.read_text() for path in home.glob(spec)), f"a run on {service}")
+    (found,) = (path.parent for path in home.glob(spec) if mine in path.read_text())
+    return found
 
 
 def test_ctrl_c_in_any_step_leaves_nothing_half_written_and_the_next_run_goes_on(

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from hdrh.histogram import HdrHistogram
 
@@ -129,6 +131,46 @@ def test_a_load_test_measures_and_writes_its_result(null_server, start, record_p
     assert result.environment.contended is False
     assert result.environment.versions.keys() >= {"grpcio", "numpy"}
     record_property("generator_requests_per_second", result.throughput / 2)
+
+
+def test_locust_measures_the_same_closed_loop_in_a_process_of_its_own(null_server, start):
+    run = start(null_server()[1], batch_size=2, generator="locust")
+    assert run.finish() == (0, "")
+    result = run.result()
+    assert (result.spec, result.loop, result.errors) == (run.spec, "closed", {})
+    assert 0.5 <= result.seconds < 2
+    assert result.requests > 10
+    in_flight = run.spec.users * run.spec.batch_size
+    assert result.throughput * result.seconds == pytest.approx(result.requests * 2, abs=in_flight)
+    assert 0 < result.latency_ms.p50 <= result.latency_ms.p99 <= result.latency_ms.max
+    assert HdrHistogram.decode(result.histogram).get_total_count() == result.requests
+    assert result.server_ms == pytest.approx({"queue": 0.001, "infer": 0.002})
+    assert result.generator_cpu is not None
+    assert result.generator_cpu > 0
+
+
+def test_locust_counts_what_a_frozen_server_leaves_unanswered(null_server, start):
+    """Queries under way when the window ends are waited for: leaving them out would hide the freeze."""
+    server, target = null_server()
+    run = start(target, generator="locust", warmup_s=0.1, duration_s=1)
+    run.wait_for("measure")
+    time.sleep(0.5)
+    server.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    server.send_signal(signal.SIGCONT)
+    assert run.finish() == (0, "")
+    assert run.result().latency_ms.max > 1000
+
+
+def test_a_stop_ends_locusts_process_too(null_server, start):
+    run = start(null_server()[1], generator="locust", duration_s=60)
+    run.wait_for("measure")
+    (child,) = psutil.Process(run.process.pid).children()
+    run.process.send_signal(signal.SIGINT)
+    code, errors = run.finish()
+    assert (code, "stopped on request" in errors, run.has_result()) == (1, True, False)
+    with suppress(psutil.NoSuchProcess):
+        child.wait(5)
 
 
 def test_progress_lines_count_up_to_the_length_of_each_phase(null_server, start):

@@ -79,8 +79,8 @@ def text(results: Run) -> str:
 
 def write(results: Run, folder: Path) -> None:
     """Writes serving-benchmark.md, .svg and .json."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
     (folder / "serving-benchmark.json").write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "images").mkdir(exist_ok=True)
     (folder / "images/serving-benchmark.svg").write_text(chart(results))
     (folder / "serving-benchmark.md").write_text(page(results))
 

@@ -26,6 +26,7 @@ def test_what_a_scenario_has_no_use_for_does_not_make_it_another_test() -> None:
         ({"scenario": "server"}, "server needs a rate"),
         ({"rate": 5}, "closed has none; use the scenario server"),
         ({"scenario": "multi_stream", "batch_size": 4}, "MLPerf defines multi_stream with 8 per query"),
+        ({"scenario": "server", "rate": 5, "generator": "locust"}, "locust knows the scenario closed only, not server"),
         ({"scenario": "stampede"}, "Input should be 'closed', 'single_stream'"),
         ({"scenario": "server", "rate": 0}, "greater than 0"),
     ],
