@@ -38,13 +38,14 @@ def status_of(error: Exception, request: object = None) -> tuple[grpc.StatusCode
     Args:
         request: the message it was about; its id and model go into the log. Refusals are logged at DEBUG only.
     """
-    about = logs.of_request(request)
     for kind, code in CODES.items():
         if isinstance(error, kind):
-            log.debug("refused with %s: %s", code.name, error, extra={**about, "code": code.name})
+            if log.isEnabledFor(logging.DEBUG):
+                extra = {**logs.about(error, request), "code": code.name}
+                log.debug("refused with %s: %s", code.name, error, extra=extra)
             return code, str(error)
     incident = uuid.uuid4().hex[:12]
-    extra = {**about, "code": grpc.StatusCode.INTERNAL.name, "incident": incident}
+    extra = {**logs.about(error, request), "code": grpc.StatusCode.INTERNAL.name, "incident": incident}
     log.error("incident %s", incident, exc_info=error, extra=extra)
     return grpc.StatusCode.INTERNAL, f"internal error, incident {incident}: see the service's log"
 

@@ -19,6 +19,8 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 DELAYS_US = (200, 1000)
 NEARLY = 0.05
 """Choices this close in capacity count as equal; then the simpler one is taken."""
+WORTH_A_DELAY = 0.15
+"""A delay must bring so much more capacity: every lone request pays for it in full."""
 OVERTIME = 2.0
 """Times the seconds given after which no trial begins; at least the default is measured."""
 Progress = Callable[[int, int, str], None]
@@ -93,7 +95,7 @@ async def tune(
     delayed = [_Candidate(best.choice.model_copy(update={"max_delay_us": delay}), []) for delay in DELAYS_US]
     for candidate in (best, *delayed):
         await run(candidate)
-    winner = _winner([one for one in (best, *delayed) if one.runs])
+    winner = _winner([one for one in (best, *delayed) if one.runs], WORTH_A_DELAY)
     (before,) = [one for one in candidates if one.choice == default]
     return Tuned(
         model=loaded.artifact.name,
@@ -133,10 +135,10 @@ def _best(candidates: list[_Candidate], size: int, default: Choice) -> list[_Can
     return ranked[:size]
 
 
-def _winner(candidates: list[_Candidate]) -> _Candidate:
+def _winner(candidates: list[_Candidate], nearly: float = NEARLY) -> _Candidate:
     """The highest capacity; of those nearly as high the one that waits least, with the smallest batches and threads."""
     top = max(one.capacity for one in candidates)
-    near = [one for one in candidates if one.capacity >= top * (1 - NEARLY)]
+    near = [one for one in candidates if one.capacity >= top * (1 - nearly)]
     return min(near, key=lambda one: _size(one.choice))
 
 

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from inference import grpc_service_pb2 as pb
 
 from core.errors import InvalidInputError
+from services.rpc import logs
 from services.serving import messages
 from services.serving.handler import InferenceHandler
 from services.serving.requests import InferRequest, OutputRequest, Tensor
@@ -65,8 +66,12 @@ class InferWire:
         Raises:
             InvalidInputError: not a request, or one that does not fit its model; otherwise as InferenceHandler.infer.
         """
-        request = self.read(data, time.monotonic_ns(), remaining_s)
-        return messages.infer_response(await self._handler.infer(request)).SerializeToString()
+        try:
+            request = self.read(data, time.monotonic_ns(), remaining_s)
+            return messages.infer_response(await self._handler.infer(request)).SerializeToString()
+        except Exception as error:
+            logs.attach(error, lambda: _message(data))
+            raise
 
     def read(self, data: bytes, arrived_ns: int, remaining_s: float | None) -> InferRequest:
         """The request in `data`. Raises InvalidInputError."""
@@ -133,6 +138,13 @@ def _request(kind: _Kind, id_: str, data: bytes, size: int, arrived_ns: int, rem
         arrived_ns,
         None if remaining_s is None else time.monotonic_ns() + int(remaining_s * 1e9),
     )
+
+
+def _message(data: bytes) -> pb.ModelInferRequest | None:
+    """The whole request; None for bytes that are none."""
+    with contextlib.suppress(DecodeError):
+        return pb.ModelInferRequest.FromString(data)
+    return None
 
 
 def _id_span(data: bytes) -> tuple[int, int]:

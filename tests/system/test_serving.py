@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -321,3 +322,15 @@ def test_help_is_printed_without_loading_anything():
     )
     assert done.returncode == 0
     assert "BAKEOFF_SERVING_REPOSITORY" in done.stdout
+
+
+def test_a_log_as_json_names_request_and_model_of_a_refused_call(tmp_path):
+    publish(tmp_path / "models", MODEL)
+    flags = ("--log-format", "json", "--log-level", "DEBUG")
+    with serving(tmp_path, tmp_path / "models", *flags) as server:
+        wrong = published.images(2)[:, :1]
+        with pytest.raises(grpc.RpcError):
+            server.stub.ModelInfer(infer_request(MODEL, wrong, id="r-7"), timeout=10)
+        lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    (line,) = [line for line in lines if line.get("request_id") == "r-7"]
+    assert (line["model"], line["code"]) == (MODEL, "INVALID_ARGUMENT")

@@ -1,6 +1,6 @@
 """What one inference costs: ours on both transports, KServe's and MLServer's Python servers, in interleaved runs.
 
-    python -m tools.bench [--quick] [--write docs]
+    python -m tools.bench [--runs 3] [--write docs]
 
 The same ONNX files, the same client (NVIDIA's perf_analyzer, one image per request, closed loop) on the same cores.
 CPU time is that of the server's processes, from /proc, over the inferences it counted in the same span. The answers of

@@ -51,6 +51,12 @@ def test_every_division_of_the_threads_is_tried_and_none_exceeds_them():
     assert {one.max_batch for one in tuning.choices(1, 4)} == {1, 2, 4}
 
 
+@pytest.mark.parametrize(("gain", "delay"), [(1.1, 0), (1.3, 200)])
+def test_a_delay_has_to_bring_more_than_a_little(monkeypatch, tmp_path, gain, delay):
+    outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 100.0 * (gain if choice.max_delay_us == 200 else 1.0))
+    assert outcome.choice.max_delay_us == delay
+
+
 def test_the_choice_with_the_highest_capacity_wins(monkeypatch, tmp_path):
     best = Choice(instances=1, threads=2, max_batch=16)
     outcome, measured = tuned(monkeypatch, tmp_path, lambda choice: 200.0 if choice == best else 100.0)
