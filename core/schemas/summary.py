@@ -4,6 +4,7 @@ from typing import Literal
 
 import pydantic
 
+from core.formats import get_format
 from core.schemas.attribution import Attribution
 from core.schemas.base import Schema, Sha256, parse_json, refuse_other_version
 from core.schemas.data import ImageSpec
@@ -13,7 +14,7 @@ from core.schemas.results import ClassMetrics, EpochMetrics, LatencySummary, Par
 from core.schemas.scenarios import Scenario
 from core.schemas.scores import Agreement, Corrupted, Curve, Disagreement, Loss, Operating, PairedTest, Scores
 from core.schemas.search import SearchOutcome
-from core.schemas.specs import FormatName, Framework, RuntimeName
+from core.schemas.specs import FormatName, Framework, Precision, RuntimeName
 from core.schemas.statistics import FrameworkTest
 
 Mode = Literal["matched", "idiomatic"]
@@ -144,13 +145,15 @@ class Row(Schema):
     framework: Framework
     format: FormatName
     runtime: RuntimeName
+    precision: Precision = "fp32"
+    """What it computes in: int8 is another artefact, bf16 the same one in another runtime."""
     seed: int
     model: str
     version: int
     artifact: Sha256
     size_bytes: int
     export_parity: Parity
-    """Artefact, loaded again, against the model in memory."""
+    """Artefact, loaded again, against the model in memory; an int8 one against the fp32 one it was made of."""
     training_seconds: float
     """Time in training steps, validation and export excluded."""
     images_per_second: float
@@ -171,15 +174,31 @@ class Row(Schema):
     """The most accurate artefact (first) against this one (second), on the same images, corrected for all such tests;
     None for the most accurate itself and where predictions are missing."""
     parity: Parity | None = None
-    """Served probabilities against those of the framework's native format of the same training; None for the native
-    format itself and where that was not scored."""
+    """Served probabilities against those of the framework's native format of the same training, of a variant against
+    `against_fp32`'s artefact; None for the native format itself and where that was not scored."""
+    against_fp32: PairedTest | None = None
+    """Of a variant: the same training's fp32 ONNX on ONNX Runtime (first) against this one (second), on the same
+    images, corrected for all variants."""
+    accuracy_change: float | None = None
+    """Of a variant: its accuracy minus that of the fp32 ONNX, as a share of one."""
     load: Load | None = None
     """The load test with the settings all rows share."""
 
     @property
+    def quantised(self) -> bool:
+        """Whether the artefact itself is in eight bits."""
+        return self.precision == "int8"
+
+    @property
+    def variant(self) -> bool:
+        """Whether it is the ONNX artefact made or served another way: int8, or a runtime not its format's own."""
+        return self.quantised or self.runtime != get_format(self.format).runtime
+
+    @property
     def label(self) -> str:
-        """Short and unique inside one experiment: `matched keras s0 onnx/onnxruntime`."""
-        return f"{self.arm} {self.framework} s{self.seed} {self.format}/{self.runtime}"
+        """Short and unique inside one experiment: `matched keras s0 onnx/onnxruntime`, `… onnx-int8/onnxruntime`."""
+        own = f"{self.format}-{self.precision}" if self.quantised else self.format
+        return f"{self.arm} {self.framework} s{self.seed} {own}/{self.runtime}"
 
 
 class Saturation(Schema):
