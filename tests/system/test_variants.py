@@ -13,6 +13,13 @@ SERVING = (
     *overrides(*QUICK, "arms.matched.recipe.epochs=1", "loadtest.sweep=null", "loadtest.bound_ms=null"),
 )
 
+NO_BF16 = """\
+class Core:
+    def get_property(self, *_):
+        return ["FP32", "INT8"]
+"""
+"""OpenVINO as far as it is asked on a CPU without bfloat16."""
+
 
 @pytest.fixture(scope="module")
 def bakeoff(tmp_path_factory: pytest.TempPathFactory) -> Bakeoff:
@@ -87,3 +94,17 @@ def test_status_lists_the_openvino_servers_only_while_they_run(
         assert "serving-openvino" in [row["service"] for row in bakeoff.json("status")]
     finally:
         assert bakeoff.run("down").code == 0
+
+
+def test_a_cpu_without_bfloat16_costs_that_variant_alone(
+    bakeoff: Bakeoff, rows: dict[tuple[str, str, str], Row], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openvino.py").write_text(NO_BF16)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    ended = bakeoff.run("run", *SERVING, "--set", "variants=[int8, openvino-bf16]")
+    assert ended.code == 1
+    summary = Summary.model_validate_json((bakeoff.home / "reports/serving/summary.json").read_bytes())
+    assert [row.precision for row in summary.rows] == ["fp32", "fp32", "int8"]
+    assert [line.split(" ")[0] for line in summary.missing] == ["evaluate", "loadtest"]
+    assert all("on openvino-bf16: " in line for line in summary.missing)
+    assert all("this CPU has no bfloat16 arithmetic" in line for line in summary.missing)
