@@ -29,7 +29,7 @@ class Column:
 
     @property
     def numeric(self) -> bool:
-        return bool(self.better) or self.title in ("Seed", "Accuracy change")
+        return bool(self.better) or self.title in ("Seed", "Change")
 
     def best(self, rows: Sequence[Row]) -> str | None:
         """How the best figure of the column reads; None where the figures all read the same."""
@@ -136,7 +136,7 @@ COLUMNS = (
         hint="Largest difference of served probabilities from the framework's native format; variants: from fp32 ONNX",
     ),
     Column(
-        "Accuracy change",
+        "Change",
         lambda row: row.accuracy_change,
         _shown(lambda row: row.accuracy_change, text.signed_points),
         lambda row: text.p_value(row.against_fp32.p_adjusted) if row.against_fp32 else "",

@@ -10,7 +10,7 @@ from evaluator.variants import references
 from evaluator.verdict import comparable
 
 HEADERS = (
-    *("Framework", "Arm", "Variant", "Accuracy", "Change", "Right alone", "p, corrected", "Largest difference"),
+    *("Framework", "Arm", "Variant", "Accuracy", "Change", "Right alone", "p, corrected", "Parity"),
     *("Answers", "Throughput", "p99", "Size"),
 )
 
