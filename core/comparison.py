@@ -49,7 +49,7 @@ class Comparison:
 
 
 def compare(first: Summary, second: Summary) -> Comparison:
-    """Matches rows by arm, framework, format, runtime and seed; experiments of different names may be compared."""
+    """Matches rows by arm, framework, format, precision, runtime and seed; experiments may have different names."""
     before = {row.label: row for row in first.rows}
     after = {row.label: row for row in second.rows}
     return Comparison(

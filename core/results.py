@@ -1,11 +1,11 @@
 """Reads result objects from the store."""
 
 from core.errors import InvalidInputError, WrongStateError
-from core.schemas.results import EvaluateResult, LoadTestResult, PrepareResult, TrainResult, parse_result
+from core.schemas.results import AnyResult as AnyResult
+from core.schemas.results import parse_result
 from core.store import Store
 
 FILE = "result.json"
-AnyResult = PrepareResult | TrainResult | EvaluateResult | LoadTestResult
 
 
 def read_result(store: Store, result_id: str) -> AnyResult:

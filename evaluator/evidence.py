@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from core.schemas.results import EvaluateResult
 from core.schemas.scores import Disagreement
 from core.schemas.summary import Row
-from evaluator import losses, paired
+from evaluator import losses, paired, variants
 from evaluator.paired import Predictions
 from evaluator.rows import NATIVE, Probabilities
 from evaluator.scores import compute_scores
@@ -31,26 +31,30 @@ def row_predictions(
 def add_evidence(
     rows: Sequence[Row], predictions: Predictions, labels: NDArray[np.int64], classes: Sequence[str]
 ) -> tuple[Row, ...]:
-    """Rows with a paired test against the most accurate one, and with scores where an older result has none."""
+    """Rows with a paired test against the most accurate one, variants with what they cost, and with scores where an
+    older result has none."""
     scored = [
         row.model_copy(update={"scores": compute_scores(labels, predictions[index], classes)})
         if row.scores is None and index in predictions
         else row
         for index, row in enumerate(rows)
     ]
-    return paired.with_tests(scored, most_accurate(scored), predictions, labels)
+    tested = paired.with_tests(scored, most_accurate(scored), predictions, labels)
+    return variants.with_costs(tested, predictions, labels)
 
 
 def disagreements(
     rows: Sequence[Row], predictions: Predictions, labels: NDArray[np.int64], classes: Sequence[str]
 ) -> Iterator[Disagreement]:
-    """Images whose class changes between a framework's native format and another artefact of the same training."""
+    """Images whose class changes between a framework's native format and another artefact of the same training, and
+    between the fp32 ONNX and a variant of it."""
     natives = {
         (row.arm, row.framework, row.seed): index
         for index, row in enumerate(rows)
         if row.format == NATIVE[row.framework] and index in predictions
     }
+    plain = variants.references(rows)
     for index, row in enumerate(rows):
-        native = natives.get((row.arm, row.framework, row.seed))
-        if row.parity and row.parity.disagreements and native is not None and index in predictions:
-            yield from losses.disagreements(index, predictions[native], predictions[index], labels, classes)
+        other = plain.get(index) if row.variant else natives.get((row.arm, row.framework, row.seed))
+        if row.parity and row.parity.disagreements and other is not None and index in predictions:
+            yield from losses.disagreements(index, predictions[other], predictions[index], labels, classes)

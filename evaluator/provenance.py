@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from core.schemas.data import DatasetSource, FolderSource
 from core.schemas.environment import Environment
-from core.schemas.results import EvaluateResult, LoadTestResult, PrepareResult, TrainResult
+from core.schemas.results import AnyResult, LoadTestResult, PrepareResult, TrainResult
 from core.schemas.summary import Data, Place, Row
 from evaluator import text
 
-Result = PrepareResult | TrainResult | EvaluateResult | LoadTestResult
-ROLES = {"prepare": "Preparation", "evaluate": "Evaluation", "loadtest": "Load test"}
+Result = AnyResult
+ROLES = {"prepare": "Preparation", "quantize": "Quantisation", "evaluate": "Evaluation", "loadtest": "Load test"}
 
 
 def describe_data(result: PrepareResult | None) -> Data | None:

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.schemas.results import EvaluateResult, LoadTestResult, Parity, PublishedModel, TrainResult
-from core.schemas.specs import FRAMEWORKS, FormatName, Framework
+from core.schemas.results import EvaluateResult, LoadTestResult, Parity, PublishedModel, QuantizeResult, TrainResult
+from core.schemas.specs import FRAMEWORKS, FormatName, Framework, Precision, RuntimeName
 from core.schemas.summary import Load, Row
 from evaluator import loads as loads_of
 from evaluator import parity, text
@@ -22,9 +22,21 @@ NATIVE: dict[Framework, FormatName] = {"keras": "keras", "tensorflow": "savedmod
 """The format each framework's own documentation would save."""
 
 
-def published_models(trainings: Sequence[TrainResult]) -> Published:
-    """Every artefact of every training, by name and version."""
-    return {(model.name, model.version): (training, model) for training in trainings for model in training.models}
+def published_models(
+    trainings: Sequence[TrainResult], quantized: Sequence[QuantizeResult] = (), missing: list[str] | None = None
+) -> Published:
+    """Every artefact of every training, and the int8 models made of them, by name and version.
+
+    An int8 model of another artefact becomes a line of `missing`.
+    """
+    found = {(model.name, model.version): (training, model) for training in trainings for model in training.models}
+    for result in quantized:
+        origin = found.get((result.spec.model, result.spec.version))
+        if origin and origin[1].artifact == result.spec.artifact:
+            found[result.model.name, result.model.version] = (origin[0], result.model)
+        elif missing is not None:
+            missing.append(f"quantize {result.run_id}: {result.spec.model} has no such training result; left out")
+    return found
 
 
 def traceable(results: Iterable[MeasuredT], published: Published, missing: list[str]) -> list[MeasuredT]:
@@ -66,11 +78,12 @@ def build_rows(
     evaluations: Sequence[EvaluateResult],
     loads: Sequence[Load],
     predictions: Probabilities,
+    quantized: Sequence[QuantizeResult] = (),
 ) -> tuple[Row, ...]:
     """One row for each artefact and runtime that was scored or loaded.
 
-    Sorted by arm, seed, framework, the native format first. Load tests with settings other than the first one's are not
-    joined: they would not compare.
+    Sorted by arm, seed, framework, the native format first, variants of a format after it. Load tests with settings
+    other than the first one's are not joined: they would not compare.
     """
     scored = {(e.spec.model, e.spec.version, e.spec.runtime): e for e in reversed(evaluations)}
     loaded = {
@@ -79,6 +92,7 @@ def build_rows(
         if loads_of.settings(load) == loads_of.settings(loads[0])
     }
     natives = _native_predictions(published, evaluations, predictions)
+    eight_bits = {(result.model.name, result.model.version) for result in quantized}
     arms = list(dict.fromkeys(training.spec.arm for training, _ in published.values()))
     rows = []
     for model, version, runtime in scored.keys() | loaded.keys():
@@ -90,6 +104,7 @@ def build_rows(
             framework=training.spec.framework,
             format=artefact.format,
             runtime=runtime,
+            precision=_precision((model, version) in eight_bits, runtime),
             seed=training.spec.seed,
             model=model,
             version=version,
@@ -112,6 +127,11 @@ def build_rows(
         )
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: _order(row, arms)))
+
+
+def _precision(eight_bits: bool, runtime: RuntimeName) -> Precision:
+    """An int8 model stays one in every runtime."""
+    return "int8" if eight_bits else "bf16" if runtime == "openvino-bf16" else "fp32"
 
 
 def _problem(evaluation: EvaluateResult, values: NDArray[Any] | None, labels: NDArray[np.int64]) -> str | None:
@@ -151,6 +171,7 @@ def _parity(
     return parity.compare(native[1], predictions[evaluation.run_id])
 
 
-def _order(row: Row, arms: list[str]) -> tuple[int, int, int, bool, str, str]:
+def _order(row: Row, arms: list[str]) -> tuple[int, int, int, bool, str, bool, str, str]:
     native = row.format == NATIVE[row.framework]
-    return arms.index(row.arm), row.seed, FRAMEWORKS.index(row.framework), not native, row.format, row.runtime
+    own = (not native, row.format, row.variant, row.runtime, row.precision)
+    return arms.index(row.arm), row.seed, FRAMEWORKS.index(row.framework), *own

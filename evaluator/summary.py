@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.schemas.attribution import Attribution, AttributionPlan
-from core.schemas.results import EvaluateResult, LoadTestResult, PrepareResult, PublishedModel, TrainResult
+from core.schemas.results import (
+    EvaluateResult,
+    LoadTestResult,
+    PrepareResult,
+    PublishedModel,
+    QuantizeResult,
+    TrainResult,
+)
 from core.schemas.specs import FRAMEWORKS, ReportSpec
 from core.schemas.summary import Arm, Classification, Export, Group, Row, SeedAccuracy, Summary, Training
 from evaluator import attribution, curves, evidence, losses, paired, provenance, statistics
@@ -33,13 +40,14 @@ def summarise(
     """
     trainings = [result for result in results if isinstance(result, TrainResult)]
     missing = list(spec.missing)
-    published = published_models(trainings)
+    quantized = [result for result in results if isinstance(result, QuantizeResult)]
+    published = published_models(trainings, quantized, missing)
     evaluations = traceable((r for r in results if isinstance(r, EvaluateResult)), published, missing)
     measured = traceable((r for r in results if isinstance(r, LoadTestResult)), published, missing)
     loads = pool_repeats(measured)
     predictions = sound_predictions(evaluations, probabilities, labels, missing)
     classes = tuple(one.name for one in evaluations[0].classes) if evaluations else ()
-    rows = build_rows(published, evaluations, loads, predictions)
+    rows = build_rows(published, evaluations, loads, predictions, quantized)
     answers = evidence.row_predictions(rows, evaluations, predictions)
     rows = evidence.add_evidence(rows, answers, labels, classes)
     classifications = _classifications(rows, evaluations, answers, labels)
@@ -110,7 +118,7 @@ def _seed_accuracies(rows: Iterable[Row]) -> tuple[SeedAccuracy, ...]:
     found = {
         row.seed: SeedAccuracy(seed=row.seed, accuracy=row.accuracy, interval=row.accuracy_interval)
         for row in rows
-        if row.format == "onnx" and row.accuracy is not None and row.accuracy_interval is not None
+        if row.format == "onnx" and not row.variant and row.accuracy is not None and row.accuracy_interval is not None
     }
     return tuple(found[seed] for seed in sorted(found))
 
@@ -188,8 +196,8 @@ def _classifications(
     )
 
 
-def _preference(row: Row) -> tuple[bool, int, bool]:
-    return row.format != "onnx", row.seed, row.format != NATIVE[row.framework]
+def _preference(row: Row) -> tuple[bool, bool, int, bool]:
+    return row.variant, row.format != "onnx", row.seed, row.format != NATIVE[row.framework]
 
 
 def _classification(

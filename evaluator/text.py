@@ -25,6 +25,12 @@ def points(difference: float) -> str:
     return f"{100 * difference:.2f} points"
 
 
+def signed_points(difference: float) -> str:
+    """As `points` with a sign: -0.021 → `−2.10 points`, 0 → `±0.00 points`."""
+    sign = "±" if abs(difference) < 0.00005 else "+" if difference > 0 else "−"
+    return sign + points(abs(difference))
+
+
 def interval(bounds: tuple[float, float]) -> str:
     """(0.964, 0.992) → `96.40–99.20%`."""
     return f"{100 * bounds[0]:.2f}–{100 * bounds[1]:.2f}%"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from core.schemas.summary import Load, Pick, PickKind, Row, Verdict
-from evaluator import repeats, text
+from evaluator import naming, repeats, text
 from evaluator.paired import ALPHA
 from evaluator.statistics import overlap
 
@@ -42,7 +42,7 @@ def comparable(load: Load) -> bool:
 
 def describe(row: Row) -> str:
     """`PyTorch, ONNX on ONNX Runtime (matched, seed 0)`."""
-    served = f"{text.format_name(row.format)} on {text.runtime(row.runtime)}"
+    served = f"{naming.made(row)} on {text.runtime(row.runtime)}"
     return f"{text.framework(row.framework)}, {served} ({row.arm}, seed {row.seed})"
 
 
@@ -122,12 +122,12 @@ def _why(row: Row, fast: list[Indexed], group: list[Indexed]) -> str:
 
 def _names(group: list[Indexed]) -> str:
     """The group by format, with the frameworks: `ONNX of Keras and PyTorch; .pt2 of fastai`."""
-    formats = dict.fromkeys(row.format for _, row in group)
+    formats = dict.fromkeys(naming.served(row) for _, row in group)
     makers = {
-        name: list(dict.fromkeys(text.framework(row.framework) for _, row in group if row.format == name))
+        name: list(dict.fromkeys(text.framework(row.framework) for _, row in group if naming.served(row) == name))
         for name in formats
     }
-    return "; ".join(f"{text.format_name(name)} of {text.names(found)}" for name, found in makers.items())
+    return "; ".join(f"{name} of {text.names(found)}" for name, found in makers.items())
 
 
 def _not_separable(items: list[Indexed], figures: repeats.Figures) -> list[Indexed]:
@@ -262,7 +262,7 @@ def _price(row: Row, best: Row) -> str:
 
 
 def _brief(row: Row) -> str:
-    return f"{text.framework(row.framework)} {text.format_name(row.format)} ({row.arm})"
+    return f"{text.framework(row.framework)} {naming.served(row)} ({row.arm})"
 
 
 def _shown_by(scored: Sequence[Indexed]) -> str:

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from core.schemas.loads import GENERATOR_BUSY
 from core.schemas.results import LoadTestResult
 from core.schemas.specs import LoadTestSpec
-from core.schemas.summary import GENERATOR_BUSY
 from loadtests import driver, headless
 from loadtests.images import random_images
 

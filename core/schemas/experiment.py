@@ -13,7 +13,7 @@ from core.schemas.data import DataSpec
 from core.schemas.recipe import Recipe, complete
 from core.schemas.scenarios import Traffic
 from core.schemas.search import SearchPlan
-from core.schemas.specs import FRAMEWORKS, Corruption, FormatName, Framework
+from core.schemas.specs import FRAMEWORKS, Corruption, FormatName, Framework, VariantName
 from core.schemas.study import Study
 
 FULL = "full"
@@ -108,12 +108,22 @@ class Experiment(Schema):
     seeds: tuple[Seed, ...] = pydantic.Field((0,), min_length=1)
     formats: dict[Framework, tuple[FormatName, ...]] = pydantic.Field(default_factory=dict)
     """Formats of the first seed by framework; default: all it exports. Other seeds are exported and scored as ONNX."""
+    variants: tuple[VariantName, ...] = ()
+    """What else is made of the ONNX artefacts of the first seed, and scored and load-tested: an int8 model, or other
+    runtimes."""
     search: SearchPlan | None = None
     """Trains trials of one arm instead of the arms; the best one is scored."""
     attribution: AttributionPlan | None = None
     """Adds an arm for each switch between two of the arms; these train two frameworks and are scored as ONNX only."""
     evaluate: EvaluatePlan = EvaluatePlan()
     loadtest: LoadTestPlan | None = LoadTestPlan()
+
+    @pydantic.field_validator("variants")
+    @classmethod
+    def _distinct(cls, value: tuple[VariantName, ...]) -> tuple[VariantName, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"has duplicates: {list(value)}")
+        return value
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> "Experiment":
@@ -128,6 +138,7 @@ class Experiment(Schema):
         unknown = sorted(set((self.loadtest and self.loadtest.arms) or ()) - self.arms.keys())
         if unknown:
             raise ValueError(f"loadtest.arms names {unknown}; the arms are {sorted(self.arms)}")
+        self._check_variants()
         self._check_claims()
         self._check_attribution()
         self._check_search()
@@ -157,6 +168,18 @@ class Experiment(Schema):
         if seed != self.seeds[0] or not (arm is None or arm in self.arms):
             return ("onnx",)
         return self.formats.get(framework) or cast(tuple[FormatName, ...], EXPORTS[framework])
+
+    def variants_of(self, framework: Framework, seed: int, arm: str) -> tuple[VariantName, ...]:
+        """What else is made of the ONNX artefact of a training; the arms that an attribution adds have none."""
+        written = arm in self.arms or self.search is not None
+        if seed != self.seeds[0] or not written or "onnx" not in self.formats_of(framework, seed, arm):
+            return ()
+        return self.variants
+
+    def _check_variants(self) -> None:
+        exported = (self.formats_of(framework, self.seeds[0]) for framework in self.frameworks)
+        if self.variants and not self.search and not any("onnx" in formats for formats in exported):
+            raise ValueError("variants are made of ONNX artefacts; add onnx to formats")
 
     def _check_claims(self) -> None:
         for number, claim in enumerate(self.study.claims if self.study else ()):
@@ -210,7 +233,8 @@ class Experiment(Schema):
             for framework in self.frameworks_of(arm):
                 for seed in self.seeds:
                     for fmt in self.formats_of(framework, seed, arm):
-                        name = f"{self.name}-{arm}-{framework}-s{seed}-{fmt}"
+                        int8 = fmt == "onnx" and "int8" in self.variants_of(framework, seed, arm)
+                        name = f"{self.name}-{arm}-{framework}-s{seed}-{fmt}{'-int8' if int8 else ''}"
                         if len(name) > 63:
                             raise ValueError(
                                 f"model name {name!r} has {len(name)} characters, 63 are allowed; shorten name or arm"

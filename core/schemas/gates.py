@@ -6,7 +6,7 @@ import pydantic
 
 from core.measures import MEASURES
 from core.schemas.base import Schema
-from core.schemas.specs import FormatName, Framework, RuntimeName
+from core.schemas.specs import FormatName, Framework, Precision, RuntimeName
 
 
 class Where(Schema):
@@ -16,6 +16,7 @@ class Where(Schema):
     framework: Framework | None = None
     format: FormatName | None = None
     runtime: RuntimeName | None = None
+    precision: Precision | None = None
     seed: int | None = None
 
 

@@ -257,15 +257,21 @@ class LoadTestResult(Schema):
         return self.valid and self.over_bound <= percentiles.allowed_over(self.queries, TARGET_PERCENTILE)
 
 
-Result = Annotated[PrepareResult | TrainResult | EvaluateResult | LoadTestResult, pydantic.Field(discriminator="kind")]
-RESULT: pydantic.TypeAdapter[PrepareResult | TrainResult | EvaluateResult | LoadTestResult] = pydantic.TypeAdapter(
-    Result
-)
-READABLE: dict[str, tuple[int, ...]] = {"prepare": (1,), "train": (1,), "evaluate": (1, 2, 3), "loadtest": (1, 2, 3)}
+AnyResult = PrepareResult | TrainResult | QuantizeResult | EvaluateResult | LoadTestResult
+"""What a report is made of."""
+Result = Annotated[AnyResult, pydantic.Field(discriminator="kind")]
+RESULT: pydantic.TypeAdapter[AnyResult] = pydantic.TypeAdapter(Result)
+READABLE: dict[str, tuple[int, ...]] = {
+    "prepare": (1,),
+    "train": (1,),
+    "quantize": (1,),
+    "evaluate": (1, 2, 3),
+    "loadtest": (1, 2, 3),
+}
 """Kind of result to the schema versions that are read; the last one is written."""
 
 
-def parse_result(text: str | bytes, what: str) -> PrepareResult | TrainResult | EvaluateResult | LoadTestResult:
+def parse_result(text: str | bytes, what: str) -> AnyResult:
     """Validates a stored result, also one that an earlier version wrote.
 
     Raises:

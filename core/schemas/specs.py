@@ -11,7 +11,9 @@ from core.schemas.names import FRAMEWORKS as FRAMEWORKS
 from core.schemas.names import Corruption as Corruption
 from core.schemas.names import FormatName as FormatName
 from core.schemas.names import Framework as Framework
+from core.schemas.names import Precision as Precision
 from core.schemas.names import RuntimeName as RuntimeName
+from core.schemas.names import VariantName as VariantName
 from core.schemas.recipe import Recipe
 from core.schemas.scenarios import Traffic
 from core.schemas.search import SearchOutcome

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from core.schemas.summary import Arm, Classification, Row, Summary
-from evaluator import text
+from evaluator import naming, text
 from evaluator.report import operating_tables, tables
 from evaluator.report.columns import load_note
 from evaluator.report.html import describe_load, describe_recipe
@@ -27,7 +27,7 @@ def card(row: Row, summary: Summary) -> str:
     blocks = [
         f"# {row.model}, version {row.version}",
         f"An image classifier trained with {text.framework(row.framework)} and exported as "
-        f"{text.format_name(row.format)}, served by {text.runtime(row.runtime)}. From the experiment "
+        f"{naming.made(row)}, served by {text.runtime(row.runtime)}. From the experiment "
         f"“{escape(summary.title)}”.",
         *_section("Intended use", _use(summary)),
         *_section("Data", _data(summary)),
@@ -114,6 +114,12 @@ def _metrics(row: Row, summary: Summary) -> Iterator[str]:
             f"in that one alone, {test.only_second:,} in this one alone; McNemar's exact test, corrected by Holm: "
             f"{text.p_value(test.p_adjusted)}."
         )
+    if (test := row.against_fp32) and row.accuracy_change is not None:
+        yield (
+            f"Against the fp32 ONNX on ONNX Runtime: accuracy {text.signed_points(row.accuracy_change)}; "
+            f"{test.only_first:,} images right in that one alone, {test.only_second:,} in this one alone, "
+            f"{text.p_value(test.p_adjusted)}."
+        )
     if result := _classification(row, summary):
         yield markdown_table(tables.per_class(result))
 
@@ -162,9 +168,9 @@ def _limits(row: Row, summary: Summary) -> Iterator[str]:
     if few := [one for one in result.classes if one.support < FEW] if result else []:
         names = text.names([f"{one.name} ({one.support:,})" for one in few])
         yield f"Fewer than {FEW} test images, so recall is known only roughly: {escape(names)}."
-    parity = row.export_parity
+    parity, of = row.export_parity, "the fp32 model it was made of" if row.quantised else "the model in memory"
     yield (
-        f"Export: probabilities within {text.scientific(parity.largest_difference)} of the model in memory, "
+        f"Export: probabilities within {text.scientific(parity.largest_difference)} of {of}, "
         f"{text.count(parity.disagreements, 'prediction')} changed."
     )
     if not summary.complete:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from core.schemas.results import EpochMetrics
 from core.schemas.summary import Classification, Group, Row, Summary, Training
-from evaluator import text
+from evaluator import naming, text
 
 Figure = dict[str, Any]
 SYMBOLS = {"keras": "circle", "tensorflow": "square", "pytorch": "diamond", "fastai": "triangle-up"}
@@ -234,7 +234,7 @@ def _labels(rows: Sequence[Row]) -> list[str]:
         parts = ["" if shared["arm"] else row.arm, "" if shared["seed"] else f"seed {row.seed}"]
         parts.append(text.runtime(row.runtime) if twice else "")
         parts.append("contended" if row.load and row.load.contended else "")
-        head = f"{text.framework(row.framework)} {text.format_name(row.format)}"
+        head = f"{text.framework(row.framework)} {naming.made(row)}"
         labels.append(_label(head, ", ".join(filter(None, parts))))
     return labels
 

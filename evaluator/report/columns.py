@@ -29,7 +29,7 @@ class Column:
 
     @property
     def numeric(self) -> bool:
-        return bool(self.better) or self.title == "Seed"
+        return bool(self.better) or self.title in ("Seed", "Change")
 
     def best(self, rows: Sequence[Row]) -> str | None:
         """How the best figure of the column reads; None where the figures all read the same."""
@@ -115,6 +115,7 @@ COLUMNS = (
     _name("Framework", lambda row: text.framework(row.framework)),
     _name("Format", lambda row: text.format_name(row.format)),
     _name("Runtime", lambda row: text.runtime(row.runtime)),
+    _name("Precision", lambda row: row.precision),
     _name("Arm", lambda row: row.arm),
     Column("Seed", lambda row: row.seed, lambda row: str(row.seed)),
     _figure(
@@ -132,7 +133,14 @@ COLUMNS = (
         lambda row: row.parity.largest_difference if row.parity else None,
         lambda row: parity_text(row.parity),
         lambda row: disagreements(row.parity),
-        hint="Largest difference of served probabilities from the framework's native format",
+        hint="Largest difference of served probabilities from the framework's native format; variants: from fp32 ONNX",
+    ),
+    Column(
+        "Change",
+        lambda row: row.accuracy_change,
+        _shown(lambda row: row.accuracy_change, text.signed_points),
+        lambda row: text.p_value(row.against_fp32.p_adjusted) if row.against_fp32 else "",
+        hint="Of a variant: its accuracy minus that of the fp32 ONNX; p of McNemar's exact test, corrected by Holm",
     ),
     _figure("Size", lambda row: row.size_bytes, lambda v: text.size(int(v)), "low", "Bytes of the model files"),
     _figure(
@@ -172,5 +180,5 @@ COLUMNS = (
     ),
 )
 ALWAYS = ("Framework", "Format", "Runtime", "Accuracy")
-VARYING = ("Arm", "Seed")
+VARYING = ("Precision", "Arm", "Seed")
 """Columns left out where all rows share the value."""

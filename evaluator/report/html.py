@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from core.schemas.environment import Environment
 from core.schemas.summary import Arm, Classification, Row, Summary, Training
-from evaluator import pareto, text
+from evaluator import naming, pareto, text
 from evaluator.paired import ALPHA
 from evaluator.report import (
     attribution,
@@ -27,6 +27,7 @@ from evaluator.report import (
     search,
     seed_tables,
     tables,
+    variant_tables,
 )
 from evaluator.report.augmented import Augmented
 from evaluator.report.columns import columns
@@ -74,7 +75,9 @@ def render(
         .render(
             summary=summary,
             text=text,
+            naming=naming,
             tables=tables,
+            variants=variant_tables,
             over_seeds=seed_tables,
             attribution=attribution,
             search=search,

@@ -5,12 +5,12 @@ from math import log10
 import plotly.graph_objects as go
 
 from core.schemas.summary import Load, Row, Saturation, Summary
-from evaluator import text
+from evaluator import naming, text
 from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe
 
 TICKS = (50, 90, 99, 99.9, 99.99)
 DASHES = {"onnx": "solid", "savedmodel": "dash"}
-"""Line by format; every other one is dotted."""
+"""Line by format; every other one is dotted, a variant dashed and dotted."""
 
 
 def figures(summary: Summary) -> dict[str, Figure]:
@@ -36,7 +36,7 @@ def percentiles(summary: Summary) -> Figure:
             customdata=[label for _, _, label in points],
             name=safe(_name(row, summary)),
             mode="lines+markers",
-            line={"color": color(row.framework), "width": 2, "dash": DASHES.get(row.format, "dot")},
+            line={"color": color(row.framework), "width": 2, "dash": _dash(row)},
             marker={"symbol": SYMBOLS[row.framework], "size": 6, "color": color(row.framework)},
             hovertemplate=f"{safe(_name(row, summary))} p%{{customdata}}: %{{y:.3g}} ms<extra></extra>",
         )
@@ -67,7 +67,7 @@ def saturation(summary: Summary) -> Figure:
             customdata=[[text.significant(load.throughput), _judgement(load)] for load in curve.points],
             name=name,
             mode="lines+markers",
-            line={"color": shade, "width": 2, "dash": DASHES.get(row.format, "dot") if row else "solid"},
+            line={"color": shade, "width": 2, "dash": _dash(row) if row else "solid"},
             marker={"symbol": own, "size": 9, "color": shade, "opacity": [_opacity(load) for load in curve.points]},
             hovertemplate=(
                 f"{name} at %{{x:,.4g}}/s: p99 %{{y:.3g}} ms<br>%{{customdata[0]}} images/s answered, "
@@ -119,10 +119,14 @@ def _judgement(load: Load) -> str:
     return "within the bound" if load.within_bound else "not within the bound"
 
 
+def _dash(row: Row) -> str:
+    return "dashdot" if row.variant else DASHES.get(row.format, "dot")
+
+
 def _name(row: Row, summary: Summary) -> str:
     """Framework and format, with arm and seed where load-tested rows differ in them."""
     loaded = [other for other in summary.rows if other.load]
-    parts = [text.framework(row.framework), text.format_name(row.format)]
+    parts = [text.framework(row.framework), naming.served(row)]
     parts += [row.arm] if len({other.arm for other in loaded}) > 1 else []
     parts += [f"s{row.seed}"] if len({other.seed for other in loaded}) > 1 else []
     return " ".join(parts)

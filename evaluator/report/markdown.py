@@ -11,6 +11,7 @@ from evaluator.report import (
     search,
     seed_tables,
     tables,
+    variant_tables,
 )
 from evaluator.report.columns import columns
 from evaluator.report.html import commands, describe_load, describe_recipe, machines
@@ -43,7 +44,8 @@ def _blocks(summary: Summary) -> Iterator[str]:
     yield from (f"> {escape(note)}" for note in summary.notes)
     for arm in summary.arms:
         yield f"**{arm.name}** ({arm.mode}): {describe_recipe(arm)}. {arm.finding}"
-    sections = [("Trade-offs", quality_tables.trade_offs(summary)), ("Over seeds", tables.seeds(summary.groups))]
+    sections = [("Variants", variant_tables.costs(summary))]
+    sections += [("Trade-offs", quality_tables.trade_offs(summary)), ("Over seeds", tables.seeds(summary.groups))]
     sections += [("Frameworks over seeds", seed_tables.framework_tests(summary))]
     sections += [("Where the time goes", seed_tables.time_shares(summary))]
     sections += [("Training", tables.trainings(summary)), ("Load tests", load_tables.loads(summary))]

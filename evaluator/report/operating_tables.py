@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from core.schemas.summary import Row, Summary
-from evaluator import text
+from evaluator import naming, text
 from evaluator.report.charts import SYMBOLS, Figure, as_json, color
 from evaluator.report.tables import Table
 
@@ -116,4 +116,4 @@ def _chosen(summary: Summary) -> list[Row]:
 
 
 def _names(row: Row) -> tuple[str, str, str]:
-    return text.framework(row.framework), text.format_name(row.format), row.arm
+    return text.framework(row.framework), naming.served(row), row.arm

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from core.schemas.scores import Agreement, Curve
 from core.schemas.summary import Classification, Row, Summary
-from evaluator import pareto, text
+from evaluator import naming, pareto, text
 from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe
 
 CORNERS = (0.9, 0.8, 0.5)
@@ -151,7 +151,7 @@ def trade_offs(summary: Summary) -> Figure:
 def artefact(row: Row, rows: Sequence[Row]) -> str:
     """Framework, and of format, arm and seed what the rows do not share."""
     parts = [text.framework(row.framework)]
-    parts += [text.format_name(row.format)] if len({other.format for other in rows}) > 1 else []
+    parts += [naming.served(row)] if len({naming.served(other) for other in rows}) > 1 else []
     parts += [row.arm] if len({other.arm for other in rows}) > 1 else []
     parts += [f"s{row.seed}"] if len({other.seed for other in rows}) > 1 else []
     return " ".join(parts)

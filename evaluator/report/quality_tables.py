@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from core.schemas.summary import Row, Summary
-from evaluator import pareto, text
+from evaluator import naming, pareto, text
 from evaluator.paired import ALPHA
 from evaluator.report.quality_charts import artefact
 from evaluator.report.tables import Table
@@ -21,7 +21,7 @@ def probabilities(summary: Summary) -> Table:
     rows = tuple(
         (
             text.framework(row.framework),
-            text.format_name(row.format),
+            naming.served(row),
             row.arm,
             text.percent(row.accuracy or 0.0),
             *(text.percent(scores.top_k[k]) if k in scores.top_k else text.MISSING for k in ks),
@@ -80,7 +80,7 @@ def _trade_off(row: Row, beaten_by: int | None, shown: Sequence[Row], summary: S
     assert row.load is not None, "candidates have load tests"
     return (
         text.framework(row.framework),
-        text.format_name(row.format),
+        naming.served(row),
         row.arm,
         "nobody" if beaten_by is None else artefact(summary.rows[beaten_by], shown),
         text.percent(row.accuracy or 0.0),

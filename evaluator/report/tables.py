@@ -53,7 +53,7 @@ def seeds(groups: Sequence[Group]) -> Table:
 
 def exports(summary: Summary) -> Table:
     """Every artefact against the model in memory, and as served against the native format."""
-    served = {(row.model, row.version): row.parity for row in summary.rows if row.parity}
+    served = {(row.model, row.version): row.parity for row in summary.rows if row.parity and not row.variant}
     headers = (
         *("Framework", "Format", "Arm", "Seed", "From memory", "Predictions", "Served, from native", "Predictions"),
         *("Size", "Export"),
@@ -106,7 +106,10 @@ def confused(result: Classification) -> Table:
 
 def artefacts(summary: Summary) -> Table:
     """Names and digests of everything published."""
-    rows = tuple((export.model, str(export.version), export.artifact) for export in summary.exports)
+    found = {(export.model, str(export.version), export.artifact): None for export in summary.exports}
+    # An int8 model is made of an export and is none.
+    found |= {(row.model, str(row.version), row.artifact): None for row in summary.rows}
+    rows = tuple(found)
     return Table("Artefacts", ("Model", "Version", "sha256"), rows, names=3)
 
 

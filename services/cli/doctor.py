@@ -10,7 +10,7 @@ from core import cpu
 from services.cli.context import Home, ends_well, out
 from services.cli.formats import FormatOption, ListFormat, show
 from services.client.control import is_serving
-from services.client.directory import SERVICES
+from services.client.directory import ON_DEMAND
 
 PARTS = (
     ("data preparation", "training", ("sklearn", "datasets", "safetensors", "onnx"), "datasets"),
@@ -36,7 +36,7 @@ def doctor(style: FormatOption = ListFormat.TABLE) -> None:
     """Say what is installed, what is missing, and how to install it. Exit code 1 when a part is missing."""
     home = Home()
     rows = [_part(*part) for part in PARTS]
-    rows += [_service(home, name) for name in SERVICES]
+    rows += [_service(home, name) for name in home.directory.expected()]
     rows += [_machine(home)]
     show(rows, style)
     missing = [row for row in rows if row["state"] == "missing"]
@@ -66,7 +66,7 @@ def _version(distribution: str) -> str:
 def _service(home: Home, name: str) -> dict[str, Any]:
     target = home.directory.target(name)
     up = is_serving(target, timeout_s=0.5)
-    fix = "" if up else "bakeoff up"
+    fix = "" if up else f"bakeoff up {name}" if name in ON_DEMAND else "bakeoff up"
     return {"part": name, "state": "serving" if up else "not running", "found": target, "fix": fix}
 
 

@@ -140,8 +140,9 @@ def _cells(row: Row) -> list[str]:
     load = row.load
     measured = [row.accuracy, row.macro_f1]
     parity = row.parity or row.export_parity
+    made = f"{row.format}-{row.precision}" if row.quantised else row.format
     return [
-        *(row.arm, row.framework, row.format, row.runtime, str(row.seed)),
+        *(row.arm, row.framework, made, row.runtime, str(row.seed)),
         *("–" if value is None else f"{value:.4f}" for value in measured),
         f"{parity.largest_difference:.1e}",
         f"{row.size_bytes / 1000:,.0f}",

@@ -9,7 +9,7 @@ from services.cli.context import Home, ends_well, err, out
 from services.cli.formats import FormatOption, ListFormat, show
 from services.cli.stack import Stack
 from services.client.control import is_serving
-from services.client.directory import SERVICES
+from services.client.directory import ON_DEMAND, SERVICES
 
 
 def say(text: str) -> None:
@@ -19,7 +19,9 @@ def say(text: str) -> None:
 
 @ends_well
 def up(
-    names: Annotated[list[str] | None, typer.Argument(help="Services to start; default: all.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Services to start; default: all but the OpenVINO servers.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: BAKEOFF_HOST or 127.0.0.1.")] = None,
     base_port: Annotated[
         int | None, typer.Option(help="First port; 0 takes free ones; default: 7101.", min=0, max=64000)
@@ -28,7 +30,7 @@ def up(
 ) -> None:
     """Start every service on this machine and print each address."""
     home = Home() if host is None else Home(host=host)
-    chosen = names or list(SERVICES)
+    chosen = names or [name for name in SERVICES if name not in ON_DEMAND]
     if unknown := sorted(set(chosen) - SERVICES.keys()):
         raise InvalidInputError(f"unknown services: {', '.join(unknown)}; known: {', '.join(SERVICES)}")
     stack = Stack(home, say)
@@ -49,7 +51,8 @@ def down() -> None:
 @ends_well
 def status(style: FormatOption = ListFormat.TABLE) -> None:
     """Say which services answer, and where."""
-    show(_rows(Home(), list(SERVICES)), style)
+    home = Home()
+    show(_rows(home, home.directory.expected()), style)
 
 
 def _rows(home: Home, names: list[str]) -> list[dict[str, str | None]]:

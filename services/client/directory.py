@@ -18,8 +18,12 @@ SERVICES = {
     "serving-onnxruntime": 7111,
     "serving-tensorflow": 7112,
     "serving-pytorch": 7113,
+    "serving-openvino": 7114,
+    "serving-openvino-bf16": 7115,
 }
 """Service name to its default port."""
+ON_DEMAND = ("serving-openvino", "serving-openvino-bf16")
+"""Services that run where an experiment or a person asks for them by name."""
 
 METRICS_OFFSET = 1000
 """Prometheus port = gRPC port + this, where ports are fixed."""
@@ -68,6 +72,11 @@ class Directory:
             return from_environment
         found = next((service.target for service in self.started() if service.name == name), None)
         return found or f"127.0.0.1:{SERVICES[name]}"
+
+    def expected(self) -> list[str]:
+        """The services that always run, and those on demand that were started here or have an address."""
+        known = {service.name for service in self.started()}
+        return [n for n in SERVICES if n not in ON_DEMAND or n in known or variable(n) in os.environ]
 
     def metrics(self, name: str) -> str | None:
         """URL of a service's Prometheus page; None where it is not known, for example behind another address."""

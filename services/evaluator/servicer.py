@@ -11,6 +11,7 @@ from bakeoff.evaluator.v1 import evaluator_service_pb2_grpc as pb_grpc
 from core import environment
 from core.errors import WrongStateError
 from core.prepared import open_prepared
+from core.schemas.names import RUNTIMES
 from core.schemas.specs import EvaluateSpec, parse_evaluator_spec
 from core.store import Store
 from services.evaluator.settings import EvaluatorSettings
@@ -75,7 +76,7 @@ class EvaluatorApplication:
 
     def _command(self, folder: Path, kind: str) -> Sequence[str]:
         settings = self._settings
-        targets = [f"--serving-{name}={settings.serving(name)}" for name in ("onnxruntime", "tensorflow", "pytorch")]
+        targets = [f"--serving-{name}={settings.serving(name)}" for name in RUNTIMES]
         shared = ["--store", settings.store, "--cache", str(settings.cache), "--threads", str(settings.threads)]
         shared += ["--in-flight", str(settings.in_flight)]
         return [sys.executable, "-m", "services.evaluator.worker", str(folder.absolute()), *shared, *targets]

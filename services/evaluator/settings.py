@@ -26,6 +26,10 @@ class EvaluatorSettings(ServiceSettings):
     """Address of the inference server that runs SavedModels and .keras files."""
     serving_pytorch: str = "127.0.0.1:7113"
     """Address of the inference server that runs exported PyTorch programs."""
+    serving_openvino: str = "127.0.0.1:7114"
+    """Address of the inference server that runs ONNX models with OpenVINO; only asked where an experiment says so."""
+    serving_openvino_bf16: str = "127.0.0.1:7115"
+    """The same in bfloat16."""
     slots: int = pydantic.Field(1, ge=1)
     """Runs executed at a time; more are queued."""
     in_flight: int = pydantic.Field(2, ge=1, le=64)
@@ -35,4 +39,4 @@ class EvaluatorSettings(ServiceSettings):
 
     def serving(self, runtime: str) -> str:
         """Address of the server of a runtime."""
-        return str(getattr(self, f"serving_{runtime}"))
+        return str(getattr(self, f"serving_{runtime.replace('-', '_')}"))

@@ -5,6 +5,7 @@ import functools
 from pathlib import Path
 
 from core import worker
+from core.schemas.names import RUNTIMES
 from core.schemas.specs import EvaluateSpec, parse_evaluator_spec
 from core.store import Store
 from core.worker import RunFolder
@@ -20,8 +21,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--in-flight", type=int, required=True)
-    for runtime in ("onnxruntime", "tensorflow", "pytorch"):
-        parser.add_argument(f"--serving-{runtime}", required=True)
+    for runtime in RUNTIMES:
+        parser.add_argument(f"--serving-{runtime}", dest=runtime, required=True)
     arguments = parser.parse_args()
     worker.main(functools.partial(work, arguments=arguments), arguments.run)
 
@@ -31,7 +32,7 @@ def work(run: RunFolder, arguments: argparse.Namespace) -> None:
     store = Store(arguments.store, arguments.cache)
     spec = parse_evaluator_spec(run.spec())
     if isinstance(spec, EvaluateSpec):
-        target = getattr(arguments, f"serving_{spec.runtime}")
+        target = vars(arguments)[spec.runtime]
         evaluate(run, spec, store, Server(target, arguments.in_flight, arguments.threads))
     else:
         write_report(run, spec, store)

@@ -21,7 +21,7 @@ from core.errors import BakeoffError, CancelledError, NotFoundError, WrongStateE
 from core.results import read_result
 from core.schemas.base import content_id
 from core.schemas.experiment import Experiment
-from core.schemas.results import PrepareResult, TrainResult
+from core.schemas.results import PrepareResult, QuantizeResult, TrainResult
 from core.schemas.search import SearchOutcome
 from core.store import Store
 from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
@@ -31,7 +31,7 @@ from services.orchestrator.experiment_file import MisfitError
 from services.orchestrator.measuring import Measuring
 from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Reporter
-from services.orchestrator.steps import Step
+from services.orchestrator.steps import Step, Subject
 from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
@@ -171,14 +171,17 @@ class Reconciler:
 
     def _measure(self, trained: list[TrainResult], fingerprint: str) -> None:
         """Scores, then load-tests every model, one at a time: only one is loaded while it is measured."""
-        models = [(result, model) for result in trained for model in result.models]
-        found = (steps.loadtest_spec(self.experiment, result, model, fingerprint) for result, model in models)
+        if quantizing := sum(len(steps.quantize_steps(self.experiment, result)) for result in trained):
+            self.reporter.plan({"quantize": quantizing})
+        served = [subject for result in trained for subject in steps.plain_subjects(result)]
+        served += [subject for result in trained for subject in self._variants(result)]
+        found = (steps.loadtest_spec(self.experiment, subject, fingerprint) for subject in served)
         subjects = [spec for spec in found if spec is not None]
-        self.reporter.plan({"evaluate": len(models)})
+        self.reporter.plan({"evaluate": len(served)})
         measuring = Measuring(self.directory, self.store, self.reporter, self._tolerated)
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
-            for trained_by, model in models:
-                step = steps.evaluate_step(self.experiment, trained_by, model, fingerprint)
+            for subject in served:
+                step = steps.evaluate_step(self.experiment, subject, fingerprint)
                 with self._tolerated(step):
                     self._score(step, evaluator, measuring)
         if self.experiment.loadtest and subjects:
@@ -186,6 +189,19 @@ class Reconciler:
                 measuring.run(self.experiment.loadtest, subjects)
             finally:
                 self._results += [result.run_id for result in measuring.found]
+
+    def _variants(self, trained: TrainResult) -> list[Subject]:
+        """What else is scored of a training; makes its int8 model first where that is asked for."""
+        found = []
+        for step in steps.quantize_steps(self.experiment, trained):
+            with self._tolerated(step):
+                result = self._result(step, QuantizeResult)
+                if result is None:
+                    with TrainerClient(self.directory.target(step.service)) as trainer:
+                        result = self._remote(step, trainer, QuantizeResult)
+                self._results.append(result.run_id)
+                found.append(steps.int8_subject(trained, result))
+        return found + steps.runtime_subjects(self.experiment, trained)
 
     def _score(self, step: Step, evaluator: EvaluatorClient, measuring: Measuring) -> None:
         """Scores one model. A server that is restarted meanwhile gets it loaded again."""

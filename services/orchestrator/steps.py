@@ -1,13 +1,14 @@
 """The steps of an experiment, each with the id its result object has in the store."""
 
 from dataclasses import dataclass
+from typing import cast
 
-from core.formats import get_format
+from core.formats import OTHER_RUNTIMES, get_format
 from core.schemas.base import content_id
 from core.schemas.data import DataSpec
 from core.schemas.experiment import Experiment, LoadTestPlan
 from core.schemas.recipe import Recipe
-from core.schemas.results import PublishedModel, TrainResult
+from core.schemas.results import PublishedModel, QuantizeResult, TrainResult
 from core.schemas.scenarios import Traffic
 from core.schemas.search import SearchOutcome
 from core.schemas.specs import (
@@ -16,11 +17,34 @@ from core.schemas.specs import (
     LoadTestSpec,
     OriginalsSpec,
     PrepareSpec,
+    QuantizeSpec,
     ReportSpec,
+    RuntimeName,
     TrainSpec,
 )
 
-Spec = PrepareSpec | TrainSpec | FindRateSpec | EvaluateSpec | LoadTestSpec | ReportSpec
+Spec = PrepareSpec | TrainSpec | QuantizeSpec | FindRateSpec | EvaluateSpec | LoadTestSpec | ReportSpec
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One artefact of a training, as one runtime serves it."""
+
+    trained: TrainResult
+    model: PublishedModel
+    runtime: str
+    variant: bool = False
+    """Made or served because of the experiment's `variants`."""
+
+    @property
+    def label(self) -> str:
+        """The model; with its runtime where that is not the format's own."""
+        return served_label(self.model.name, self.runtime)
+
+
+def served_label(model: str, runtime: str) -> str:
+    """`digits-matched-keras-s0-onnx`, `digits-matched-keras-s0-onnx on openvino`."""
+    return f"{model} on {runtime}" if runtime in OTHER_RUNTIMES else model
 
 
 @dataclass(frozen=True)
@@ -88,36 +112,71 @@ def originals(data: DataSpec, digest: str, recipe: Recipe) -> OriginalsSpec | No
     return OriginalsSpec(source=data.source, digest=digest)
 
 
-def evaluate_step(experiment: Experiment, trained: TrainResult, model: PublishedModel, fingerprint: str) -> Step:
-    """Scores one published model through the runtime of its format.
+def plain_subjects(trained: TrainResult) -> list[Subject]:
+    """Every artefact of a training on the runtime of its format."""
+    return [Subject(trained, model, get_format(model.format).runtime) for model in trained.models]
 
-    Corruptions are scored for ONNX of the first seed alone: what they change is the network's doing, not the format's.
+
+def quantize_steps(experiment: Experiment, trained: TrainResult) -> list[Step]:
+    """Makes the int8 model of a training's ONNX artefact, where the experiment asks for it; its own trainer does."""
+    return [
+        Step(
+            QuantizeSpec(model=model.name, version=model.version, artifact=model.artifact, data=trained.spec.data),
+            f"trainer-{trained.spec.framework}",
+            model.name,
+        )
+        for model in _varied(experiment, trained)
+        if "int8" in experiment.variants
+    ]
+
+
+def int8_subject(trained: TrainResult, quantized: QuantizeResult) -> Subject:
+    """The int8 model that a quantize step made."""
+    return Subject(trained, quantized.model, get_format(quantized.model.format).runtime, variant=True)
+
+
+def runtime_subjects(experiment: Experiment, trained: TrainResult) -> list[Subject]:
+    """The ONNX artefact of a training on each further runtime the experiment asks for."""
+    runtimes = [variant for variant in experiment.variants if variant in OTHER_RUNTIMES]
+    varied = _varied(experiment, trained)
+    return [Subject(trained, model, runtime, variant=True) for model in varied for runtime in runtimes]
+
+
+def _varied(experiment: Experiment, trained: TrainResult) -> list[PublishedModel]:
+    spec = trained.spec
+    asked = experiment.variants_of(spec.framework, spec.seed, spec.arm)
+    return [model for model in trained.models if asked and model.format == "onnx"]
+
+
+def evaluate_step(experiment: Experiment, subject: Subject, fingerprint: str) -> Step:
+    """Scores one published model as it is served.
+
+    Corruptions are scored for fp32 ONNX of the first seed on ONNX Runtime alone: what they change is the network's
+    doing, not the format's.
     """
-    plan = experiment.evaluate
-    corrupted = model.format == "onnx" and trained.spec.seed == experiment.seeds[0]
+    plan, model = experiment.evaluate, subject.model
+    corrupted = not subject.variant and model.format == "onnx" and subject.trained.spec.seed == experiment.seeds[0]
     spec = EvaluateSpec(
         model=model.name,
         version=model.version,
         artifact=model.artifact,
-        runtime=get_format(model.format).runtime,
+        runtime=cast(RuntimeName, subject.runtime),
         data=fingerprint,
         batch_size=plan.batch_size,
         calibrate=plan.calibrate,
         corruptions=plan.corruptions if corrupted else (),
     )
-    return Step(spec, "evaluator", model.name)
+    return Step(spec, "evaluator", subject.label)
 
 
-def loadtest_spec(
-    experiment: Experiment, trained: TrainResult, model: PublishedModel, fingerprint: str
-) -> LoadTestSpec | None:
+def loadtest_spec(experiment: Experiment, subject: Subject, fingerprint: str) -> LoadTestSpec | None:
     """How one published model of the first seed is loaded; None where the experiment does not ask for it."""
-    plan = experiment.loadtest
+    plan, trained, model = experiment.loadtest, subject.trained, subject.model
     if plan is None or trained.spec.seed != experiment.seeds[0]:
         return None
     if trained.spec.arm not in (experiment.arms if plan.arms is None else plan.arms):
         return None
-    return load_spec(plan, model.name, model.version, model.artifact, get_format(model.format).runtime, fingerprint)
+    return load_spec(plan, model.name, model.version, model.artifact, subject.runtime, fingerprint)
 
 
 def load_spec(
@@ -134,7 +193,7 @@ def load_step(spec: LoadTestSpec) -> Step:
     own = f" at {spec.rate:g}/s" if spec.rate is not None else f" {spec.scenario}" if spec.scenario != "closed" else ""
     own += " by Locust" if spec.generator == "locust" else ""
     again = f" #{spec.repeat + 1}" if spec.repeat else ""
-    return Step(spec, f"serving-{spec.runtime}", f"{spec.model}{own}{again}")
+    return Step(spec, f"serving-{spec.runtime}", f"{served_label(spec.model, spec.runtime)}{own}{again}")
 
 
 def report_step(
@@ -166,5 +225,6 @@ def services_needed(experiment: Experiment) -> list[str]:
             for fmt in experiment.formats_of(framework, seed, arm)
         }
     )
+    runtimes |= {variant for variant in experiment.variants if variant in OTHER_RUNTIMES}
     trainers = [f"trainer-{framework}" for framework in experiment.frameworks]
     return [*trainers, "evaluator", *(f"serving-{runtime}" for runtime in sorted(runtimes))]

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.results import read_result
+from core.schemas.names import RUNTIMES
 from core.schemas.results import EvaluateResult
 from core.schemas.specs import EvaluateSpec
 from core.store import Store
@@ -122,7 +123,7 @@ class Evaluation:
             model=MODEL, version=1, artifact="a" * 64, runtime="onnxruntime", data=FINGERPRINT, batch_size=8
         )
         (self.run / "spec.json").write_text(spec.model_dump_json())
-        runtimes = [f"--serving-{name}={self.target}" for name in ("onnxruntime", "tensorflow", "pytorch")]
+        runtimes = [f"--serving-{name}={self.target}" for name in RUNTIMES]
         shared = ["--store", self.store.url, "--cache", str(self.store.cache), "--threads=1", "--in-flight=2"]
         command = [sys.executable, "-m", "services.evaluator.worker", str(self.run), *shared, *runtimes]
         return subprocess.Popen(command, stdin=subprocess.PIPE)

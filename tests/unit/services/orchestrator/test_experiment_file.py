@@ -71,6 +71,12 @@ def test_data_replaces_the_place_of_the_source(tmp_path: Path) -> None:
         ("name: small", "name: Small Net", r"small.yaml:1: name: .*got 'Small Net'"),
         ("digits-cnn", "digits-cn", r"small.yaml:8: arms.matched.architecture: .*'digits-cn'; known: mlp, .*vgg11"),
         ("digits-cnn", "asl-grid-d3-u32-c1", r"small.yaml:8: arms.*: d3 not allowed; expected asl-grid-d<0\|1\|2>"),
+        (
+            "title: Small",
+            "variants: [int4]",
+            r"small.yaml:2: variants.0: .*'int8', 'openvino' or 'openvino-bf16'.*int4",
+        ),
+        ("title: Small", "title: Small\nvariants: [int8, int8]", r"small.yaml:3: variants: has duplicates"),
         ("title: Small", "titel: Small", r"small.yaml:2: titel: unknown key; known: arms, attribution, data, .*title"),
     ],
 )
@@ -86,6 +92,7 @@ def test_an_error_names_line_key_and_what_is_allowed(tmp_path: Path, old: str, n
         ("formats={keras: [pt2]}", r"formats.keras: \['pt2'\] not among what it exports"),
         ("loadtest.arms=[other]", r"names \['other'\]; the arms are \['matched'\]"),
         ("name=" + "x" * 40, "characters, 63 are allowed"),
+        ("variants={int8: true}", "variants: Input should be a valid tuple"),
         ("frameworks=[]", "at least 1"),
         ("seeds", "expected key.path=value"),
         ("seeds=[0", "not valid YAML after the '='"),
@@ -95,6 +102,20 @@ def test_an_error_names_line_key_and_what_is_allowed(tmp_path: Path, old: str, n
 def test_what_cannot_work_is_refused_before_anything_starts(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         read_experiment(write(tmp_path, SMALL), [override])
+
+
+def test_variants_need_an_onnx_artefact_to_be_made_of(tmp_path: Path) -> None:
+    only = ["frameworks=[pytorch]", "formats={pytorch: [pt2]}", "variants=[openvino]"]
+    with pytest.raises(InvalidInputError, match="variants are made of ONNX artefacts; add onnx to formats"):
+        read_experiment(write(tmp_path, SMALL), only)
+
+
+def test_the_name_of_an_int8_model_counts_too(tmp_path: Path) -> None:
+    file, name = write(tmp_path, SMALL), "name=" + "x" * 33
+    only = ["frameworks=[tensorflow]", "formats={tensorflow: [onnx]}"]
+    assert read_experiment(file, [*only, name]).name == "x" * 33
+    with pytest.raises(InvalidInputError, match="-onnx-int8' has 65 characters"):
+        read_experiment(file, [*only, name, "variants=[int8]"])
 
 
 @pytest.mark.parametrize("block", ["5", "{source: 5}", "{source: {kind: digits}}"])

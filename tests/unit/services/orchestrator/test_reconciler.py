@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from bakeoff.run.v1 import run_pb2
 
-from core.errors import CancelledError, NotReadyError
+from core.errors import BakeoffError, CancelledError, NotReadyError
+from core.schemas.results import TrainResult
 from core.store import Store
 from services.client.directory import Directory
 from services.orchestrator import steps
 from services.orchestrator.experiment_file import read_experiment
 from services.orchestrator.reconciler import Reconciler
 from services.orchestrator.remake import replace_folder
+from tests.unit.evaluator import builder
 
 DIGITS = Path(__file__).parents[4] / "experiments/digits.yaml"
 
@@ -132,3 +134,19 @@ def test_a_model_is_loaded_again_for_a_server_that_lost_it_and_only_then(
     with pytest.raises(NotReadyError):
         reconciler._score(step, None, Server())  # type: ignore[arg-type]
     assert len(loaded) == tries
+
+
+def test_an_int8_model_that_cannot_be_made_leaves_the_other_variants(
+    reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise BakeoffError("the graph cannot be quantised")
+
+    reconciler.experiment = read_experiment(DIGITS, ["variants=[int8, openvino]"])
+    monkeypatch.setattr(reconciler, "_remote", fail)
+    results = builder.Experiment(arms=("matched",), frameworks=("pytorch",), seeds=(0,), load_tests=False).results
+    trained = next(result for result in results if isinstance(result, TrainResult))
+    assert [subject.runtime for subject in reconciler._variants(trained)] == ["openvino"]
+    ((label, reason),) = reconciler._failed.items()
+    assert label == "quantize test-digits-matched-pytorch-s0-onnx"
+    assert reason == "the graph cannot be quantised"

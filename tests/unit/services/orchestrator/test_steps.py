@@ -2,9 +2,11 @@ from pathlib import Path
 
 from core.schemas.data import FolderSource
 from core.schemas.experiment import Experiment
-from core.schemas.specs import OriginalsSpec
+from core.schemas.results import TrainResult
+from core.schemas.specs import EvaluateSpec, LoadTestSpec, OriginalsSpec, QuantizeSpec
 from services.orchestrator import steps
 from services.orchestrator.experiment_file import read_experiment
+from tests.unit.evaluator import builder
 
 DIGITS = Path(__file__).parents[4] / "experiments/digits.yaml"
 DATA = "0" * 64
@@ -54,3 +56,61 @@ def test_the_frameworks_own_pipelines_are_told_where_the_originals_are() -> None
 
 def test_the_built_in_digits_are_arrays_in_every_mode() -> None:
     assert all(step.spec.originals is None for step in steps.train_steps(experiment(), DATA, DIGEST))  # type: ignore[union-attr]
+
+
+EVERY = "variants=[int8, openvino, openvino-bf16]"
+
+
+def trained(seed: int = 0, arm: str = "matched") -> TrainResult:
+    """A training of PyTorch with its .pt2 and ONNX artefacts."""
+    results = builder.Experiment(arms=(arm,), frameworks=("pytorch",), seeds=(seed,), load_tests=False).results
+    return next(result for result in results if isinstance(result, TrainResult))
+
+
+def test_an_experiment_without_variants_quantises_and_serves_nothing_more() -> None:
+    assert steps.quantize_steps(experiment(), trained()) == []
+    assert steps.runtime_subjects(experiment(), trained()) == []
+    assert [subject.runtime for subject in steps.plain_subjects(trained())] == ["pytorch", "onnxruntime"]
+
+
+def test_int8_is_made_of_the_onnx_artefact_by_the_trainer_of_its_framework() -> None:
+    (step,) = steps.quantize_steps(experiment(EVERY), trained())
+    (onnx,) = (model for model in trained().models if model.format == "onnx")
+    assert step.service == "trainer-pytorch"
+    assert isinstance(step.spec, QuantizeSpec)
+    assert (step.spec.model, step.spec.artifact) == (onnx.name, onnx.artifact)
+    assert step.run_id == steps.quantize_steps(experiment("variants=[int8]"), trained())[0].run_id
+
+
+def test_other_runtimes_get_the_same_artefact_and_steps_of_their_own() -> None:
+    wanted = experiment(EVERY, "evaluate.corruptions=[noise]")
+    subjects = [*steps.plain_subjects(trained())[1:], *steps.runtime_subjects(wanted, trained())]
+    scored = [steps.evaluate_step(wanted, subject, DATA) for subject in subjects]
+    specs = [step.spec for step in scored if isinstance(step.spec, EvaluateSpec)]
+    assert [spec.runtime for spec in specs] == ["onnxruntime", "openvino", "openvino-bf16"]
+    assert len({spec.artifact for spec in specs}) == 1
+    assert len({step.run_id for step in scored}) == len({step.label for step in scored}) == 3
+    assert [bool(spec.corruptions) for spec in specs] == [True, False, False]
+    loads = [steps.loadtest_spec(wanted, subject, DATA) for subject in subjects]
+    services = [steps.load_step(spec).service for spec in loads if isinstance(spec, LoadTestSpec)]
+    assert services == ["serving-onnxruntime", "serving-openvino", "serving-openvino-bf16"]
+
+
+def test_variants_are_for_the_first_seed_and_for_arms_that_are_written() -> None:
+    wanted = experiment(EVERY)
+    for other in (trained(seed=1), trained(arm="matched-a1")):
+        assert steps.quantize_steps(wanted, other) == []
+        assert steps.runtime_subjects(wanted, other) == []
+
+
+def test_a_framework_without_onnx_has_no_variants() -> None:
+    wanted = experiment(EVERY, "formats={pytorch: [pt2]}")
+    assert steps.quantize_steps(wanted, trained()) == []
+    assert steps.runtime_subjects(wanted, trained()) == []
+
+
+def test_the_servers_of_variants_are_needed_only_where_they_are_asked_for() -> None:
+    only = ("frameworks=[pytorch]", "formats={pytorch: [onnx]}")
+    assert "serving-openvino" not in steps.services_needed(experiment(*only, "variants=[int8]"))
+    needed = steps.services_needed(experiment(*only, "variants=[int8, openvino]"))
+    assert needed == ["trainer-pytorch", "evaluator", "serving-onnxruntime", "serving-openvino"]
