@@ -14,7 +14,10 @@ from core.measures import MEASURES
 from core.schemas.summary import Row, Summary
 
 Finding = Literal["exceeds noise", "within noise", "noise not known", "exact", "equal"]
-COMPARED = ("accuracy", "macro_f1", "log_loss", "calibration_error", "size_bytes", "training_s", "throughput", "p99_ms")
+COMPARED = (
+    *("accuracy", "macro_f1", "log_loss", "calibration_error", "size_bytes", "training_s"),
+    *("throughput", "p99_ms", "cpu_ms", "best_rate"),
+)
 Interval = tuple[float, float]
 
 

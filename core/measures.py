@@ -17,7 +17,7 @@ class Measure:
     unit: str = ""
 
 
-def _load(get: Callable[[Load], float]) -> Callable[[Row], float | None]:
+def _load(get: Callable[[Load], float | None]) -> Callable[[Row], float | None]:
     """A load test that overlapped with other timed work, or whose generator was late, measured something else."""
     return lambda row: get(row.load) if row.load and not row.load.contended and not row.load.problems else None
 
@@ -48,6 +48,8 @@ MEASURES: Mapping[str, Measure] = {
     "size_bytes": Measure(lambda row: float(row.size_bytes), "low", "bytes"),
     "training_s": Measure(lambda row: None if row.training_contended else row.training_seconds, "low", "s"),
     "throughput": Measure(_load(lambda load: load.throughput), "high", "images/s"),
+    "best_rate": Measure(lambda row: row.best_rate, "high", "queries/s"),
+    "cpu_ms": Measure(_load(lambda load: load.cpu_ms), "low", "ms"),
     "p50_ms": Measure(_load(lambda load: load.latency_ms.p50), "low", "ms"),
     "p90_ms": Measure(_load(lambda load: load.latency_ms.p90), "low", "ms"),
     "p95_ms": Measure(_load(lambda load: load.latency_ms.p95), "low", "ms"),

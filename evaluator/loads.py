@@ -100,6 +100,7 @@ def _run(result: LoadTestResult) -> Run:
         p50=result.latency_ms.p50,
         p90=result.latency_ms.p90,
         p99=result.latency_ms.p99,
+        cpu_ms=result.server.cpu_ms_per_image if result.server else None,
         contended=result.environment.contended,
         problems=result.problems,
     )

@@ -78,12 +78,14 @@ def build_rows(
         for load in reversed(loads)
         if loads_of.settings(load) == loads_of.settings(loads[0])
     }
+    curves = {(one.model, one.version, one.runtime): one for one in loads_of.saturation(loads)}
     natives = _native_predictions(published, evaluations, predictions)
     arms = list(dict.fromkeys(training.spec.arm for training, _ in published.values()))
     rows = []
     for model, version, runtime in scored.keys() | loaded.keys():
         training, artefact = published[model, version]
         evaluation, load = scored.get((model, version, runtime)), loaded.get((model, version, runtime))
+        curve = curves.get((model, version, runtime))
         row = Row(
             arm=training.spec.arm,
             mode=training.spec.recipe.mode,
@@ -109,6 +111,7 @@ def build_rows(
             robustness=evaluation.robustness if evaluation else (),
             parity=_parity(evaluation, natives.get(training.run_id), predictions),
             load=load,
+            best_rate=curve.best_rate if curve else None,
         )
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: _order(row, arms)))

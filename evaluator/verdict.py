@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+from core import repeats
 from core.schemas.summary import Load, Pick, PickKind, Row, Verdict
-from evaluator import repeats, text
+from evaluator import text
 from evaluator.paired import ALPHA
 from evaluator.statistics import overlap
 
@@ -25,6 +26,8 @@ def decide(rows: Sequence[Row]) -> Verdict:
     picks = [_accuracy(scored, best)]
     if timed:
         picks += [_p99(timed, best), _throughput(timed, best)]
+    if accounted := [(index, row) for index, row in timed if row.load and row.load.cpu_runs]:
+        picks.append(_cpu(accounted, best))
     picks.append(_size(scored, best))
     return _recommend(scored, timed, best, tuple(picks))
 
@@ -202,6 +205,13 @@ def _throughput(timed: list[Indexed], best: Indexed) -> Pick:
     return _measured_pick("throughput", "Highest throughput", timed, repeats.seconds_per_image, value, best)
 
 
+def _cpu(accounted: list[Indexed], best: Indexed) -> Pick:
+    def value(milliseconds: float) -> str:
+        return f"{text.significant(milliseconds)} ms CPU/img"
+
+    return _measured_pick("cpu", "Cheapest", accounted, repeats.cpu_ms, value, best)
+
+
 def _measured_pick(
     kind: PickKind,
     title: str,
@@ -216,7 +226,7 @@ def _measured_pick(
     assert row.load is not None, "only rows with a load test are ranked by it"
     tied = len(_not_separable(rows, figures)) - 1
     detail = _price(row, best[1])
-    if len(row.load.p99_runs) > 1:
+    if len(figures(row.load)) > 1:
         detail += f" {_spread_of(row.load, figures, show)}."
     if tied:
         detail += f" Not separable from {text.count(tied, 'other')}."

@@ -19,7 +19,7 @@ from core.schemas.statistics import FrameworkTest
 Mode = Literal["matched", "idiomatic"]
 GENERATOR_BUSY = 0.9
 """Share of one core from which on a load generator, one process, counts as the bottleneck."""
-PickKind = Literal["accuracy", "p99", "throughput", "size"]
+PickKind = Literal["accuracy", "p99", "throughput", "cpu", "size"]
 
 
 class Spread(Schema):
@@ -48,6 +48,8 @@ class Run(Schema):
     p50: float
     p90: float
     p99: float
+    cpu_ms: float | None = None
+    """CPU time of the server for one image; None where it was not told."""
     contended: bool = False
     problems: tuple[str, ...] = ()
 
@@ -125,6 +127,13 @@ class Load(Schema):
         return tuple(run.throughput for run in self.runs if run.counts) or (self.throughput,)
 
     @property
+    def cpu_runs(self) -> tuple[float, ...]:
+        """Server CPU milliseconds for an image in each repeat that counts and has them; one figure for a summary of an
+        earlier version; empty where the server did not tell."""
+        told = tuple(run.cpu_ms for run in self.runs if run.counts and run.cpu_ms is not None)
+        return told or (() if self.cpu_ms is None else (self.cpu_ms,))
+
+    @property
     def failed(self) -> int:
         """Requests that failed, whatever the code."""
         return sum(self.errors.values())
@@ -175,6 +184,8 @@ class Row(Schema):
     format itself and where that was not scored."""
     load: Load | None = None
     """The load test with the settings all rows share."""
+    best_rate: float | None = None
+    """The highest rate of its saturation curve within the bound, queries per second; None where there is none."""
 
     @property
     def label(self) -> str:

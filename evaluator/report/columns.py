@@ -170,6 +170,14 @@ COLUMNS = (
         load_note,
         _timed,
     ),
+    _figure(
+        "CPU",
+        lambda row: row.load.cpu_ms if row.load else None,
+        text.milliseconds,
+        "low",
+        "CPU time of the server process for an image, warm-up included",
+        counts=_timed,
+    ),
 )
 ALWAYS = ("Framework", "Format", "Runtime", "Accuracy")
 VARYING = ("Arm", "Seed")

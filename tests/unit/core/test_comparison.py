@@ -8,7 +8,7 @@ from tests.unit.evaluator.builder import Experiment, digest
 
 @pytest.fixture(scope="module")
 def summary() -> Summary:
-    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras", "pytorch"))
+    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras", "pytorch"), rates=(5.0, 10.0))
     return summarise(one.spec, one.results, one.probabilities, one.labels)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from core.schemas.summary import Summary
 from evaluator.report import load_charts, load_tables
+from evaluator.report.columns import columns
 from evaluator.report.html import describe_load, render
 from evaluator.report.markdown import to_markdown
 from evaluator.summary import summarise
@@ -68,3 +69,12 @@ def test_without_a_sweep_there_is_no_saturation() -> None:
     plain = summary_of()
     assert "saturation" not in load_charts.figures(plain)
     assert "## Saturation" not in to_markdown(plain)
+
+
+def test_the_leaderboard_has_the_servers_cpu_time_where_it_was_told(swept: Summary) -> None:
+    by_title = {column.title: column for column in columns(swept.rows)}
+    assert by_title["CPU"].show(swept.rows[0]) == "0.400 ms"
+    silent = [
+        row.model_copy(update={"load": row.load and row.load.model_copy(update={"cpu_ms": None})}) for row in swept.rows
+    ]
+    assert "CPU" not in [column.title for column in columns(silent)]

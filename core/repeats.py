@@ -28,6 +28,11 @@ def seconds_per_image(load: Load) -> tuple[float, ...]:
     return tuple(1 / value if value else float("inf") for value in load.throughput_runs)
 
 
+def cpu_ms(load: Load) -> tuple[float, ...]:
+    """Milliseconds of server CPU for an image; empty where it was not told."""
+    return load.cpu_runs
+
+
 def typical(load: Load, figures: Figures) -> float:
     """Median over the repeats: what artefacts are ranked by."""
     return median(figures(load))
