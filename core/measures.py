@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from core.schemas.loads import Load
 from core.schemas.scores import Scores
-from core.schemas.summary import Load, Row
+from core.schemas.summary import Row
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ each has no spread: then only a factor of two counts as a difference, a margin t
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from core.schemas.summary import Load
+from core.schemas.loads import Load
 
 REPEATS_NEEDED = 3
 FACTOR = 2.0

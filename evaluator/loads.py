@@ -5,8 +5,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from hdrh.histogram import HdrHistogram
 
 from core.rates import highest_passed
+from core.schemas.loads import Load, Run, Saturation
 from core.schemas.results import LatencySummary, LoadTestResult
-from core.schemas.summary import Load, Run, Saturation
 
 CURVE = (25, 50, 75, 90, 95, 97, 98, 99, 99.5, 99.9, 99.95, 99.99)
 US_PER_MS = 1000

@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.schemas.loads import Load
 from core.schemas.results import EvaluateResult, LoadTestResult, Parity, PublishedModel, TrainResult
 from core.schemas.specs import FRAMEWORKS, FormatName, Framework
-from core.schemas.summary import Load, Row
+from core.schemas.summary import Row
 from evaluator import loads as loads_of
 from evaluator import parity, text
 

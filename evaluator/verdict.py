@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from core import repeats
-from core.schemas.summary import Load, Pick, PickKind, Row, Verdict
+from core import percentiles, repeats
+from core.schemas.loads import Load
+from core.schemas.scenarios import TARGET_PERCENTILE
+from core.schemas.summary import Pick, PickKind, Row, Verdict
 from evaluator import text
 from evaluator.paired import ALPHA
 from evaluator.statistics import overlap
@@ -25,7 +27,9 @@ def decide(rows: Sequence[Row]) -> Verdict:
     timed = [(index, row) for index, row in scored if row.load and comparable(row.load)]
     picks = [_accuracy(scored, best)]
     if timed:
-        picks += [_p99(timed, best), _throughput(timed, best)]
+        supported = _supported(timed)
+        picks += [_p99(supported, best, len(timed) - len(supported))] if supported else []
+        picks.append(_throughput(timed, best))
     if accounted := [(index, row) for index, row in timed if row.load and row.load.cpu_runs]:
         picks.append(_cpu(accounted, best))
     picks.append(_size(scored, best))
@@ -41,6 +45,11 @@ def most_accurate(rows: Sequence[Row]) -> int | None:
 def comparable(load: Load) -> bool:
     """False for a load test that is not valid, overlapped with other timed work, or failed too often."""
     return not load.contended and not load.problems and load.error_share <= ERRORS_ALLOWED
+
+
+def _supported(timed: Sequence[Indexed]) -> list[Indexed]:
+    """Those whose queries are enough for p99."""
+    return [item for item in timed if item[1].load and item[1].load.supports(TARGET_PERCENTILE)]
 
 
 def describe(row: Row) -> str:
@@ -86,7 +95,7 @@ def method(scored: Sequence[Indexed], best: Indexed) -> str:
 def _recommend(scored: list[Indexed], timed: list[Indexed], best: Indexed, picks: tuple[Pick, ...]) -> Verdict:
     """Of the rows whose accuracy cannot be told from the best the fastest, or the smallest of those not separable."""
     equal = [item for item in scored if same_accuracy(item[1], best[1])]
-    fast = [item for item in timed if item in equal]
+    fast = [item for item in _supported(timed) if item in equal]
     group = _not_separable(fast, repeats.p99) if fast else equal
     index, row = min(group, key=_size_of)
     headline = f"Ship {describe(row)}"
@@ -98,8 +107,10 @@ def _recommend(scored: list[Indexed], timed: list[Indexed], best: Indexed, picks
     else:
         if fast and len(group) > 1:
             headline += f", the smallest of {len(group)} whose p99 is not separable"
-        reason = f"{_tie(len(equal), len(scored))}; {_why(row, fast, group)} {_measured(row, best[1])}"
-    known = " ".join(part for part in (method(scored, best), _latency_method(timed)) if part)
+        nothing = "There is no load test to compare." if not timed else "No load test of them is enough for p99."
+        why = _why(row, fast, group) if fast else f"it is the smallest of them, {text.size(row.size_bytes)}. {nothing}"
+        reason = f"{_tie(len(equal), len(scored))}; {why} {_measured(row, best[1])}"
+    known = " ".join(part for part in (method(scored, best), _latency_method(timed), _too_few(timed)) if part)
     return Verdict(headline=headline, reason=reason, row=index, picks=picks, method=known)
 
 
@@ -110,8 +121,7 @@ def _tie(equal: int, scored: int) -> str:
 
 
 def _why(row: Row, fast: list[Indexed], group: list[Indexed]) -> str:
-    if not fast or row.load is None:
-        return f"it is the smallest of them, {text.size(row.size_bytes)}. There is no load test to compare."
+    assert row.load is not None, "only rows with a load test are ranked by it"
     if len(group) == 1:
         shown = _spread_of(row.load, repeats.p99, text.milliseconds)
         apart = "" if len(row.load.p99_runs) < repeats.REPEATS_NEEDED else ", below every repeat of the others"
@@ -168,6 +178,18 @@ def _latency_method(timed: list[Indexed]) -> str:
     )
 
 
+def _too_few(timed: list[Indexed]) -> str:
+    """Which load tests say nothing about p99; empty where all do."""
+    left_out = len(timed) - len(_supported(timed))
+    if not left_out:
+        return ""
+    needed = percentiles.queries_needed(TARGET_PERCENTILE)
+    return (
+        f"{text.count(left_out, 'load test')} of {len(timed)} had fewer than the {needed} queries that p99 takes at "
+        "99% confidence and took no part in it; set loadtest.min_queries for more."
+    )
+
+
 def _measured(row: Row, best: Row) -> str:
     if row.accuracy == best.accuracy:
         return f"Its accuracy of {_accuracy_of(row)} is the best measured."
@@ -194,8 +216,12 @@ def _accuracy(scored: list[Indexed], best: Indexed) -> Pick:
     return Pick(kind="accuracy", title="Best accuracy", row=index, value=_accuracy_of(row), detail=known)
 
 
-def _p99(timed: list[Indexed], best: Indexed) -> Pick:
-    return _measured_pick("p99", "Lowest p99 latency", timed, repeats.p99, text.milliseconds, best)
+def _p99(supported: list[Indexed], best: Indexed, left_out: int) -> Pick:
+    pick = _measured_pick("p99", "Lowest p99 latency", supported, repeats.p99, text.milliseconds, best)
+    if not left_out:
+        return pick
+    needed = percentiles.queries_needed(TARGET_PERCENTILE)
+    return pick.model_copy(update={"detail": f"{pick.detail} Left out: {left_out} with fewer than {needed} queries."})
 
 
 def _throughput(timed: list[Indexed], best: Indexed) -> Pick:

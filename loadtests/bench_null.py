@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.schemas.results import LoadTestResult
+from core.schemas.scenarios import GENERATOR_BUSY
 from core.schemas.specs import LoadTestSpec
-from core.schemas.summary import GENERATOR_BUSY
 from loadtests import driver, headless
 from loadtests.images import random_images
 

@@ -21,6 +21,8 @@ TARGET_PERCENTILE = 99.0
 """The percentile a latency bound is about, as in MLPerf's server scenario."""
 LATE_ALLOWED = 0.01
 """Share of an open loop's queries that may leave late; above, the generator was measured and not the server."""
+GENERATOR_BUSY = 0.9
+"""Share of one core from which on a load generator, one process, counts as the bottleneck."""
 LATE_MS, LATE_OF_BOUND = 1.0, 0.1
 """A query is late that leaves more than a millisecond after it was due, or a tenth of the bound where that is more."""
 

@@ -8,17 +8,15 @@ from core.schemas.attribution import Attribution
 from core.schemas.base import Schema, Sha256, parse_json, refuse_other_version
 from core.schemas.data import ImageSpec
 from core.schemas.environment import Environment
+from core.schemas.loads import Load, Saturation
 from core.schemas.recipe import Recipe
-from core.schemas.results import ClassMetrics, EpochMetrics, LatencySummary, Parity
-from core.schemas.scenarios import Scenario
+from core.schemas.results import ClassMetrics, EpochMetrics, Parity
 from core.schemas.scores import Agreement, Corrupted, Curve, Disagreement, Loss, Operating, PairedTest, Scores
 from core.schemas.search import SearchOutcome
 from core.schemas.specs import FormatName, Framework, RuntimeName
 from core.schemas.statistics import FrameworkTest
 
 Mode = Literal["matched", "idiomatic"]
-GENERATOR_BUSY = 0.9
-"""Share of one core from which on a load generator, one process, counts as the bottleneck."""
 PickKind = Literal["accuracy", "p99", "throughput", "cpu", "size"]
 
 
@@ -37,112 +35,6 @@ class Spread(Schema):
     @property
     def range(self) -> float:
         return self.maximum - self.minimum
-
-
-class Run(Schema):
-    """One of the repeats of a load test. Times are milliseconds."""
-
-    run_id: str
-    requests: int
-    throughput: float
-    p50: float
-    p90: float
-    p99: float
-    cpu_ms: float | None = None
-    """CPU time of the server for one image; None where it was not told."""
-    contended: bool = False
-    problems: tuple[str, ...] = ()
-
-    @property
-    def counts(self) -> bool:
-        """Whether it is part of the pooled figures."""
-        return not self.contended and not self.problems
-
-
-class Load(Schema):
-    """The load tests of one served artefact with equal settings, its repeats pooled. Times are milliseconds.
-
-    Repeats that do not count are left out of the figures unless none counts.
-    """
-
-    run_id: str
-    model: str
-    version: int
-    runtime: RuntimeName
-    loop: str
-    scenario: Scenario = "closed"
-    rate: float | None = None
-    """Queries per second the server scenario was asked for."""
-    bound_ms: float | None = None
-    users: int
-    batch_size: int
-    requests: int
-    seconds: float
-    throughput: float
-    """Images per second."""
-    latency_ms: LatencySummary
-    server_ms: dict[str, float]
-    mean_batch: float
-    errors: dict[str, int]
-    """gRPC status code to number of failed requests."""
-    contended: bool
-    generator_cpu: float | None = None
-    """CPU share of one core the load generator used; None where it was not recorded."""
-    runs: tuple[Run, ...] = ()
-    """Every repeat, in the order measured; empty in a summary of an earlier version."""
-    curve: tuple[tuple[float, float], ...] = ()
-    """Percentile and latency, for a chart."""
-    upper_ms: dict[str, float] = pydantic.Field(default_factory=dict)
-    """Percentile (`p99`) to the value it does not exceed with 99 % confidence, of the repeats' largest."""
-    within_bound: bool | None = None
-    """Whether every repeat shows, at 99 % confidence, that p99 stays within the bound; None without one."""
-    late_share: float | None = None
-    """Largest share of queries that left the generator late; None in a closed loop."""
-    cpu_ms: float | None = None
-    """CPU time of the server for one image; None where it was not told."""
-    problems: tuple[str, ...] = ()
-    """Why no repeat counts; empty where one does."""
-
-    @property
-    def generator_bound(self) -> bool:
-        """True where the load generator was busy almost all the time: the server could have done more."""
-        return self.generator_cpu is not None and self.generator_cpu >= GENERATOR_BUSY
-
-    @property
-    def label(self) -> str:
-        """`server at 200/s`, `closed, 8 users`."""
-        if self.rate is not None:
-            return f"{self.scenario} at {self.rate:g}/s"
-        users = "user" if self.users == 1 else "users"
-        return f"{self.scenario}, {self.users} {users}" if self.scenario == "closed" else self.scenario
-
-    @property
-    def p99_runs(self) -> tuple[float, ...]:
-        """p99 of each repeat that counts; one figure for a summary of an earlier version."""
-        return tuple(run.p99 for run in self.runs if run.counts) or (self.latency_ms.p99,)
-
-    @property
-    def throughput_runs(self) -> tuple[float, ...]:
-        """Images per second of each repeat that counts."""
-        return tuple(run.throughput for run in self.runs if run.counts) or (self.throughput,)
-
-    @property
-    def cpu_runs(self) -> tuple[float, ...]:
-        """Server CPU milliseconds for an image in each repeat that counts and has them; one figure for a summary of an
-        earlier version; empty where the server did not tell."""
-        told = tuple(run.cpu_ms for run in self.runs if run.counts and run.cpu_ms is not None)
-        return told or (() if self.cpu_ms is None else (self.cpu_ms,))
-
-    @property
-    def failed(self) -> int:
-        """Requests that failed, whatever the code."""
-        return sum(self.errors.values())
-
-    @property
-    def error_share(self) -> float:
-        """Failed requests over all requests; 0 where there were none."""
-        total = self.requests + self.failed
-        return self.failed / total if total else 0.0
 
 
 class Row(Schema):
@@ -191,24 +83,6 @@ class Row(Schema):
     def label(self) -> str:
         """Short and unique inside one experiment: `matched keras s0 onnx/onnxruntime`."""
         return f"{self.arm} {self.framework} s{self.seed} {self.format}/{self.runtime}"
-
-
-class Saturation(Schema):
-    """What one served artefact does as the rate of its queries grows (scenario server)."""
-
-    model: str
-    version: int
-    runtime: RuntimeName
-    bound_ms: float | None
-    points: tuple[Load, ...]
-    """By rate, ascending."""
-    best_rate: float | None = None
-    """The highest rate measured at which, and at every lower one, p99 is shown to stay within the bound; None where
-    there is none, or no bound."""
-    failed_rate: float | None = None
-    """The lowest rate measured that is not within the bound; None where all were."""
-    limit: str = ""
-    """What failed there: the server, or the generator."""
 
 
 class Pick(Schema):

@@ -5,9 +5,10 @@ import io
 from collections.abc import Callable
 from typing import Any, get_args
 
+from core.schemas.loads import Load
 from core.schemas.scores import Operating, Scores
 from core.schemas.specs import Corruption
-from core.schemas.summary import Load, Row, Summary
+from core.schemas.summary import Row, Summary
 
 Getter = Callable[[Row], Any]
 

@@ -4,7 +4,8 @@ from math import log10
 
 import plotly.graph_objects as go
 
-from core.schemas.summary import Load, Row, Saturation, Summary
+from core.schemas.loads import Load, Saturation
+from core.schemas.summary import Row, Summary
 from evaluator import text
 from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe
 

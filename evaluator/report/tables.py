@@ -9,6 +9,8 @@ from evaluator.report.columns import disagreements, parity_text
 
 CONFUSED_PAIRS = 8
 """Most frequent mistakes listed beside a confusion matrix."""
+UNSUPPORTED = " †"
+"""Ends the cell of a figure that the data do not support; the page shows it pale."""
 
 
 @dataclass(frozen=True)

@@ -78,3 +78,33 @@ def test_the_leaderboard_has_the_servers_cpu_time_where_it_was_told(swept: Summa
         row.model_copy(update={"load": row.load and row.load.model_copy(update={"cpu_ms": None})}) for row in swept.rows
     ]
     assert "CPU" not in [column.title for column in columns(silent)]
+
+
+def short(summary: Summary, queries: int) -> Summary:
+    """The summary as if every load test had had so many queries."""
+    loads = tuple(load.model_copy(update={"requests": queries}) for load in summary.loads)
+    rows = tuple(
+        row.model_copy(update={"load": row.load and row.load.model_copy(update={"requests": queries})})
+        for row in summary.rows
+    )
+    return summary.model_copy(update={"loads": loads, "rows": rows})
+
+
+def test_percentiles_beyond_what_the_queries_support_are_marked_and_explained(swept: Summary) -> None:
+    few = short(swept, 100)
+    table = load_tables.loads(few)
+    first = dict(zip(table.headers, table.rows[0], strict=True))
+    assert first["Supports"] == "p95"
+    assert [name for name, cell in first.items() if cell.endswith(" †")] == ["p99", "p99.9"]
+    assert "those marked † are beyond it" in table.caption
+    assert "† More than the number of queries supports at 99% confidence." in to_markdown(few)
+    page = render(few, (), {}, {})
+    assert len(re.findall('class="num weak"', page)) == 2 * len(few.loads)
+    assert "100 queries support p95 at most" in page
+
+
+def test_supported_percentiles_carry_no_mark(swept: Summary) -> None:
+    plenty = short(swept, 4603)
+    table = load_tables.loads(plenty)
+    assert {dict(zip(table.headers, row, strict=True))["Supports"] for row in table.rows} == {"p99.9"}
+    assert "†" not in table.caption + str(table.rows) + to_markdown(plenty)

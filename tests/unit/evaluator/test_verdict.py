@@ -1,7 +1,8 @@
 from typing import Any
 
+from core.schemas.loads import Load
 from core.schemas.results import LatencySummary, Parity
-from core.schemas.summary import Load, Row
+from core.schemas.summary import Row
 from evaluator.verdict import decide
 
 
@@ -169,3 +170,22 @@ def test_server_cpu_whose_repeats_overlap_is_called_not_separable() -> None:
 def test_servers_that_do_not_tell_their_cpu_time_or_were_contended_are_not_the_cheapest() -> None:
     assert cheapest(row(0.98, load=load(1, 1)), row(0.98, load=cheap(0.1, contended=True))) is None
     assert cheapest(row(0.98, load=load(1, 1)), row(0.98, load=cheap(0.7))).row == 1
+
+
+def test_a_p99_that_its_queries_do_not_support_does_not_compete_and_that_is_said() -> None:
+    few = load(1, 100, requests=458)
+    verdict = decide([row(0.98, load=few, size_bytes=1), row(0.98, load=load(9, 10, requests=459))])
+    assert verdict.row == 1
+    p99 = next(pick for pick in verdict.picks if pick.kind == "p99")
+    assert p99.row == 1
+    assert p99.detail.endswith("Left out: 1 with fewer than 459 queries.")
+    assert "1 load test of 2 had fewer than the 459 queries that p99 takes" in verdict.method
+    assert next(pick for pick in verdict.picks if pick.kind == "throughput").row == 0
+
+
+def test_where_no_load_test_supports_p99_there_is_no_pick_by_it_and_the_smallest_is_recommended() -> None:
+    few = load(1, 100, requests=100)
+    verdict = decide([row(0.98, load=few, size_bytes=9), row(0.98, load=few, size_bytes=3)])
+    assert verdict.row == 1
+    assert "No load test of them is enough for p99." in verdict.reason
+    assert [pick.kind for pick in verdict.picks] == ["accuracy", "throughput", "size"]
