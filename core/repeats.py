@@ -38,11 +38,19 @@ def typical(load: Load, figures: Figures) -> float:
     return median(figures(load))
 
 
+def apart(first: Sequence[float], second: Sequence[float]) -> bool | None:
+    """Whether the ranges of two sets of repeats do not overlap; None where one of them has too few to have a range."""
+    if min(len(first), len(second)) < REPEATS_NEEDED:
+        return None
+    return max(first) < min(second) or max(second) < min(first)
+
+
 def separable(better: Load, worse: Load, figures: Figures) -> bool:
     """Whether the first is shown to beat the second."""
     low, high = figures(better), figures(worse)
-    if min(len(low), len(high)) >= REPEATS_NEEDED:
-        return max(low) < min(high)
+    known = apart(low, high)
+    if known is not None:
+        return known and max(low) < min(high)
     return FACTOR * median(low) < median(high)
 
 

@@ -60,11 +60,6 @@ def pool(results: Sequence[LoadTestResult]) -> Load:
     )
 
 
-def settings(load: Load) -> Hashable:
-    """Load tests compare where these are equal."""
-    return load.scenario, load.rate, load.users, load.batch_size, load.loop
-
-
 def saturation(loads: Sequence[Load]) -> tuple[Saturation, ...]:
     """One for each artefact that was measured in the server scenario at two rates or more."""
     found: dict[tuple[str, int, str], list[Load]] = {}

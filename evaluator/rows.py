@@ -75,9 +75,7 @@ def build_rows(
     """
     scored = {(e.spec.model, e.spec.version, e.spec.runtime): e for e in reversed(evaluations)}
     loaded = {
-        (load.model, load.version, load.runtime): load
-        for load in reversed(loads)
-        if loads_of.settings(load) == loads_of.settings(loads[0])
+        (load.model, load.version, load.runtime): load for load in reversed(loads) if load.settings == loads[0].settings
     }
     curves = {(one.model, one.version, one.runtime): one for one in loads_of.saturation(loads)}
     natives = _native_predictions(published, evaluations, predictions)

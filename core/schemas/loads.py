@@ -79,6 +79,11 @@ class Load(Schema):
         return self.generator_cpu is not None and self.generator_cpu >= GENERATOR_BUSY
 
     @property
+    def settings(self) -> tuple[str, float | None, int, int, str]:
+        """Load tests compare where these are equal."""
+        return self.scenario, self.rate, self.users, self.batch_size, self.loop
+
+    @property
     def label(self) -> str:
         """`server at 200/s`, `closed, 8 users`."""
         if self.rate is not None:
