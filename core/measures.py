@@ -19,8 +19,8 @@ class Measure:
 
 
 def _load(get: Callable[[Load], float | None]) -> Callable[[Row], float | None]:
-    """A load test that overlapped with other timed work, or whose generator was late, measured something else."""
-    return lambda row: get(row.load) if row.load and not row.load.contended and not row.load.problems else None
+    """A load test that was contended, or whose generator was late or busy, measured something else."""
+    return lambda row: get(row.load) if row.load and row.load.counts else None
 
 
 def _scores(get: Callable[[Scores], float | None]) -> Callable[[Row], float | None]:

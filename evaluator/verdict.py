@@ -44,7 +44,7 @@ def most_accurate(rows: Sequence[Row]) -> int | None:
 
 def comparable(load: Load) -> bool:
     """False for a load test that is not valid, overlapped with other timed work, or failed too often."""
-    return not load.contended and not load.problems and load.error_share <= ERRORS_ALLOWED
+    return load.counts and load.error_share <= ERRORS_ALLOWED
 
 
 def _supported(timed: Sequence[Indexed]) -> list[Indexed]:
@@ -107,11 +107,20 @@ def _recommend(scored: list[Indexed], timed: list[Indexed], best: Indexed, picks
     else:
         if fast and len(group) > 1:
             headline += f", the smallest of {len(group)} whose p99 is not separable"
-        nothing = "There is no load test to compare." if not timed else "No load test of them is enough for p99."
-        why = _why(row, fast, group) if fast else f"it is the smallest of them, {text.size(row.size_bytes)}. {nothing}"
+        smallest = f"it is the smallest of them, {text.size(row.size_bytes)}."
+        why = _why(row, fast, group) if fast else f"{smallest} {_nothing(equal, timed)}"
         reason = f"{_tie(len(equal), len(scored))}; {why} {_measured(row, best[1])}"
     known = " ".join(part for part in (method(scored, best), _latency_method(timed), _too_few(timed)) if part)
     return Verdict(headline=headline, reason=reason, row=index, picks=picks, method=known)
+
+
+def _nothing(equal: list[Indexed], timed: list[Indexed]) -> str:
+    """Why no latency decides."""
+    if not any(row.load for _, row in equal):
+        return "There is no load test to compare."
+    if not any(item in timed for item in equal):
+        return "No load test of them counts."
+    return "No load test of them is enough for p99."
 
 
 def _tie(equal: int, scored: int) -> str:

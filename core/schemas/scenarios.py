@@ -27,6 +27,16 @@ LATE_MS, LATE_OF_BOUND = 1.0, 0.1
 """A query is late that leaves more than a millisecond after it was due, or a tenth of the bound where that is more."""
 
 
+def generator_problem(generator_cpu: float | None) -> str | None:
+    """Why a load test does not count whose generator used that share of one core; None where it does."""
+    if generator_cpu is None or generator_cpu < GENERATOR_BUSY:
+        return None
+    return (
+        f"the generator used {generator_cpu:.0%} of a core and was the bottleneck (from {GENERATOR_BUSY:.0%} on): the "
+        "server could do more, and latencies contain the generator's own queue; ask for less, or free a core"
+    )
+
+
 def late_ms(bound_ms: float | None) -> float:
     """From which lateness on, in milliseconds, a query is late."""
     return max(LATE_MS, LATE_OF_BOUND * (bound_ms or 0.0))

@@ -99,7 +99,7 @@ def loads(summary: Summary) -> Table:
 
 
 def _flag(load: Load) -> str:
-    if load.problems:
+    if load.problems or load.generator_bound:
         return " (does not count)"
     return " (contended)" if load.contended else ""
 

@@ -91,3 +91,10 @@ def test_without_a_bound_there_is_a_curve_and_no_best_rate() -> None:
 
 def test_one_rate_is_no_curve() -> None:
     assert saturation(pool_repeats([at(100), result([1.0])])) == ()
+
+
+def test_a_repeat_whose_generator_was_busy_is_kept_with_its_reason_and_not_pooled() -> None:
+    load = pool([result([1.0] * 9, generator_cpu=0.4), result([50.0] * 9, generator_cpu=0.97)])
+    assert (load.latency_ms.max, load.requests, load.counts) == (1.0, 9, True)
+    assert load.runs[1].problems[0].startswith("the generator used 97% of a core and was the bottleneck")
+    assert not pool([result([50.0] * 9, generator_cpu=0.97)]).counts

@@ -1,5 +1,6 @@
 from typing import Any
 
+from core.measures import MEASURES
 from core.schemas.loads import Load
 from core.schemas.results import LatencySummary, Parity
 from core.schemas.summary import Row
@@ -189,3 +190,12 @@ def test_where_no_load_test_supports_p99_there_is_no_pick_by_it_and_the_smallest
     assert verdict.row == 1
     assert "No load test of them is enough for p99." in verdict.reason
     assert [pick.kind for pick in verdict.picks] == ["accuracy", "throughput", "size"]
+
+
+def test_a_load_test_whose_generator_was_busy_does_not_count_even_in_a_summary_that_drew_no_conclusion() -> None:
+    busy = row(0.98, load=load(1, 900, generator_cpu=0.9), size_bytes=9)
+    verdict = decide([busy, row(0.98, load=load(3, 100, generator_cpu=0.89))])
+    assert {pick.row for pick in verdict.picks if pick.kind in ("p99", "throughput")} == {1}
+    assert MEASURES["throughput"].get(busy) is None
+    alone = decide([busy, row(0.98, size_bytes=5)])
+    assert "No load test of them counts." in alone.reason
