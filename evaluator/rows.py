@@ -105,6 +105,7 @@ def build_rows(
             accuracy_interval=evaluation.accuracy_interval if evaluation else None,
             macro_f1=evaluation.macro.f1 if evaluation else None,
             log_loss=evaluation.log_loss if evaluation else None,
+            classes=evaluation.classes if evaluation else (),
             scores=evaluation.scores if evaluation else None,
             operating=evaluation.operating if evaluation else None,
             robustness=evaluation.robustness if evaluation else (),

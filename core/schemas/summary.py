@@ -63,6 +63,8 @@ class Row(Schema):
     """Wilson score interval at 95 %."""
     macro_f1: float | None = None
     log_loss: float | None = None
+    classes: tuple[ClassMetrics, ...] = ()
+    """The classification report without its means; empty in a summary of an earlier version."""
     scores: Scores | None = None
     operating: Operating | None = None
     """Temperature and threshold, chosen on the validation split."""
@@ -180,7 +182,7 @@ class Export(Schema):
 
 
 class Classification(Schema):
-    """Confusion matrix, classification report, curves and worst images of one arm and framework."""
+    """Confusion matrix, classification report, curves and worst images of one artefact of its arm's first seed."""
 
     arm: str
     framework: Framework
@@ -195,6 +197,9 @@ class Classification(Schema):
     """Rows: true class; columns: predicted class."""
     row: int | None = None
     """Index into Summary.rows."""
+    representative: bool = True
+    """Whether it stands for its arm and framework where only one artefact of each is shown; earlier versions had no
+    others."""
     roc: Curve | None = None
     """False positive rate to true positive rate; with more than two classes the mean of each class against the rest."""
     precision_recall: Curve | None = None
@@ -260,6 +265,11 @@ class Summary(Schema):
     """One line per step that failed or result that could not be used."""
     spec_json: str = pydantic.Field(repr=False)
     """The frozen experiment."""
+
+    @property
+    def representatives(self) -> tuple[Classification, ...]:
+        """One classification for each arm and framework."""
+        return tuple(one for one in self.classifications if one.representative)
 
     @property
     def complete(self) -> bool:

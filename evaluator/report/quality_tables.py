@@ -14,7 +14,7 @@ CLEAREST = 8
 
 def probabilities(summary: Summary) -> Table:
     """Scores of the artefact chosen for each arm and framework."""
-    chosen = [summary.rows[c.row] for c in summary.classifications if c.row is not None]
+    chosen = [summary.rows[c.row] for c in summary.representatives if c.row is not None]
     scored = [(row, row.scores) for row in chosen if row.scores]
     ks = sorted({k for _, scores in scored for k in scores.top_k})
     headers = ("Framework", "Format", "Arm", "Accuracy", *(f"Top {k}" for k in ks), "Log loss", "Brier", "ECE")

@@ -250,8 +250,10 @@ def test_choosing_an_arm_shows_its_curves_and_hides_the_others(opened: Any) -> N
 
 def test_choosing_an_artefact_shows_its_confusion_matrix(opened: Any) -> None:
     page = opened("full")
-    page.get_by_role("radio", name="fastai idiomatic").check()
-    page.locator("#matrix-7 .main-svg").first.wait_for()
+    choice = page.get_by_role("combobox", name="Artefact whose confusion matrix is shown")
+    (chosen,) = choice.select_option(label="fastai .pt2 idiomatic")
+    page.locator(f"#{chosen} .main-svg").first.wait_for()
+    assert "fastai .pt2, idiomatic" in page.locator(f"#{chosen}-panel figcaption").inner_text()
     assert page.locator("#matrix-0").is_hidden()
 
 
