@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from core.schemas.summary import Arm, Row, Summary
 from evaluator import text
 from evaluator.report import operating_tables, tables
-from evaluator.report.columns import load_note
+from evaluator.report.columns import percentile_note
 from evaluator.report.html import describe_load, describe_recipe
 from evaluator.report.markdown import escape, markdown_table
 
@@ -125,7 +125,7 @@ def _serving(row: Row, summary: Summary) -> Iterator[str]:
         f"p50 {text.milliseconds(load.latency_ms.p50)}, p99 {text.milliseconds(load.latency_ms.p99)}, "
         f"{text.significant(load.throughput)} images/s. {describe_load(summary)}."
     )
-    if note := load_note(row):
+    if note := percentile_note(99.0)(row):
         yield f"To be read with care: {note}."
 
 

@@ -4,7 +4,8 @@ import re
 import pytest
 
 from core.schemas.summary import Summary
-from evaluator.report import load_charts, load_tables
+from evaluator.report import load_charts, load_tables, quality_tables
+from evaluator.report.cards import card
 from evaluator.report.columns import columns
 from evaluator.report.html import describe_load, render
 from evaluator.report.markdown import to_markdown
@@ -99,7 +100,10 @@ def test_percentiles_beyond_what_the_queries_support_are_marked_and_explained(sw
     assert "those marked † are beyond it" in table.caption
     assert "† More than the number of queries supports at 99% confidence." in to_markdown(few)
     page = render(few, (), {}, {})
-    assert len(re.findall('class="num weak"', page)) == 2 * len(few.loads)
+    beside = len(quality_tables.trade_offs(few).rows)
+    assert len(re.findall('class="num weak"', page)) == 2 * len(few.loads) + beside
+    assert quality_tables.trade_offs(few).caption.endswith("†: more than the queries support")
+    assert "100 queries support p95 at most" in card(few.rows[0], few)
     assert "100 queries support p95 at most" in page
 
 
