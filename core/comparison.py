@@ -10,11 +10,27 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
+from core import repeats
 from core.measures import MEASURES
+from core.schemas.loads import Load
 from core.schemas.summary import Row, Summary
 
 Finding = Literal["exceeds noise", "within noise", "noise not known", "exact", "equal"]
-COMPARED = ("accuracy", "macro_f1", "log_loss", "calibration_error", "size_bytes", "training_s", "throughput", "p99_ms")
+COMPARED = (
+    *("accuracy", "macro_f1", "log_loss", "calibration_error", "size_bytes", "training_s"),
+    *("throughput", "p99_ms", "cpu_ms", "best_rate"),
+)
+REPEATED: dict[str, repeats.Figures] = {
+    "throughput": repeats.seconds_per_image,
+    "p99_ms": repeats.p99,
+    "cpu_ms": repeats.cpu_ms,
+}
+"""Figures of which every repeat of a load test has its own."""
+UNKNOWN = {
+    "training_s": "one training on either side",
+    "best_rate": "one search on either side",
+}
+"""Why nothing is known about the noise of a figure; of others, that each is one evaluation's."""
 Interval = tuple[float, float]
 
 
@@ -29,6 +45,8 @@ class Difference:
     finding: Finding
     interval: Interval | None = None
     """95 % interval of second − first, where one is known."""
+    reason: str = ""
+    """What is known about the noise, or why nothing is."""
 
     @property
     def change(self) -> float:
@@ -77,7 +95,14 @@ def _rows(first: Row, second: Row) -> Iterator[Difference]:
         if before is None or after is None:
             continue
         interval = _interval(first, second) if metric == "accuracy" else None
-        yield Difference(first.label, metric, before, after, _finding(metric, before == after, interval), interval)
+        if before == after:
+            finding: Finding = "equal"
+            reason = ""
+        elif metric in REPEATED and first.load and second.load:
+            finding, reason = _by_repeats(first.load, second.load, REPEATED[metric])
+        else:
+            finding, reason = _finding(metric, interval)
+        yield Difference(first.label, metric, before, after, finding, interval, reason)
 
 
 def _interval(first: Row, second: Row) -> Interval | None:
@@ -86,20 +111,38 @@ def _interval(first: Row, second: Row) -> Interval | None:
     return newcombe(first.accuracy or 0.0, first.accuracy_interval, second.accuracy or 0.0, second.accuracy_interval)
 
 
-def _finding(metric: str, equal: bool, interval: Interval | None) -> Finding:
-    if equal:
-        return "equal"
+def _by_repeats(first: Load, second: Load, figures: repeats.Figures) -> tuple[Finding, str]:
+    """The rule by which artefacts of one report are separable, on the repeats of both."""
+    if first.settings != second.settings:
+        return "noise not known", f"different load tests: {_setting(first)} and {_setting(second)}"
+    before, after = figures(first), figures(second)
+    apart = repeats.apart(before, after)
+    counts = f"{len(before)} and {len(after)} repeats that count"
+    if apart is None:
+        return "noise not known", f"{counts}; it takes {repeats.REPEATS_NEEDED} on either side"
+    return ("exceeds noise", f"ranges of {counts} apart") if apart else ("within noise", f"ranges of {counts} overlap")
+
+
+def _setting(load: Load) -> str:
+    return f"{load.label}, batches of {load.batch_size}"
+
+
+def _finding(metric: str, interval: Interval | None) -> tuple[Finding, str]:
     if metric == "size_bytes":
-        return "exact"
-    if interval is None:
-        return "noise not known"
-    return "within noise" if interval[0] <= 0 <= interval[1] else "exceeds noise"
+        return "exact", ""
+    if metric == "accuracy" and interval is not None:
+        return ("within noise", "zero inside") if interval[0] <= 0 <= interval[1] else ("exceeds noise", "zero outside")
+    if metric == "accuracy":
+        return "noise not known", "a report has no interval of it"
+    return "noise not known", UNKNOWN.get(metric, "one evaluation on either side")
 
 
 def _notes(first: Summary, second: Summary) -> Iterator[str]:
     yield (
         "Accuracy: Newcombe's 95% interval of the difference, from both Wilson intervals; it exceeds noise where zero "
-        "lies outside. Times and other scores come from one run each: their noise is not known."
+        f"lies outside. Throughput, p99 and CPU: the ranges of the repeats, of which it takes {repeats.REPEATS_NEEDED} "
+        "on either side; the two reports were not measured in turns, so what changed on the machine between them is "
+        "part of the difference. Of the other figures each report has one: their noise is not known."
     )
     prints = [summary.data.fingerprint if summary.data else "" for summary in (first, second)]
     if prints[0] != prints[1]:

@@ -24,6 +24,10 @@ class NotReadyError(BakeoffError):
     """It exists but cannot answer yet; trying again later helps."""
 
 
+class UnsupportedError(BakeoffError):
+    """The server that was asked does not have this call."""
+
+
 class WrongStateError(BakeoffError):
     """A precondition is missing, for example data that was never prepared."""
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from core.schemas.loads import Load
 from core.schemas.scores import Scores
-from core.schemas.summary import Load, Row
+from core.schemas.summary import Row
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class Measure:
     unit: str = ""
 
 
-def _load(get: Callable[[Load], float]) -> Callable[[Row], float | None]:
-    """A load test that overlapped with other timed work, or whose generator was late, measured something else."""
-    return lambda row: get(row.load) if row.load and not row.load.contended and not row.load.problems else None
+def _load(get: Callable[[Load], float | None]) -> Callable[[Row], float | None]:
+    """A load test that was contended, or whose generator was late or busy, measured something else."""
+    return lambda row: get(row.load) if row.load and row.load.counts else None
 
 
 def _scores(get: Callable[[Scores], float | None]) -> Callable[[Row], float | None]:
@@ -48,6 +49,8 @@ MEASURES: Mapping[str, Measure] = {
     "size_bytes": Measure(lambda row: float(row.size_bytes), "low", "bytes"),
     "training_s": Measure(lambda row: None if row.training_contended else row.training_seconds, "low", "s"),
     "throughput": Measure(_load(lambda load: load.throughput), "high", "images/s"),
+    "best_rate": Measure(lambda row: row.best_rate, "high", "queries/s"),
+    "cpu_ms": Measure(_load(lambda load: load.cpu_ms), "low", "ms"),
     "p50_ms": Measure(_load(lambda load: load.latency_ms.p50), "low", "ms"),
     "p90_ms": Measure(_load(lambda load: load.latency_ms.p90), "low", "ms"),
     "p95_ms": Measure(_load(lambda load: load.latency_ms.p95), "low", "ms"),

@@ -5,8 +5,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from hdrh.histogram import HdrHistogram
 
 from core.rates import highest_passed
+from core.schemas.loads import Load, Run, Saturation
 from core.schemas.results import LatencySummary, LoadTestResult
-from core.schemas.summary import Load, Run, Saturation
 
 CURVE = (25, 50, 75, 90, 95, 97, 98, 99, 99.5, 99.9, 99.95, 99.99)
 US_PER_MS = 1000
@@ -60,11 +60,6 @@ def pool(results: Sequence[LoadTestResult]) -> Load:
     )
 
 
-def settings(load: Load) -> Hashable:
-    """Load tests compare where these are equal."""
-    return load.scenario, load.rate, load.users, load.batch_size, load.loop
-
-
 def saturation(loads: Sequence[Load]) -> tuple[Saturation, ...]:
     """One for each artefact that was measured in the server scenario at two rates or more."""
     found: dict[tuple[str, int, str], list[Load]] = {}
@@ -100,6 +95,7 @@ def _run(result: LoadTestResult) -> Run:
         p50=result.latency_ms.p50,
         p90=result.latency_ms.p90,
         p99=result.latency_ms.p99,
+        cpu_ms=result.server.cpu_ms_per_image if result.server else None,
         contended=result.environment.contended,
         problems=result.problems,
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from core.schemas.data import DatasetSource, FolderSource
 from core.schemas.environment import Environment
 from core.schemas.results import AnyResult, LoadTestResult, PrepareResult, TrainResult
+from core.schemas.scenarios import GENERATOR_BUSY
 from core.schemas.summary import Data, Place, Row
 from evaluator import text
 
@@ -50,8 +51,9 @@ def notes(results: Sequence[Result], rows: Sequence[Row], data: Data | None) -> 
     bound = sum(row.load is not None and row.load.generator_bound for row in rows)
     if bound:
         yield (
-            f"In {text.count(bound, 'load test')} the load generator used 90% or more of a core and was the "
-            "bottleneck: throughput is a lower bound and latency contains its own queueing."
+            f"In {text.count(bound, 'load test')} the load generator used {text.percent(GENERATOR_BUSY, 0)} or more of "
+            "a core and was the bottleneck: throughput is a lower bound, latency contains its own queueing, and "
+            "neither counts in verdict and gates."
         )
     for kind, what in ((TrainResult, "Trainings"), (LoadTestResult, "Load tests")):
         machines = {_machine(result.environment) for result in results if isinstance(result, kind)}

@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.schemas.loads import Load
 from core.schemas.results import EvaluateResult, LoadTestResult, Parity, PublishedModel, QuantizeResult, TrainResult
 from core.schemas.specs import FRAMEWORKS, FormatName, Framework, Precision, RuntimeName
-from core.schemas.summary import Load, Row
+from core.schemas.summary import Row
 from evaluator import loads as loads_of
 from evaluator import parity, text
 
@@ -87,10 +88,9 @@ def build_rows(
     """
     scored = {(e.spec.model, e.spec.version, e.spec.runtime): e for e in reversed(evaluations)}
     loaded = {
-        (load.model, load.version, load.runtime): load
-        for load in reversed(loads)
-        if loads_of.settings(load) == loads_of.settings(loads[0])
+        (load.model, load.version, load.runtime): load for load in reversed(loads) if load.settings == loads[0].settings
     }
+    curves = {(one.model, one.version, one.runtime): one for one in loads_of.saturation(loads)}
     natives = _native_predictions(published, evaluations, predictions)
     eight_bits = {(result.model.name, result.model.version) for result in quantized}
     arms = list(dict.fromkeys(training.spec.arm for training, _ in published.values()))
@@ -98,6 +98,7 @@ def build_rows(
     for model, version, runtime in scored.keys() | loaded.keys():
         training, artefact = published[model, version]
         evaluation, load = scored.get((model, version, runtime)), loaded.get((model, version, runtime))
+        curve = curves.get((model, version, runtime))
         row = Row(
             arm=training.spec.arm,
             mode=training.spec.recipe.mode,
@@ -119,11 +120,13 @@ def build_rows(
             accuracy_interval=evaluation.accuracy_interval if evaluation else None,
             macro_f1=evaluation.macro.f1 if evaluation else None,
             log_loss=evaluation.log_loss if evaluation else None,
+            classes=evaluation.classes if evaluation else (),
             scores=evaluation.scores if evaluation else None,
             operating=evaluation.operating if evaluation else None,
             robustness=evaluation.robustness if evaluation else (),
             parity=_parity(evaluation, natives.get(training.run_id), predictions),
             load=load,
+            best_rate=curve.best_rate if curve else None,
         )
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: _order(row, arms)))

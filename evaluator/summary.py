@@ -51,6 +51,7 @@ def summarise(
     answers = evidence.row_predictions(rows, evaluations, predictions)
     rows = evidence.add_evidence(rows, answers, labels, classes)
     classifications = _classifications(rows, evaluations, answers, labels)
+    representatives = [one.row for one in classifications if one.representative and one.row is not None]
     groups = _groups(trainings, rows)
     data = provenance.describe_data(next((r for r in results if isinstance(r, PrepareResult)), None))
     return Summary(
@@ -69,7 +70,7 @@ def summarise(
         attribution=_attribution(spec, groups),
         search=spec.search,
         framework_tests=statistics.framework_tests(groups),
-        agreement=paired.agreement([c.row for c in classifications if c.row is not None], answers, labels),
+        agreement=paired.agreement(representatives, answers, labels),
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
         data=data,
         places=provenance.places(results),
@@ -181,19 +182,24 @@ def _export(training: TrainResult, model: PublishedModel) -> Export:
 def _classifications(
     rows: Sequence[Row], evaluations: Sequence[EvaluateResult], answers: Predictions, labels: NDArray[np.int64]
 ) -> tuple[Classification, ...]:
-    """One for each arm and framework: ONNX of the first seed, or what was scored where there is no ONNX."""
-    chosen: dict[tuple[str, str], int] = {}
-    scored = [(index, row) for index, row in enumerate(rows) if row.accuracy is not None]
-    for index, row in sorted(scored, key=lambda item: _preference(item[1])):
-        chosen.setdefault((row.arm, row.framework), index)
+    """One for each artefact of the first seed that an arm and framework were scored with.
+
+    The first of each arm and framework represents them: its ONNX, or what was scored where there is no ONNX.
+    """
     results = {(e.spec.model, e.spec.version, e.spec.runtime): e for e in reversed(evaluations)}
-    order = dict.fromkeys((row.arm, row.framework) for _, row in scored)
-    return tuple(
-        _classification(
-            index, rows[index], results[rows[index].model, rows[index].version, rows[index].runtime], answers, labels
-        )
-        for index in (chosen[key] for key in order)
-    )
+    groups: dict[tuple[str, str], list[int]] = {}
+    for index, row in enumerate(rows):
+        if row.accuracy is not None:
+            groups.setdefault((row.arm, row.framework), []).append(index)
+    found = []
+    for group in groups.values():
+        first, *others = sorted(group, key=lambda index: _preference(rows[index]))
+        seed = rows[first].seed
+        for index in (first, *sorted(index for index in others if rows[index].seed == seed)):
+            row = rows[index]
+            result = results[row.model, row.version, row.runtime]
+            found.append(_classification(index, row, result, answers, labels, index == first))
+    return tuple(found)
 
 
 def _preference(row: Row) -> tuple[bool, bool, int, bool]:
@@ -201,11 +207,17 @@ def _preference(row: Row) -> tuple[bool, bool, int, bool]:
 
 
 def _classification(
-    index: int, row: Row, result: EvaluateResult, answers: Predictions, labels: NDArray[np.int64]
+    index: int,
+    row: Row,
+    result: EvaluateResult,
+    answers: Predictions,
+    labels: NDArray[np.int64],
+    representative: bool,
 ) -> Classification:
     found = answers.get(index)
     return Classification(
         row=index,
+        representative=representative,
         roc=None if found is None else curves.roc(labels, found),
         precision_recall=None if found is None else curves.precision_recall(labels, found),
         losses=() if found is None else losses.top_losses(labels, found, [one.name for one in result.classes]),
@@ -214,6 +226,7 @@ def _classification(
         seed=row.seed,
         format=row.format,
         runtime=row.runtime,
+        precision=row.precision,
         images=result.images,
         classes=result.classes,
         macro=result.macro,

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from core.schemas.summary import Load, Pick, PickKind, Row, Verdict
-from evaluator import naming, repeats, text
+from core import percentiles, repeats
+from core.schemas.loads import Load
+from core.schemas.scenarios import TARGET_PERCENTILE
+from core.schemas.summary import Pick, PickKind, Row, Verdict
+from evaluator import naming, text
 from evaluator.paired import ALPHA
 from evaluator.statistics import overlap
 
@@ -24,7 +27,11 @@ def decide(rows: Sequence[Row]) -> Verdict:
     timed = [(index, row) for index, row in scored if row.load and comparable(row.load)]
     picks = [_accuracy(scored, best)]
     if timed:
-        picks += [_p99(timed, best), _throughput(timed, best)]
+        supported = _supported(timed)
+        picks += [_p99(supported, best, len(timed) - len(supported))] if supported else []
+        picks.append(_throughput(timed, best))
+    if accounted := [(index, row) for index, row in timed if row.load and row.load.cpu_runs]:
+        picks.append(_cpu(accounted, best))
     picks.append(_size(scored, best))
     return _recommend(scored, timed, best, tuple(picks))
 
@@ -37,7 +44,12 @@ def most_accurate(rows: Sequence[Row]) -> int | None:
 
 def comparable(load: Load) -> bool:
     """False for a load test that is not valid, overlapped with other timed work, or failed too often."""
-    return not load.contended and not load.problems and load.error_share <= ERRORS_ALLOWED
+    return load.counts and load.error_share <= ERRORS_ALLOWED
+
+
+def _supported(timed: Sequence[Indexed]) -> list[Indexed]:
+    """Those whose queries are enough for p99."""
+    return [item for item in timed if item[1].load and item[1].load.supports(TARGET_PERCENTILE)]
 
 
 def describe(row: Row) -> str:
@@ -83,7 +95,7 @@ def method(scored: Sequence[Indexed], best: Indexed) -> str:
 def _recommend(scored: list[Indexed], timed: list[Indexed], best: Indexed, picks: tuple[Pick, ...]) -> Verdict:
     """Of the rows whose accuracy cannot be told from the best the fastest, or the smallest of those not separable."""
     equal = [item for item in scored if same_accuracy(item[1], best[1])]
-    fast = [item for item in timed if item in equal]
+    fast = [item for item in _supported(timed) if item in equal]
     group = _not_separable(fast, repeats.p99) if fast else equal
     index, row = min(group, key=_size_of)
     headline = f"Ship {describe(row)}"
@@ -95,9 +107,20 @@ def _recommend(scored: list[Indexed], timed: list[Indexed], best: Indexed, picks
     else:
         if fast and len(group) > 1:
             headline += f", the smallest of {len(group)} whose p99 is not separable"
-        reason = f"{_tie(len(equal), len(scored))}; {_why(row, fast, group)} {_measured(row, best[1])}"
-    known = " ".join(part for part in (method(scored, best), _latency_method(timed)) if part)
+        smallest = f"it is the smallest of them, {text.size(row.size_bytes)}."
+        why = _why(row, fast, group) if fast else f"{smallest} {_nothing(equal, timed)}"
+        reason = f"{_tie(len(equal), len(scored))}; {why} {_measured(row, best[1])}"
+    known = " ".join(part for part in (method(scored, best), _latency_method(timed), _too_few(timed)) if part)
     return Verdict(headline=headline, reason=reason, row=index, picks=picks, method=known)
+
+
+def _nothing(equal: list[Indexed], timed: list[Indexed]) -> str:
+    """Why no latency decides."""
+    if not any(row.load for _, row in equal):
+        return "There is no load test to compare."
+    if not any(item in timed for item in equal):
+        return "No load test of them counts."
+    return "No load test of them is enough for p99."
 
 
 def _tie(equal: int, scored: int) -> str:
@@ -107,8 +130,7 @@ def _tie(equal: int, scored: int) -> str:
 
 
 def _why(row: Row, fast: list[Indexed], group: list[Indexed]) -> str:
-    if not fast or row.load is None:
-        return f"it is the smallest of them, {text.size(row.size_bytes)}. There is no load test to compare."
+    assert row.load is not None, "only rows with a load test are ranked by it"
     if len(group) == 1:
         shown = _spread_of(row.load, repeats.p99, text.milliseconds)
         apart = "" if len(row.load.p99_runs) < repeats.REPEATS_NEEDED else ", below every repeat of the others"
@@ -165,6 +187,18 @@ def _latency_method(timed: list[Indexed]) -> str:
     )
 
 
+def _too_few(timed: list[Indexed]) -> str:
+    """Which load tests say nothing about p99; empty where all do."""
+    left_out = len(timed) - len(_supported(timed))
+    if not left_out:
+        return ""
+    needed = percentiles.queries_needed(TARGET_PERCENTILE)
+    return (
+        f"{text.count(left_out, 'load test')} of {len(timed)} had fewer than the {needed} queries that p99 takes at "
+        "99% confidence and took no part in it; set loadtest.min_queries for more."
+    )
+
+
 def _measured(row: Row, best: Row) -> str:
     if row.accuracy == best.accuracy:
         return f"Its accuracy of {_accuracy_of(row)} is the best measured."
@@ -191,8 +225,12 @@ def _accuracy(scored: list[Indexed], best: Indexed) -> Pick:
     return Pick(kind="accuracy", title="Best accuracy", row=index, value=_accuracy_of(row), detail=known)
 
 
-def _p99(timed: list[Indexed], best: Indexed) -> Pick:
-    return _measured_pick("p99", "Lowest p99 latency", timed, repeats.p99, text.milliseconds, best)
+def _p99(supported: list[Indexed], best: Indexed, left_out: int) -> Pick:
+    pick = _measured_pick("p99", "Lowest p99 latency", supported, repeats.p99, text.milliseconds, best)
+    if not left_out:
+        return pick
+    needed = percentiles.queries_needed(TARGET_PERCENTILE)
+    return pick.model_copy(update={"detail": f"{pick.detail} Left out: {left_out} with fewer than {needed} queries."})
 
 
 def _throughput(timed: list[Indexed], best: Indexed) -> Pick:
@@ -200,6 +238,13 @@ def _throughput(timed: list[Indexed], best: Indexed) -> Pick:
         return f"{text.significant(1 / seconds if seconds else 0.0)} img/s"
 
     return _measured_pick("throughput", "Highest throughput", timed, repeats.seconds_per_image, value, best)
+
+
+def _cpu(accounted: list[Indexed], best: Indexed) -> Pick:
+    def value(milliseconds: float) -> str:
+        return f"{text.significant(milliseconds)} ms CPU/img"
+
+    return _measured_pick("cpu", "Cheapest", accounted, repeats.cpu_ms, value, best)
 
 
 def _measured_pick(
@@ -216,7 +261,7 @@ def _measured_pick(
     assert row.load is not None, "only rows with a load test are ranked by it"
     tied = len(_not_separable(rows, figures)) - 1
     detail = _price(row, best[1])
-    if len(row.load.p99_runs) > 1:
+    if len(figures(row.load)) > 1:
         detail += f" {_spread_of(row.load, figures, show)}."
     if tied:
         detail += f" Not separable from {text.count(tied, 'other')}."

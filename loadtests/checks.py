@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import NotReadyError, WrongStateError
+from services.client.checks import check_tensors, find_tensor
 from services.client.inference import InferenceClient
-from services.client.tensors import INPUT, OUTPUT, Tensor
+from services.client.tensors import INPUT
 
 SUM_TOLERANCE = 1e-3
 
@@ -18,7 +19,7 @@ def check_live(client: InferenceClient) -> None:
 
 def input_shape(client: InferenceClient, model: str, version: int | None) -> tuple[int, int, int]:
     """Height, width and channels the served model takes. WrongStateError unless its metadata fixes all three."""
-    shape = _tensor(client.model_metadata(model, version).inputs, INPUT, model, "UINT8", 4).shape
+    shape = find_tensor(client.model_metadata(model, version).inputs, INPUT, model, "UINT8", 4).shape
     if min(shape[1:]) < 1:
         raise WrongStateError(f"model {model!r} takes images of any size {list(shape)}; name prepared data to send")
     return shape[1], shape[2], shape[3]
@@ -36,13 +37,7 @@ def check_model(
     label = model if version is None else f"{model} version {version}"
     if not client.model_ready(model, version):
         raise NotReadyError(f"model {label} is not ready at {client.target}; load it, or wait until it is")
-    metadata = client.model_metadata(model, version)
-    given = _tensor(metadata.inputs, INPUT, label, "UINT8", 4).shape[1:]
-    if not _fits(given, shape):
-        raise WrongStateError(f"model {label} takes images of {list(given)}, the data has {list(shape)}: not its data")
-    served = _tensor(metadata.outputs, OUTPUT, label, "FP32", 2).shape[1]
-    if not _fits((served,), (classes,)):
-        raise WrongStateError(f"model {label} tells {served} classes apart, the data has {classes}: not its data")
+    check_tensors(client.model_metadata(model, version), label, shape, classes)
 
 
 def check_answer(
@@ -63,18 +58,3 @@ def check_answer(
     if not np.all(np.abs(sums - 1) <= SUM_TOLERANCE):
         worst = float(sums[np.argmax(np.nan_to_num(np.abs(sums - 1), nan=np.inf))])
         raise WrongStateError(f"model {model} answers with rows that sum to {worst:.6g}, not 1: no probabilities")
-
-
-def _tensor(tensors: tuple[Tensor, ...], name: str, model: str, datatype: str, dimensions: int) -> Tensor:
-    tensor = next((tensor for tensor in tensors if tensor.name == name), None)
-    if tensor is None or tensor.datatype != datatype or len(tensor.shape) != dimensions:
-        found = ", ".join(f"{t.name} {t.datatype} {list(t.shape)}" for t in tensors) or "none"
-        raise WrongStateError(
-            f"model {model} has no {datatype} tensor {name!r} of {dimensions} dimensions (has: {found})"
-        )
-    return tensor
-
-
-def _fits(served: tuple[int, ...], data: tuple[int, ...]) -> bool:
-    """True where every dimension is equal or free."""
-    return all(have in (-1, want) for have, want in zip(served, data, strict=True))

@@ -1,6 +1,6 @@
 """Why a measurement does not count: what it shows is the generator, not the server."""
 
-from core.schemas.scenarios import LATE_ALLOWED, late_ms
+from core.schemas.scenarios import LATE_ALLOWED, generator_problem, late_ms
 from loadtests.driver import NOT_SENT
 from loadtests.recorder import Recorder
 
@@ -18,4 +18,6 @@ def find_problems(recorder: Recorder, bound_ms: float | None) -> tuple[str, ...]
         )
     if dropped := recorder.errors.get(NOT_SENT):
         found.append(f"{dropped} queries were not sent: too many others waited for an answer; lower the rate")
+    if busy := generator_problem(recorder.generator_cpu):
+        found.append(busy)
     return tuple(found)

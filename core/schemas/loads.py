@@ -1,14 +1,12 @@
-"""Load tests as a summary holds them: repeats pooled, and saturation curves."""
+"""Load tests as a summary holds them: repeats pooled, and curves over rates."""
 
 import pydantic
 
+from core import percentiles
 from core.schemas.base import Schema
 from core.schemas.results import LatencySummary
-from core.schemas.scenarios import Scenario
+from core.schemas.scenarios import GENERATOR_BUSY, Scenario
 from core.schemas.specs import RuntimeName
-
-GENERATOR_BUSY = 0.9
-"""Share of one core from which on a load generator, one process, counts as the bottleneck."""
 
 
 class Run(Schema):
@@ -20,6 +18,8 @@ class Run(Schema):
     p50: float
     p90: float
     p99: float
+    cpu_ms: float | None = None
+    """CPU time of the server for one image; None where it was not told."""
     contended: bool = False
     problems: tuple[str, ...] = ()
 
@@ -79,6 +79,11 @@ class Load(Schema):
         return self.generator_cpu is not None and self.generator_cpu >= GENERATOR_BUSY
 
     @property
+    def settings(self) -> tuple[str, float | None, int, int, str]:
+        """Load tests compare where these are equal."""
+        return self.scenario, self.rate, self.users, self.batch_size, self.loop
+
+    @property
     def label(self) -> str:
         """`server at 200/s`, `closed, 8 users`."""
         if self.rate is not None:
@@ -97,15 +102,42 @@ class Load(Schema):
         return tuple(run.throughput for run in self.runs if run.counts) or (self.throughput,)
 
     @property
+    def cpu_runs(self) -> tuple[float, ...]:
+        """Server CPU milliseconds for an image in each repeat that counts and has them; one figure for a summary of an
+        earlier version; empty where the server did not tell."""
+        told = tuple(run.cpu_ms for run in self.runs if run.counts and run.cpu_ms is not None)
+        return told or (() if self.cpu_ms is None else (self.cpu_ms,))
+
+    @property
     def failed(self) -> int:
         """Requests that failed, whatever the code."""
         return sum(self.errors.values())
 
     @property
+    def counts(self) -> bool:
+        """False where it overlapped with other timed work, or measured the generator and not the server."""
+        # Summaries of earlier versions have no problem for a busy generator.
+        return not self.contended and not self.problems and not self.generator_bound
+
+    @property
+    def queries(self) -> int:
+        """Answered and failed."""
+        return self.requests + self.failed
+
+    @property
+    def supported(self) -> float | None:
+        """The highest standard percentile the number of queries supports at 99 % confidence; None where not even the
+        median."""
+        return percentiles.supported(self.queries)
+
+    def supports(self, percentile: float) -> bool:
+        """Whether the number of queries supports a percentile at 99 % confidence."""
+        return percentiles.allowed_over(self.queries, percentile) >= 0
+
+    @property
     def error_share(self) -> float:
         """Failed requests over all requests; 0 where there were none."""
-        total = self.requests + self.failed
-        return self.failed / total if total else 0.0
+        return self.failed / self.queries if self.queries else 0.0
 
 
 class Saturation(Schema):

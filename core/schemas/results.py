@@ -1,7 +1,7 @@
 """Results: the `result.json` of a run's result object in the store."""
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -9,7 +9,7 @@ from core import percentiles
 from core.errors import InvalidInputError
 from core.schemas.base import Schema, Sha256, explain, refuse_other_version
 from core.schemas.environment import Environment
-from core.schemas.scenarios import TARGET_PERCENTILE
+from core.schemas.scenarios import TARGET_PERCENTILE, generator_problem
 from core.schemas.scores import Corrupted, Operating, Scores
 from core.schemas.specs import EvaluateSpec, FindRateSpec, LoadTestSpec, PrepareSpec, QuantizeSpec, TrainSpec
 
@@ -233,6 +233,17 @@ class LoadTestResult(Schema):
     problems: tuple[str, ...] = ()
     """Why the figures do not count; empty for a valid measurement."""
     environment: Environment
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _busy_generators_do_not_count(cls, data: Any) -> Any:
+        """Earlier versions kept the generator's CPU and drew no conclusion: they are judged when they are read."""
+        cpu = data.get("generator_cpu") if isinstance(data, dict) else None
+        reason = generator_problem(cpu) if isinstance(cpu, int | float) else None
+        problems = data.get("problems", ()) if reason else ()
+        if reason is None or not isinstance(problems, list | tuple) or reason in problems:
+            return data
+        return {**data, "problems": (*problems, reason)}
 
     @property
     def valid(self) -> bool:

@@ -21,8 +21,20 @@ TARGET_PERCENTILE = 99.0
 """The percentile a latency bound is about, as in MLPerf's server scenario."""
 LATE_ALLOWED = 0.01
 """Share of an open loop's queries that may leave late; above, the generator was measured and not the server."""
+GENERATOR_BUSY = 0.9
+"""Share of one core from which on a load generator, one process, counts as the bottleneck."""
 LATE_MS, LATE_OF_BOUND = 1.0, 0.1
 """A query is late that leaves more than a millisecond after it was due, or a tenth of the bound where that is more."""
+
+
+def generator_problem(generator_cpu: float | None) -> str | None:
+    """Why a load test does not count whose generator used that share of one core; None where it does."""
+    if generator_cpu is None or generator_cpu < GENERATOR_BUSY:
+        return None
+    return (
+        f"the generator used {generator_cpu:.0%} of a core and was the bottleneck (from {GENERATOR_BUSY:.0%} on): the "
+        "server could do more, and latencies contain the generator's own queue; ask for less, or free a core"
+    )
 
 
 def late_ms(bound_ms: float | None) -> float:

@@ -9,9 +9,7 @@ from core.schemas.attribution import Attribution
 from core.schemas.base import Schema, Sha256, parse_json, refuse_other_version
 from core.schemas.data import ImageSpec
 from core.schemas.environment import Environment
-from core.schemas.loads import Load as Load
-from core.schemas.loads import Run as Run
-from core.schemas.loads import Saturation as Saturation
+from core.schemas.loads import Load, Saturation
 from core.schemas.recipe import Recipe
 from core.schemas.results import ClassMetrics, EpochMetrics, Parity
 from core.schemas.scores import Agreement, Corrupted, Curve, Disagreement, Loss, Operating, PairedTest, Scores
@@ -20,7 +18,7 @@ from core.schemas.specs import FormatName, Framework, Precision, RuntimeName
 from core.schemas.statistics import FrameworkTest
 
 Mode = Literal["matched", "idiomatic"]
-PickKind = Literal["accuracy", "p99", "throughput", "size"]
+PickKind = Literal["accuracy", "p99", "throughput", "cpu", "size"]
 
 
 class Spread(Schema):
@@ -68,6 +66,8 @@ class Row(Schema):
     """Wilson score interval at 95 %."""
     macro_f1: float | None = None
     log_loss: float | None = None
+    classes: tuple[ClassMetrics, ...] = ()
+    """The classification report without its means; empty in a summary of an earlier version."""
     scores: Scores | None = None
     operating: Operating | None = None
     """Temperature and threshold, chosen on the validation split."""
@@ -86,6 +86,8 @@ class Row(Schema):
     """Of a variant: its accuracy minus that of the fp32 ONNX, as a share of one."""
     load: Load | None = None
     """The load test with the settings all rows share."""
+    best_rate: float | None = None
+    """The highest rate of its saturation curve within the bound, queries per second; None where there is none."""
 
     @property
     def quantised(self) -> bool:
@@ -199,13 +201,14 @@ class Export(Schema):
 
 
 class Classification(Schema):
-    """Confusion matrix, classification report, curves and worst images of one arm and framework."""
+    """Confusion matrix, classification report, curves and worst images of one artefact of its arm's first seed."""
 
     arm: str
     framework: Framework
     seed: int
     format: FormatName
     runtime: RuntimeName
+    precision: Precision = "fp32"
     images: int
     classes: tuple[ClassMetrics, ...]
     macro: ClassMetrics
@@ -214,6 +217,9 @@ class Classification(Schema):
     """Rows: true class; columns: predicted class."""
     row: int | None = None
     """Index into Summary.rows."""
+    representative: bool = True
+    """Whether it stands for its arm and framework where only one artefact of each is shown; earlier versions had no
+    others."""
     roc: Curve | None = None
     """False positive rate to true positive rate; with more than two classes the mean of each class against the rest."""
     precision_recall: Curve | None = None
@@ -279,6 +285,11 @@ class Summary(Schema):
     """One line per step that failed or result that could not be used."""
     spec_json: str = pydantic.Field(repr=False)
     """The frozen experiment."""
+
+    @property
+    def representatives(self) -> tuple[Classification, ...]:
+        """One classification for each arm and framework."""
+        return tuple(one for one in self.classifications if one.representative)
 
     @property
     def complete(self) -> bool:

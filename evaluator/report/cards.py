@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from core.schemas.summary import Arm, Classification, Row, Summary
+from core.schemas.summary import Arm, Row, Summary
 from evaluator import naming, text
 from evaluator.report import operating_tables, tables
-from evaluator.report.columns import load_note
+from evaluator.report.columns import percentile_note
 from evaluator.report.html import describe_load, describe_recipe
 from evaluator.report.markdown import escape, markdown_table
 
@@ -120,8 +120,8 @@ def _metrics(row: Row, summary: Summary) -> Iterator[str]:
             f"{test.only_first:,} images right in that one alone, {test.only_second:,} in this one alone, "
             f"{text.p_value(test.p_adjusted)}."
         )
-    if result := _classification(row, summary):
-        yield markdown_table(tables.per_class(result))
+    if row.classes:
+        yield markdown_table(tables.class_report(row.classes))
 
 
 def _serving(row: Row, summary: Summary) -> Iterator[str]:
@@ -131,7 +131,7 @@ def _serving(row: Row, summary: Summary) -> Iterator[str]:
         f"p50 {text.milliseconds(load.latency_ms.p50)}, p99 {text.milliseconds(load.latency_ms.p99)}, "
         f"{text.significant(load.throughput)} images/s. {describe_load(summary)}."
     )
-    if note := load_note(row):
+    if note := percentile_note(99.0)(row):
         yield f"To be read with care: {note}."
 
 
@@ -164,8 +164,7 @@ def _limits(row: Row, summary: Summary) -> Iterator[str]:
     yield "Measured on held-out images of the same source; none from elsewhere, damaged or of no class."
     if not (row.operating and row.operating.threshold):
         yield "The most probable class is the answer, whatever its probability; no threshold was chosen."
-    result = _classification(row, summary)
-    if few := [one for one in result.classes if one.support < FEW] if result else []:
+    if few := [one for one in row.classes if one.support < FEW]:
         names = text.names([f"{one.name} ({one.support:,})" for one in few])
         yield f"Fewer than {FEW} test images, so recall is known only roughly: {escape(names)}."
     parity, of = row.export_parity, "the fp32 model it was made of" if row.quantised else "the model in memory"
@@ -179,7 +178,3 @@ def _limits(row: Row, summary: Summary) -> Iterator[str]:
 
 def _artefact(row: Row) -> Iterator[str]:
     yield f"{text.size(row.size_bytes)}, sha256 over its files `{row.artifact}`."
-
-
-def _classification(row: Row, summary: Summary) -> Classification | None:
-    return next((c for c in summary.classifications if c.row is not None and summary.rows[c.row] is row), None)

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from core import percentiles
+from core.schemas.loads import Load
 from core.schemas.results import Parity
-from core.schemas.summary import Load, Row
+from core.schemas.summary import Row
 from evaluator import text
 from evaluator.verdict import comparable
 
@@ -79,6 +81,19 @@ def load_note(row: Row) -> str:
     return ", ".join(flags)
 
 
+def percentile_note(percentile: float) -> Callable[[Row], str]:
+    """`load_note`, and how far the queries reach where they do not support the percentile."""
+
+    def note(row: Row) -> str:
+        if row.load is None or row.load.supports(percentile):
+            return load_note(row)
+        best = row.load.supported
+        reach = f"{percentiles.label(best)} at most" if best is not None else "no percentile"
+        return ", ".join(filter(None, (load_note(row), f"{row.load.queries:,} queries support {reach}")))
+
+    return note
+
+
 def _of_load(figure: Callable[[Load], float]) -> Callable[[Row], Value]:
     return lambda row: figure(row.load) if row.load else None
 
@@ -109,6 +124,10 @@ def _name(title: str, show: Callable[[Row], str]) -> Column:
 
 def _timed(row: Row) -> bool:
     return bool(row.load and comparable(row.load))
+
+
+def _supported(row: Row, percentile: float) -> bool:
+    return _timed(row) and bool(row.load and row.load.supports(percentile))
 
 
 COLUMNS = (
@@ -167,7 +186,7 @@ COLUMNS = (
         text.milliseconds,
         "low",
         "Half of the requests were answered within this time",
-        counts=_timed,
+        counts=lambda row: _supported(row, 50.0),
     ),
     _figure(
         "p99",
@@ -175,8 +194,16 @@ COLUMNS = (
         text.milliseconds,
         "low",
         "99% of the requests were answered within this time",
-        load_note,
-        _timed,
+        percentile_note(99.0),
+        lambda row: _supported(row, 99.0),
+    ),
+    _figure(
+        "CPU",
+        lambda row: row.load.cpu_ms if row.load else None,
+        text.milliseconds,
+        "low",
+        "CPU time of the server process for an image, warm-up included",
+        counts=_timed,
     ),
 )
 ALWAYS = ("Framework", "Format", "Runtime", "Accuracy")

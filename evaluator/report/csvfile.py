@@ -5,9 +5,10 @@ import io
 from collections.abc import Callable
 from typing import Any, get_args
 
+from core.schemas.loads import Load
 from core.schemas.scores import Operating, Scores
 from core.schemas.specs import Corruption
-from core.schemas.summary import Load, Row, Summary
+from core.schemas.summary import Row, Summary
 
 Getter = Callable[[Row], Any]
 
@@ -99,6 +100,8 @@ FIELDS: dict[str, Getter] = {
     "p99_ms": _load(lambda load: load.latency_ms.p99),
     "p999_ms": _load(lambda load: load.latency_ms.p999),
     "max_ms": _load(lambda load: load.latency_ms.max),
+    "cpu_ms_per_image": _load(lambda load: load.cpu_ms),
+    "best_rate_queries_per_s": lambda row: row.best_rate,
     "failed_requests": _load(lambda load: load.failed),
     "generator_cpu": _load(lambda load: load.generator_cpu),
     "load_contended": _load(lambda load: load.contended),

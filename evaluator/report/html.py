@@ -215,23 +215,28 @@ def _curve_panels(summary: Summary) -> list[Panel]:
 
 
 def _matrix_panels(results: Sequence[Classification]) -> list[Panel]:
-    several = len({result.arm for result in results}) > 1
     return [
-        Panel(
-            f"matrix-{number}",
-            text.framework(result.framework) + (f" {result.arm}" if several else ""),
-            result,
-            result.framework,
-        )
+        Panel(f"matrix-{number}", _matrix_label(result, results), result, result.framework)
         for number, result in enumerate(results)
     ]
+
+
+def _matrix_label(result: Classification, among: Sequence[Classification]) -> str:
+    """Framework, format and precision, with runtime, arm and seed where artefacts differ in them."""
+    same = [c for c in among if (c.arm, c.framework, c.format) == (result.arm, result.framework, result.format)]
+    parts = [text.framework(result.framework), text.format_name(result.format)]
+    parts += [result.precision] if len({c.precision for c in same}) > 1 else []
+    parts += [text.runtime(result.runtime)] if len({c.runtime for c in same}) > 1 else []
+    parts += [result.arm] if len({c.arm for c in among}) > 1 else []
+    parts += [f"s{result.seed}"] if len({c.seed for c in among}) > 1 else []
+    return " ".join(parts)
 
 
 def _quality_panels(summary: Summary) -> list[Panel]:
     """One for each arm with scores of probabilities."""
     panels = []
     for number, arm in enumerate(summary.arms):
-        mine = [c for c in summary.classifications if c.arm == arm.name]
+        mine = [c for c in summary.representatives if c.arm == arm.name]
         own = [c for c in mine if c.row is not None and summary.rows[c.row].scores]
         if own:
             panels.append(Panel(f"quality-{number}", arm.name, own))

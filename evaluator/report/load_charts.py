@@ -4,7 +4,8 @@ from math import log10
 
 import plotly.graph_objects as go
 
-from core.schemas.summary import Load, Row, Saturation, Summary
+from core.schemas.loads import Load, Saturation
+from core.schemas.summary import Row, Summary
 from evaluator import naming, text
 from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe
 
@@ -108,10 +109,12 @@ def _draw_bound(chart: go.Figure, bound: float, curves: tuple[Saturation, ...]) 
 
 
 def _opacity(load: Load) -> float:
-    return 0.3 if load.problems or load.contended else 1.0
+    return 1.0 if load.counts else 0.3
 
 
 def _judgement(load: Load) -> str:
+    if load.generator_bound:
+        return "does not count: the generator was the bottleneck"
     if load.problems:
         return "does not count: the generator was late" if load.late_share else "does not count"
     if load.within_bound is None:

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.schemas.summary import Load, Saturation, Summary
+from core import percentiles
+from core.schemas.loads import Load, Saturation
+from core.schemas.summary import Summary
 from evaluator import text
-from evaluator.report.tables import Table
+from evaluator.report.tables import UNSUPPORTED, Table
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,30 @@ def _share(value: float) -> str:
     return text.percent(value, 1)
 
 
+def _percentile(percentile: float, value: Callable[[Load], float]) -> _Column:
+    """A percentile, marked where the queries do not support it."""
+
+    def show(load: Load) -> str:
+        return text.significant(value(load)) + ("" if load.supports(percentile) else UNSUPPORTED)
+
+    return _Column(percentiles.label(percentile), show)
+
+
+def _supports(load: Load) -> str:
+    return text.MISSING if load.supported is None else percentiles.label(load.supported)
+
+
 COLUMNS = (
     _Column("Queries", lambda load: f"{load.requests:,}"),
+    _Column("Supports", _supports),
     _Column("img/s", lambda load: text.significant(load.throughput)),
-    _Column("p50", lambda load: text.significant(load.latency_ms.p50)),
-    _Column("p90", lambda load: text.significant(load.latency_ms.p90)),
-    _Column("p95", lambda load: text.significant(load.latency_ms.p95)),
-    _Column("p99", lambda load: text.significant(load.latency_ms.p99)),
+    _percentile(50.0, lambda load: load.latency_ms.p50),
+    _percentile(90.0, lambda load: load.latency_ms.p90),
+    _percentile(95.0, lambda load: load.latency_ms.p95),
+    _percentile(99.0, lambda load: load.latency_ms.p99),
     _Column("p99 of repeats", _range, lambda load: len(load.runs) > 1),
     _Column("p99 at most", lambda load: _optional(load.upper_ms.get("p99")), lambda load: bool(load.runs)),
-    _Column("p99.9", lambda load: text.significant(load.latency_ms.p999)),
+    _percentile(99.9, lambda load: load.latency_ms.p999),
     _Column("Max", lambda load: text.significant(load.latency_ms.max)),
 )
 SERVER = (
@@ -78,19 +94,22 @@ def loads(summary: Summary) -> Table:
         )
         for load in summary.loads
     )
-    return Table(_caption(phases, columns), headers, rows, names=3 if settings else 2)
+    marked = any(cell.endswith(UNSUPPORTED) for row in rows for cell in row)
+    return Table(_caption(phases, columns, marked), headers, rows, names=3 if settings else 2)
 
 
 def _flag(load: Load) -> str:
-    if load.problems:
+    if load.problems or load.generator_bound:
         return " (does not count)"
     return " (contended)" if load.contended else ""
 
 
-def _caption(phases: list[str], columns: list[_Column]) -> str:
+def _caption(phases: list[str], columns: list[_Column], marked: bool) -> str:
     shown = {column.title for column in columns}
     caption = "Load tests, times in milliseconds"
     caption += f"; {text.names([p.capitalize() for p in phases])}: means the server reported" if phases else ""
+    caption += "; Supports: the highest percentile the queries support at 99% confidence"
+    caption += f", those marked{UNSUPPORTED} are beyond it" * marked
     caption += "; p99 at most: with 99% confidence, a dash where the queries are too few" * ("p99 at most" in shown)
     caption += "; CPU per image: time of the server process, warm-up included" * ("CPU per image" in shown)
     return caption + "; Generator CPU: the load generator’s share of one core" * ("Generator CPU" in shown)

@@ -61,7 +61,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
         yield f"## Attribution\n\n{escape(attribution.sentence(found))}\n\n" + markdown_table(attribution.table(found))
     for title, table in sections:
         if table.rows:
-            yield f"## {title}\n\n" + markdown_table(table)
+            yield f"## {title}\n\n" + markdown_table(table) + _legend(table)
     if data := summary.data:
         yield f"## Data\n\n{escape(data.source)}, fingerprint `{data.fingerprint}`\n\n" + markdown_table(
             tables.counts(data)
@@ -85,6 +85,16 @@ def _verdict_table(summary: Summary) -> tuple[list[str], list[list[str]], int]:
             cells.append(column.show(row) + (f" ({note})" if note else ""))
         rows.append(cells)
     return [column.title for column in shown], rows, sum(not column.numeric for column in shown)
+
+
+def _legend(table: Table) -> str:
+    """What the mark of figures without support means, where one is in the table."""
+    marked = any(cell.endswith(tables.UNSUPPORTED) for row in table.rows for cell in row)
+    return (
+        f"\n\n{tables.UNSUPPORTED.strip()} More than the number of queries supports at 99% confidence."
+        if marked
+        else ""
+    )
 
 
 def markdown_table(table: Table) -> str:

@@ -112,7 +112,7 @@ def kinds(rows: Sequence[Row]) -> list[str]:
 
 
 def _chosen(summary: Summary) -> list[Row]:
-    return [summary.rows[c.row] for c in summary.classifications if c.row is not None]
+    return [summary.rows[c.row] for c in summary.representatives if c.row is not None]
 
 
 def _names(row: Row) -> tuple[str, str, str]:

@@ -6,7 +6,7 @@ from core.schemas.summary import Row, Summary
 from evaluator import naming, pareto, text
 from evaluator.paired import ALPHA
 from evaluator.report.quality_charts import artefact
-from evaluator.report.tables import Table
+from evaluator.report.tables import UNSUPPORTED, Table
 
 CLEAREST = 8
 """Pairs listed beside an agreement matrix."""
@@ -14,7 +14,7 @@ CLEAREST = 8
 
 def probabilities(summary: Summary) -> Table:
     """Scores of the artefact chosen for each arm and framework."""
-    chosen = [summary.rows[c.row] for c in summary.classifications if c.row is not None]
+    chosen = [summary.rows[c.row] for c in summary.representatives if c.row is not None]
     scored = [(row, row.scores) for row in chosen if row.scores]
     ks = sorted({k for _, scores in scored for k in scores.top_k})
     headers = ("Framework", "Format", "Arm", "Accuracy", *(f"Top {k}" for k in ks), "Log loss", "Brier", "ECE")
@@ -73,7 +73,10 @@ def trade_offs(summary: Summary) -> Table:
         for index in sorted(shown, key=lambda i: (beaten[i] is not None, -(summary.rows[i].accuracy or 0)))
     )
     headers = ("Framework", "Format", "Arm", "Beaten by", "Accuracy", "p99", "Size")
-    return Table("Accuracy, p99 latency and size", headers, rows, names=4)
+    caption = "Accuracy, p99 latency and size"
+    if any(cell.endswith(UNSUPPORTED) for cells in rows for cell in cells):
+        caption += f";{UNSUPPORTED}: more than the queries support"
+    return Table(caption, headers, rows, names=4)
 
 
 def _trade_off(row: Row, beaten_by: int | None, shown: Sequence[Row], summary: Summary) -> tuple[str, ...]:
@@ -84,7 +87,7 @@ def _trade_off(row: Row, beaten_by: int | None, shown: Sequence[Row], summary: S
         row.arm,
         "nobody" if beaten_by is None else artefact(summary.rows[beaten_by], shown),
         text.percent(row.accuracy or 0.0),
-        text.milliseconds(row.load.latency_ms.p99),
+        text.milliseconds(row.load.latency_ms.p99) + ("" if row.load.supports(99.0) else UNSUPPORTED),
         text.size(row.size_bytes),
     )
 

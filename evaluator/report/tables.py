@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from core.schemas.results import ClassMetrics
 from core.schemas.summary import Classification, Data, Group, Place, Spread, Summary
 from evaluator import text
 from evaluator.report.columns import disagreements, parity_text
 
 CONFUSED_PAIRS = 8
 """Most frequent mistakes listed beside a confusion matrix."""
+UNSUPPORTED = " †"
+"""Ends the cell of a figure that the data do not support; the page shows it pale."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,14 @@ def counts(data: Data) -> Table:
 
 
 def per_class(result: Classification) -> Table:
-    """The classification report."""
+    """The classification report with its means."""
+    return class_report((*result.classes, result.macro, result.weighted))
+
+
+def class_report(classes: Sequence[ClassMetrics]) -> Table:
+    """Precision, recall and F1 by class."""
     rows = tuple(
-        (row.name, f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}", f"{row.support:,}")
-        for row in (*result.classes, result.macro, result.weighted)
+        (row.name, f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}", f"{row.support:,}") for row in classes
     )
     return Table("Classification report", ("Class", "Precision", "Recall", "F1", "Support"), rows)
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
-from core.schemas.summary import Load, Row, Summary
-from evaluator import naming, repeats, text
+from core import repeats
+from core.schemas.loads import Load
+from core.schemas.summary import Row, Summary
+from evaluator import naming, text
 from evaluator.report.columns import disagreements, parity_text
 from evaluator.report.tables import Table
 from evaluator.variants import references

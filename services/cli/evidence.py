@@ -106,5 +106,5 @@ def _cells(one: comparison.Difference) -> dict[str, Any]:
         "second": f"{one.second:,.4g}",
         "change": f"{one.change:+,.4g}",
         "95% interval": interval,
-        "finding": one.finding,
+        "finding": f"{one.finding} ({one.reason})" if one.finding == "noise not known" else one.finding,
     }

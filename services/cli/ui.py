@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from core.errors import InvalidInputError
+from core.errors import BakeoffError, InvalidInputError
 from core.formats import get_format
 from core.repository import ModelRepository
 from services.cli.context import Home, ends_well, out
@@ -62,9 +62,18 @@ def ui(
 
 
 def servers_of(repository: ModelRepository) -> list[str]:
-    """The inference servers that the newest versions of the repository's models need."""
-    artifacts = (repository.artifact(name, repository.latest(name)) for name in repository.models())
-    return sorted({f"serving-{get_format(artifact.format).runtime}" for artifact in artifacts})
+    """The inference servers that the newest versions of the repository's models need.
+
+    A damaged model is named on the terminal and left out: the pages show the others.
+    """
+    found = set()
+    for name in repository.models():
+        try:
+            artifact = repository.artifact(name, repository.latest(name))
+            found.add(f"serving-{get_format(artifact.format).runtime}")
+        except (BakeoffError, OSError) as error:
+            say(f"model {name} is left out: {error}")
+    return sorted(found)
 
 
 def _listening(site: Site, host: str, port: int) -> UiServer:

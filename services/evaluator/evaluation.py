@@ -21,9 +21,8 @@ from evaluator import predictions, scoring
 from evaluator.journal import Journal
 from evaluator.passes import Pass, judge, passes
 from evaluator.predictions import About
-from services.client.checks import check_artifact
+from services.client.checks import NOT_TOLD, check_artifact, check_tensors
 from services.client.inference import InferenceClient
-from services.client.tensors import INPUT, OUTPUT, ModelMetadata
 
 CALL_TIMEOUT_S = 120.0
 
@@ -45,7 +44,9 @@ def evaluate(run: RunFolder, spec: EvaluateSpec, store: Store, server: Server) -
     wanted = passes(spec, data.manifest.images("validation") if "validation" in data.manifest.counts else 0)
     start = time.perf_counter()
     with InferenceClient(server.target, timeout_s=CALL_TIMEOUT_S) as client:
-        check_contract(client.model_metadata(spec.model, spec.version), data)
+        metadata = client.model_metadata(spec.model, spec.version)
+        label = f"{spec.model} version {spec.version}"
+        check_tensors(metadata, label, data.manifest.spec.image.shape, len(data.manifest.classes))
         check_classes(client, spec, data)
         check_artifact(client, spec.model, spec.version, spec.artifact)
         found = {one: _score(run, one, spec, data, client, server.in_flight) for one in wanted}
@@ -76,25 +77,6 @@ def object_folder(run: RunFolder) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def check_contract(metadata: ModelMetadata, data: PreparedData) -> None:
-    """Refuses a served model whose input or classes do not fit the data, before the first image.
-
-    Raises:
-        WrongStateError: naming the tensor, what it is and what the data needs.
-    """
-    expected = {
-        INPUT: ("UINT8", (-1, *data.manifest.spec.image.shape)),
-        OUTPUT: ("FP32", (-1, len(data.manifest.classes))),
-    }
-    found = {tensor.name: (tensor.datatype, tensor.shape) for tensor in (*metadata.inputs, *metadata.outputs)}
-    for name, wanted in expected.items():
-        if name not in found or found[name][0] != wanted[0] or found[name][1][1:] != wanted[1][1:]:
-            raise WrongStateError(
-                f"model {metadata.name}: {name} is {found.get(name, 'absent')}, the data {data.fingerprint[:12]}… "
-                f"needs {wanted}; evaluate it on the data it was trained for"
-            )
-
-
 def check_classes(client: InferenceClient, spec: EvaluateSpec, data: PreparedData) -> None:
     """Refuses a served model whose classes are others than the data's, or in another order.
 
@@ -105,7 +87,7 @@ def check_classes(client: InferenceClient, spec: EvaluateSpec, data: PreparedDat
     """
     try:
         served = client.preprocess_spec(spec.model, spec.version).classes
-    except BakeoffError:
+    except NOT_TOLD:
         return
     for place, (theirs, ours) in enumerate(zip(served, data.manifest.classes, strict=False)):
         if theirs != ours:

@@ -26,7 +26,11 @@ CODES: dict[type[errors.BakeoffError], grpc.StatusCode] = {
     errors.DeniedError: grpc.StatusCode.PERMISSION_DENIED,
     errors.MissingExtraError: grpc.StatusCode.UNIMPLEMENTED,
 }
-BY_CODE = {code: kind for kind, code in CODES.items() if kind is not errors.MissingExtraError}
+BY_CODE: dict[grpc.StatusCode, type[errors.BakeoffError]] = {
+    **{code: kind for kind, code in CODES.items() if kind is not errors.MissingExtraError},
+    grpc.StatusCode.UNIMPLEMENTED: errors.UnsupportedError,
+}
+"""What a client makes of a code; a service that lacks a library and one that lacks the call look the same to it."""
 PUSHBACK = "grpc-retry-pushback-ms"
 """Defined with gRPC's retry policy: a client that may try again waits for this long instead of its own backoff."""
 Handler = Callable[[Any, grpc.aio.ServicerContext], Any]

@@ -218,5 +218,5 @@ def test_a_model_whose_classes_do_not_fit_the_data_is_refused_before_the_first_i
     one = evaluation(tmp_path, server)
     with server.running(python):
         assert one.finish() == 3
-    assert "probabilities is ('FP32', (-1, 4)), the data" in one.error()
+    assert "tells 4 classes apart, the data has 3" in one.error()
     assert not (one.run / "checkpoints").exists()

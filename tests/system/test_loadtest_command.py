@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from core.rates import highest_passed
+from core.schemas.results import LoadTestResult
+from services.orchestrator.rates import next_rate
 from tests.system.bakeoff_command import Bakeoff
 from tests.system.serving_process import publish
 from tests.unit.loadtests.prepared import FINGERPRINT, put_prepared
@@ -31,7 +34,9 @@ def stored(bakeoff: Bakeoff) -> set[Path]:
 
 
 def test_models_are_measured_in_turns_and_a_second_call_repeats_nothing(bakeoff: Bakeoff) -> None:
-    results = bakeoff.json("loadtest", "one", "two", "--repeats", "2", *SHORT)
+    # One caller leaves the generator idle while it waits: a busy one would not count.
+    asked = ("loadtest", "one", "two", "--repeats", "2", "--users", "1", *SHORT)
+    results = bakeoff.json(*asked)
     order = [(result["spec"]["model"], result["spec"]["repeat"]) for result in results]
     assert order == [("one", 0), ("two", 0), ("two", 1), ("one", 1)]
     for result in results:
@@ -40,12 +45,26 @@ def test_models_are_measured_in_turns_and_a_second_call_repeats_nothing(bakeoff:
         assert result["server"]["cpu_s"] > 0
         assert {"queue", "infer"} <= result["server_ms"].keys()
     before = {path: path.stat().st_mtime_ns for path in stored(bakeoff)}
-    assert bakeoff.json("loadtest", "one", "two", "--repeats", "2", *SHORT) == results
+    assert bakeoff.json(*asked) == results
     assert {path: path.stat().st_mtime_ns for path in stored(bakeoff)} == before
 
 
-def test_a_search_ends_with_the_highest_rate_that_holds_the_bound(bakeoff: Bakeoff) -> None:
-    # A bound nothing can hold: the search goes down, and says that it found none.
+def test_a_search_measures_rates_until_it_is_done_and_names_the_highest_that_holds(bakeoff: Bakeoff) -> None:
+    ended = bakeoff.run("loadtest", "two", "--search", "--bound-ms", "250", "--users", "1", *SHORT, "--format", "json")
+    results = [LoadTestResult.model_validate(one) for one in json.loads(ended.out)]
+    assert [result.spec.scenario for result in results[:2]] == ["closed", "server"]
+    paced = {result.spec.rate: result for result in results if result.spec.rate is not None}
+    assert len(paced) == len(results) - 1 >= 2
+    assert all(result.valid is False or result.queries >= 662 for result in paced.values())
+    judged = {rate: bool(result.within_bound) for rate, result in paced.items()}
+    assert next_rate(judged, results[0].throughput) is None, "nothing is left to measure"
+    best, _ = highest_passed(judged)
+    found = f"{best:g} queries/s" if best is not None else "none of the rates measured"
+    assert f"two: highest rate whose p99 is shown to stay within 250 ms (99 % confidence): {found}" in ended.err
+    assert ended.code == (0 if any(result.valid for result in results) else 1)
+
+
+def test_a_bound_that_nothing_holds_is_said_to_be_held_by_no_rate(bakeoff: Bakeoff) -> None:
     ended = bakeoff.run("loadtest", "one", "--at", "700", "--at", "900", "--bound-ms", "0.01", *SHORT)
     assert "highest rate whose p99 is shown to stay within 0.01 ms (99 % confidence): none of the rates" in ended.err
     table = ended.out

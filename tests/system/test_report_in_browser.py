@@ -35,6 +35,10 @@ EXPERIMENTS = {
     "rows": Experiment(arms=("matched", "idiomatic", "matched-large"), seeds=(0, 1)),
     "nothing": Experiment(arms=(), missing=("prepare: folder not found",)),
 }
+MANY = Experiment(arms=("matched", "idiomatic", "matched-large"), seeds=tuple(range(24)), images=200, epochs=4)
+"""More than three hundred rows."""
+LARGEST_PAGE = 12 << 20
+"""Bytes a report of that many rows may have, the 4.6 MB of Plotly included."""
 CHARTS_FIT = """() => [...document.querySelectorAll('.chart .main-svg')].every(
     svg => svg.getBoundingClientRect().right <= svg.closest('.chart').getBoundingClientRect().right + 1)"""
 
@@ -208,6 +212,27 @@ def test_a_threshold_stands_beside_one_half(opened: Any) -> None:
     assert rows.count() == 8
 
 
+def test_a_report_of_three_hundred_rows_sorts_filters_and_draws_its_charts(opened: Any, reports: Path) -> None:
+    summary = report.write(MANY.spec, MANY.results, MANY.probabilities, MANY.test, MANY.samples(), reports / "many")
+    total = len(summary.rows)
+    assert total >= 300
+    assert (reports / "many" / "report.html").stat().st_size < LARGEST_PAGE
+    page = opened("many")
+    rows = page.locator("#verdict-table tbody tr:visible")
+    assert rows.count() == total
+    header(page, "Accuracy").get_by_role("button").click()
+    values = [float(value) for value in column(page, "Accuracy")]
+    assert len(values) == total
+    assert values == sorted(values, reverse=True)
+    page.get_by_role("searchbox", name="Filter").fill("keras onnx matched-large")
+    assert rows.count() == 24
+    assert page.locator("#filter-count").inner_text() == f"24 of {total} rows"
+    for chart in ("seeds", "trade-off", "latency", "matrix-0"):
+        page.locator(f"#{chart}").scroll_into_view_if_needed()
+        page.locator(f"#{chart} .main-svg").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_names_sort_as_words(opened: Any) -> None:
     page = opened("full")
     header(page, "Framework").get_by_role("button").click()
@@ -250,8 +275,10 @@ def test_choosing_an_arm_shows_its_curves_and_hides_the_others(opened: Any) -> N
 
 def test_choosing_an_artefact_shows_its_confusion_matrix(opened: Any) -> None:
     page = opened("full")
-    page.get_by_role("radio", name="fastai idiomatic").check()
-    page.locator("#matrix-7 .main-svg").first.wait_for()
+    choice = page.get_by_role("combobox", name="Artefact whose confusion matrix is shown")
+    (chosen,) = choice.select_option(label="fastai .pt2 idiomatic")
+    page.locator(f"#{chosen} .main-svg").first.wait_for()
+    assert "fastai .pt2, idiomatic" in page.locator(f"#{chosen}-panel figcaption").inner_text()
     assert page.locator("#matrix-0").is_hidden()
 
 

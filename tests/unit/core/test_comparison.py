@@ -1,6 +1,9 @@
+from statistics import median
+
 import pytest
 
-from core.comparison import COMPARED, compare, newcombe
+from core.comparison import COMPARED, REPEATED, compare, newcombe
+from core.schemas.loads import Run
 from core.schemas.summary import Summary
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment, digest
@@ -8,7 +11,7 @@ from tests.unit.evaluator.builder import Experiment, digest
 
 @pytest.fixture(scope="module")
 def summary() -> Summary:
-    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras", "pytorch"))
+    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras", "pytorch"), rates=(5.0, 10.0))
     return summarise(one.spec, one.results, one.probabilities, one.labels)
 
 
@@ -80,3 +83,54 @@ def test_other_data_other_machines_and_missing_parts_are_noted(summary: Summary)
     notes = " ".join(compare(summary, other).notes)
     for words in ("different prepared data", "different machines", "The second report is incomplete"):
         assert words in notes
+
+
+def measured(summary: Summary, p99: tuple[float, ...], **changes: object) -> Summary:
+    """The summary with one row, whose load test had these p99 in its repeats."""
+    row = summary.rows[0]
+    assert row.load is not None
+    runs = tuple(
+        Run(run_id=f"r{i}", requests=9, throughput=1000 / v, p50=1, p90=1, p99=v, cpu_ms=v / 2)
+        for i, v in enumerate(p99)
+    )
+    values = {
+        "runs": runs,
+        "latency_ms": row.load.latency_ms.model_copy(update={"p99": median(p99)}),
+        "throughput": 1000 / median(p99),
+        "cpu_ms": median(p99) / 2,
+    }
+    load = row.load.model_copy(update=values | changes)
+    return summary.model_copy(update={"rows": (row.model_copy(update={"load": load}),)})
+
+
+def findings(first: Summary, second: Summary) -> set[tuple[str, str]]:
+    """Finding and reason of the figures that repeats have."""
+    return {(d.finding, d.reason) for d in compare(first, second).differences if d.metric in REPEATED}
+
+
+def test_repeats_whose_ranges_lie_apart_exceed_noise_in_either_direction(summary: Summary) -> None:
+    slow, fast = measured(summary, (3.0, 3.2, 3.1)), measured(summary, (2.0, 2.9, 2.1, 2.2))
+    assert findings(slow, fast) == {("exceeds noise", "ranges of 3 and 4 repeats that count apart")}
+    assert findings(fast, slow) == {("exceeds noise", "ranges of 4 and 3 repeats that count apart")}
+
+
+def test_repeats_whose_ranges_overlap_are_within_noise(summary: Summary) -> None:
+    slow, fast = measured(summary, (3.0, 3.2, 3.1)), measured(summary, (2.0, 3.0, 2.1))
+    assert findings(slow, fast) == {("within noise", "ranges of 3 and 3 repeats that count overlap")}
+
+
+def test_fewer_than_three_repeats_that_count_leave_the_noise_unknown(summary: Summary) -> None:
+    spoiled = measured(summary, (3.0, 3.2, 3.1))
+    load = spoiled.rows[0].load
+    assert load is not None
+    first, *rest = load.runs
+    runs = (first.model_copy(update={"contended": True}), *rest)
+    two = measured(summary, (3.0, 3.2, 3.1), runs=runs)
+    reason = "2 and 3 repeats that count; it takes 3 on either side"
+    assert findings(two, measured(summary, (1.0, 1.1, 1.2))) == {("noise not known", reason)}
+
+
+def test_other_load_test_settings_leave_the_noise_unknown(summary: Summary) -> None:
+    one, other = measured(summary, (1.0, 1.1, 1.2)), measured(summary, (3.0, 3.1, 3.2), users=1)
+    reason = "different load tests: closed, 8 users, batches of 1 and closed, 1 user, batches of 1"
+    assert findings(one, other) == {("noise not known", reason)}

@@ -110,3 +110,15 @@ def test_junit_counts_checks_and_names_failures(summary: Summary) -> None:
     failure = suite.find("testcase/failure")
     assert failure is not None
     assert failure.get("message") == "missing: lost <&> ?"
+
+
+def test_server_cpu_and_the_highest_rate_within_the_bound_can_be_gated() -> None:
+    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",), rates=(50.0, 100.0))
+    swept = summarise(one.spec, one.results, one.probabilities, one.labels)
+    _, *cpu = check(swept, gates({"metric": "cpu_ms", "max": 0.39}))
+    assert [(found.value, found.passed) for found in cpu] == [(pytest.approx(0.4), False)] * 3
+    _, *rate = check(swept, gates({"metric": "best_rate", "min": 100}))
+    measured = [curve.best_rate for curve in swept.saturation]
+    assert sorted(found.value or 0 for found in rate) == sorted(best or 0 for best in measured)
+    assert [found.passed for found in rate] == [(found.value or 0) >= 100 for found in rate]
+    assert {found.message for found in rate if found.passed} == {"best_rate is 100 queries/s"}

@@ -70,3 +70,11 @@ def test_a_summary_of_a_later_version_says_so() -> None:
     text = json.dumps(json.loads(SUMMARY.model_dump_json()) | {"schema_version": 3})
     with pytest.raises(InvalidInputError, match=r"s has schema_version 3; .* reads 1 and 2"):
         parse_summary(text, "s")
+
+
+def test_a_stored_load_test_with_a_busy_generator_does_not_count_when_it_is_read() -> None:
+    document = json.loads(LOADED.model_dump_json()) | {"generator_cpu": 0.95}
+    old = parse_result(json.dumps(document), "r")
+    assert isinstance(old, LoadTestResult)
+    assert not old.valid
+    assert parse_result(old.model_dump_json(), "r") == old

@@ -57,3 +57,11 @@ def test_hostile_names_stay_text() -> None:
     page = card(found.rows[-1], found)
     assert "<script>" not in page.replace("\\<script\\>", "")
     assert "<b>" not in page.replace("\\<b\\>", "")
+
+
+def test_every_card_has_the_classes_of_its_own_artefact(summary: Summary) -> None:
+    for row in summary.rows:
+        page = card(row, summary)
+        recall = next(one.recall for one in row.classes if one.name == "9")
+        (line,) = re.findall(r"^\| 9 \|.*$", page, re.M)
+        assert line.split("|")[3].strip() == f"{recall:.4f}"

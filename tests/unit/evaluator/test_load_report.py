@@ -4,7 +4,9 @@ import re
 import pytest
 
 from core.schemas.summary import Summary
-from evaluator.report import load_charts, load_tables
+from evaluator.report import load_charts, load_tables, quality_tables
+from evaluator.report.cards import card
+from evaluator.report.columns import columns
 from evaluator.report.html import describe_load, render
 from evaluator.report.markdown import to_markdown
 from evaluator.summary import summarise
@@ -68,3 +70,45 @@ def test_without_a_sweep_there_is_no_saturation() -> None:
     plain = summary_of()
     assert "saturation" not in load_charts.figures(plain)
     assert "## Saturation" not in to_markdown(plain)
+
+
+def test_the_leaderboard_has_the_servers_cpu_time_where_it_was_told(swept: Summary) -> None:
+    by_title = {column.title: column for column in columns(swept.rows)}
+    assert by_title["CPU"].show(swept.rows[0]) == "0.400 ms"
+    silent = [
+        row.model_copy(update={"load": row.load and row.load.model_copy(update={"cpu_ms": None})}) for row in swept.rows
+    ]
+    assert "CPU" not in [column.title for column in columns(silent)]
+
+
+def short(summary: Summary, queries: int) -> Summary:
+    """The summary as if every load test had had so many queries."""
+    loads = tuple(load.model_copy(update={"requests": queries}) for load in summary.loads)
+    rows = tuple(
+        row.model_copy(update={"load": row.load and row.load.model_copy(update={"requests": queries})})
+        for row in summary.rows
+    )
+    return summary.model_copy(update={"loads": loads, "rows": rows})
+
+
+def test_percentiles_beyond_what_the_queries_support_are_marked_and_explained(swept: Summary) -> None:
+    few = short(swept, 100)
+    table = load_tables.loads(few)
+    first = dict(zip(table.headers, table.rows[0], strict=True))
+    assert first["Supports"] == "p95"
+    assert [name for name, cell in first.items() if cell.endswith(" †")] == ["p99", "p99.9"]
+    assert "those marked † are beyond it" in table.caption
+    assert "† More than the number of queries supports at 99% confidence." in to_markdown(few)
+    page = render(few, (), {}, {})
+    beside = len(quality_tables.trade_offs(few).rows)
+    assert len(re.findall('class="num weak"', page)) == 2 * len(few.loads) + beside
+    assert quality_tables.trade_offs(few).caption.endswith("†: more than the queries support")
+    assert "100 queries support p95 at most" in card(few.rows[0], few)
+    assert "100 queries support p95 at most" in page
+
+
+def test_supported_percentiles_carry_no_mark(swept: Summary) -> None:
+    plenty = short(swept, 4603)
+    table = load_tables.loads(plenty)
+    assert {dict(zip(table.headers, row, strict=True))["Supports"] for row in table.rows} == {"p99.9"}
+    assert "†" not in table.caption + str(table.rows) + to_markdown(plenty)

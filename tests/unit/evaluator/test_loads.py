@@ -4,7 +4,7 @@ from hdrh.histogram import HdrHistogram
 
 from core.schemas.results import LatencySummary, LoadTestResult, ServerAccount
 from core.schemas.specs import LoadTestSpec
-from evaluator.loads import pool, pool_repeats, saturation, settings
+from evaluator.loads import pool, pool_repeats, saturation
 from tests.unit.evaluator.builder import environment
 
 
@@ -52,7 +52,7 @@ def test_where_no_repeat_counts_the_figures_are_shown_with_their_problem() -> No
 def test_repeats_belong_together_and_other_settings_do_not() -> None:
     loads = pool_repeats([result([1.0]), result([1.0], repeat=1), result([1.0], users=3), result([1.0], model="n")])
     assert [(load.model, load.users, len(load.runs)) for load in loads] == [("m", 8, 2), ("m", 3, 1), ("n", 8, 1)]
-    assert settings(loads[0]) == settings(loads[2]) != settings(loads[1])
+    assert loads[0].settings == loads[2].settings != loads[1].settings
 
 
 def test_a_result_without_a_histogram_is_read_as_it_is() -> None:
@@ -91,3 +91,10 @@ def test_without_a_bound_there_is_a_curve_and_no_best_rate() -> None:
 
 def test_one_rate_is_no_curve() -> None:
     assert saturation(pool_repeats([at(100), result([1.0])])) == ()
+
+
+def test_a_repeat_whose_generator_was_busy_is_kept_with_its_reason_and_not_pooled() -> None:
+    load = pool([result([1.0] * 9, generator_cpu=0.4), result([50.0] * 9, generator_cpu=0.97)])
+    assert (load.latency_ms.max, load.requests, load.counts) == (1.0, 9, True)
+    assert load.runs[1].problems[0].startswith("the generator used 97% of a core and was the bottleneck")
+    assert not pool([result([50.0] * 9, generator_cpu=0.97)]).counts

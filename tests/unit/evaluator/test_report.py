@@ -185,3 +185,20 @@ def test_samples_are_one_small_picture_of_each_class_that_has_one() -> None:
 def test_no_more_samples_than_the_limit() -> None:
     split = Split(np.zeros((100, 8, 8, 1), np.uint8), np.arange(100, dtype=np.int64))
     assert len(samples_of(split, tuple(map(str, range(100))))) == LIMIT
+
+
+def test_many_confusion_matrices_are_chosen_from_a_list_and_few_by_buttons(summary: Summary) -> None:
+    many = render(summary, (), {}, {})
+    labels = re.findall(r'<option value="matrix-\d+">([^<]+)</option>', many)
+    assert len(set(labels)) == len(labels) == len(summary.classifications) == 18
+    few = render(summary_of(Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",))), (), {}, {})
+    assert re.findall(r'type="radio" name="matrices" value="([^"]+)"', few) == ["matrix-0", "matrix-1", "matrix-2"]
+
+
+def test_a_picture_that_many_artefacts_show_is_in_the_page_once() -> None:
+    one = Experiment(arms=("matched",), seeds=(0,))
+    found = summary_of(one)
+    pictures = pictures_of(found, one.test)
+    page = render(found, (), pictures, {})
+    assert page.count('<image href="data:image/png;base64,') == len(pictures)
+    assert page.count('<use href="#picture-') > 2 * len(pictures)

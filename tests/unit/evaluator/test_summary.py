@@ -81,9 +81,16 @@ def test_seeds_are_summed_up_for_each_arm_and_framework(summary: Summary) -> Non
     assert group.accuracy.std == pytest.approx(np.std(np.array(accuracies, float), ddof=1))
 
 
-def test_confusion_comes_from_onnx_of_the_first_seed(summary: Summary) -> None:
-    assert {(c.format, c.seed) for c in summary.classifications} == {("onnx", 0)}
-    assert len(summary.classifications) == 8
+def test_every_artefact_of_the_first_seed_has_its_confusion_and_onnx_represents_arm_and_framework(
+    summary: Summary,
+) -> None:
+    first = {index for index, row in enumerate(summary.rows) if row.seed == 0}
+    assert {c.row for c in summary.classifications} == first
+    assert len(summary.classifications) == len(first) == 18
+    assert {(c.format, c.seed) for c in summary.representatives} == {("onnx", 0)}
+    assert len({(c.arm, c.framework) for c in summary.representatives}) == len(summary.representatives) == 8
+    assert summary.agreement is not None
+    assert summary.agreement.rows == tuple(c.row for c in summary.representatives)
     assert all(sum(map(sum, c.confusion)) == 360 for c in summary.classifications)
 
 
@@ -91,6 +98,7 @@ def test_where_nothing_is_onnx_the_native_format_gives_the_confusion_and_no_seed
     results = [r for r in experiment.results if not (isinstance(r, EvaluateResult) and r.spec.model.endswith("-onnx"))]
     found = summarise(experiment.spec, results, experiment.probabilities, experiment.labels)
     assert {c.format for c in found.classifications if c.framework == "pytorch"} == {"pt2"}
+    assert {c.format for c in found.representatives if c.framework == "keras"} == {"keras"}
     assert all(group.accuracy is None for group in found.groups)
 
 

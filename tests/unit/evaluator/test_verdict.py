@@ -1,7 +1,9 @@
 from typing import Any
 
+from core.measures import MEASURES
+from core.schemas.loads import Load
 from core.schemas.results import LatencySummary, Parity
-from core.schemas.summary import Load, Row
+from core.schemas.summary import Row
 from evaluator.verdict import decide
 
 
@@ -139,3 +141,61 @@ def test_without_load_tests_the_smallest_is_recommended_and_said_so() -> None:
     verdict = decide([row(0.98, size_bytes=2048), row(0.98, size_bytes=1024)])
     assert verdict.row == 1
     assert "There is no load test to compare" in verdict.reason
+
+
+def cheap(*cpu_ms: float, **changes: Any) -> Load:
+    runs = [
+        {"run_id": f"r{i}", "requests": 9, "throughput": 9, "p50": 1, "p90": 1, "p99": 2, "cpu_ms": v}
+        for i, v in enumerate(cpu_ms)
+    ]
+    return load(2, 100, runs=runs, cpu_ms=sorted(cpu_ms)[len(cpu_ms) // 2], **changes)
+
+
+def cheapest(*rows: Row) -> Any:
+    return next((pick for pick in decide(rows).picks if pick.kind == "cpu"), None)
+
+
+def test_the_cheapest_takes_the_least_server_cpu_and_names_its_trade_off() -> None:
+    found = cheapest(row(0.98, load=cheap(0.9, 0.8, 1.0)), row(0.80, load=cheap(0.2, 0.3, 0.4), framework="pytorch"))
+    assert (found.title, found.row, found.value) == ("Cheapest", 1, "0.300 ms CPU/img")
+    assert found.detail.startswith("Trade-off: accuracy 80.00%, 18.00 points below the best.")
+    assert found.detail.endswith("Next: Keras ONNX (matched), 0.900 ms CPU/img.")
+
+
+def test_server_cpu_whose_repeats_overlap_is_called_not_separable() -> None:
+    found = cheapest(row(0.98, load=cheap(0.2, 0.3, 0.4)), row(0.98, load=cheap(0.4, 0.5, 0.6)))
+    assert "0.300 ms CPU/img (0.200 ms CPU/img to 0.400 ms CPU/img over 3 repeats)" in found.detail
+    assert "Not separable from 1 other." in found.detail
+
+
+def test_servers_that_do_not_tell_their_cpu_time_or_were_contended_are_not_the_cheapest() -> None:
+    assert cheapest(row(0.98, load=load(1, 1)), row(0.98, load=cheap(0.1, contended=True))) is None
+    assert cheapest(row(0.98, load=load(1, 1)), row(0.98, load=cheap(0.7))).row == 1
+
+
+def test_a_p99_that_its_queries_do_not_support_does_not_compete_and_that_is_said() -> None:
+    few = load(1, 100, requests=458)
+    verdict = decide([row(0.98, load=few, size_bytes=1), row(0.98, load=load(9, 10, requests=459))])
+    assert verdict.row == 1
+    p99 = next(pick for pick in verdict.picks if pick.kind == "p99")
+    assert p99.row == 1
+    assert p99.detail.endswith("Left out: 1 with fewer than 459 queries.")
+    assert "1 load test of 2 had fewer than the 459 queries that p99 takes" in verdict.method
+    assert next(pick for pick in verdict.picks if pick.kind == "throughput").row == 0
+
+
+def test_where_no_load_test_supports_p99_there_is_no_pick_by_it_and_the_smallest_is_recommended() -> None:
+    few = load(1, 100, requests=100)
+    verdict = decide([row(0.98, load=few, size_bytes=9), row(0.98, load=few, size_bytes=3)])
+    assert verdict.row == 1
+    assert "No load test of them is enough for p99." in verdict.reason
+    assert [pick.kind for pick in verdict.picks] == ["accuracy", "throughput", "size"]
+
+
+def test_a_load_test_whose_generator_was_busy_does_not_count_even_in_a_summary_that_drew_no_conclusion() -> None:
+    busy = row(0.98, load=load(1, 900, generator_cpu=0.9), size_bytes=9)
+    verdict = decide([busy, row(0.98, load=load(3, 100, generator_cpu=0.89))])
+    assert {pick.row for pick in verdict.picks if pick.kind in ("p99", "throughput")} == {1}
+    assert MEASURES["throughput"].get(busy) is None
+    alone = decide([busy, row(0.98, size_bytes=5)])
+    assert "No load test of them counts." in alone.reason

@@ -32,3 +32,12 @@ def test_queries_that_could_not_be_sent_invalidate_a_measurement() -> None:
 
 def test_an_empty_window_is_a_problem() -> None:
     assert find_problems(recorder(0, 0), None)[0].startswith("no query began")
+
+
+def test_a_generator_at_nine_tenths_of_a_core_measured_itself() -> None:
+    found = recorder(0, 10)
+    found.generator_cpu = 0.89
+    assert find_problems(found, None) == ()
+    found.generator_cpu = 0.9
+    (problem,) = find_problems(found, None)
+    assert problem.startswith("the generator used 90% of a core and was the bottleneck")

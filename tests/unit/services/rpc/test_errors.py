@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from core import errors
-from services.rpc.errors import CODES, status_of
+from services.rpc.errors import CODES, from_rpc, status_of
 
 
 @pytest.mark.parametrize("kind", sorted(CODES, key=lambda kind: kind.__name__))
@@ -24,6 +24,19 @@ def test_what_nobody_foresaw_is_internal_and_logged_once_with_the_id_the_client_
     assert "secret detail" not in message
     incident = message.split("incident ")[1].split(":")[0]
     assert [incident in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_call_the_server_does_not_have_is_told_from_other_failures() -> None:
+    class Refused(grpc.RpcError):
+        def code(self) -> grpc.StatusCode:
+            return grpc.StatusCode.UNIMPLEMENTED
+
+        def details(self) -> str:
+            return "Method not found!"
+
+    error = from_rpc(Refused(), "host:1")
+    assert isinstance(error, errors.UnsupportedError)
+    assert str(error) == "Method not found!"
 
 
 def test_every_code_is_a_different_one() -> None:

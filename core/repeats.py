@@ -9,7 +9,7 @@ each has no spread: then only a factor of two counts as a difference, a margin t
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from core.schemas.summary import Load
+from core.schemas.loads import Load
 
 REPEATS_NEEDED = 3
 FACTOR = 2.0
@@ -28,16 +28,29 @@ def seconds_per_image(load: Load) -> tuple[float, ...]:
     return tuple(1 / value if value else float("inf") for value in load.throughput_runs)
 
 
+def cpu_ms(load: Load) -> tuple[float, ...]:
+    """Milliseconds of server CPU for an image; empty where it was not told."""
+    return load.cpu_runs
+
+
 def typical(load: Load, figures: Figures) -> float:
     """Median over the repeats: what artefacts are ranked by."""
     return median(figures(load))
 
 
+def apart(first: Sequence[float], second: Sequence[float]) -> bool | None:
+    """Whether the ranges of two sets of repeats do not overlap; None where one of them has too few to have a range."""
+    if min(len(first), len(second)) < REPEATS_NEEDED:
+        return None
+    return max(first) < min(second) or max(second) < min(first)
+
+
 def separable(better: Load, worse: Load, figures: Figures) -> bool:
     """Whether the first is shown to beat the second."""
     low, high = figures(better), figures(worse)
-    if min(len(low), len(high)) >= REPEATS_NEEDED:
-        return max(low) < min(high)
+    known = apart(low, high)
+    if known is not None:
+        return known and max(low) < min(high)
     return FACTOR * median(low) < median(high)
 
 
