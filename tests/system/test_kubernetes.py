@@ -169,14 +169,6 @@ def test_pods_live_longer_than_they_drain(combined: Combinations) -> None:
         assert spec["terminationGracePeriodSeconds"] > wait + 2 * drain, pod
 
 
-def test_with_tls_no_service_may_run_without_it(combined: Combinations) -> None:
-    for pod, labels, spec in pods(combined["base with persistence, tls"]):
-        names = {entry["name"] for entry in spec["containers"][0]["env"]}
-        assert not [name for name in names if name.endswith("_INSECURE")], pod
-        if labels["app.kubernetes.io/component"] != "experiment":
-            assert {"BAKEOFF_TLS_CERT", "BAKEOFF_TLS_KEY"} <= names, pod
-
-
 def test_the_rules_of_compose_and_of_the_operator_are_the_same() -> None:
     plain = yaml.safe_load((ROOT / "deploy/observability/rules.yml").read_text())
     operator = yaml.safe_load((K8S / "components/observability/rules.yaml").read_text())
