@@ -175,6 +175,15 @@ def test_the_rules_of_compose_and_of_the_operator_are_the_same() -> None:
     assert operator["spec"] == plain
 
 
+def test_every_alert_has_a_row_in_the_runbook() -> None:
+    rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs/deploy.md").read_text(), re.M)
+    groups = yaml.safe_load((ROOT / "deploy/observability/rules.yml").read_text())["groups"]
+    for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+        page, _, symptom = rule["annotations"]["runbook"].partition(", ")
+        assert page == "docs/deploy.md"
+        assert json.loads(symptom) in rows, rule["alert"]
+
+
 def test_the_job_runs_the_demo_experiment_unless_told_otherwise() -> None:
     assert (K8S / "experiment/experiment.yaml").read_bytes() == (ROOT / "experiments/digits.yaml").read_bytes()
 
