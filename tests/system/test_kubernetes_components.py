@@ -90,3 +90,28 @@ def files_of_secret(spec: Document, container: Document, secret: str) -> set[str
             if mount["name"] == volume["name"]:
                 found |= {f"{mount['mountPath']}/{item['path']}" for item in items}
     return found
+
+
+def test_autoscalers_policies_and_scrapes_find_what_they_mean(combined: Combinations) -> None:
+    for name, documents in combined.items():
+        there = {(document["kind"], document["metadata"]["name"]) for document in documents}
+        labels = [labels for _, labels, _ in pods(documents)]
+        complete = set(manifests.OPTIONAL) <= set(re.split(r", | with ", name))
+        for document in documents:
+            spec, own = document.get("spec", {}), (name, document["metadata"]["name"])
+            if document["kind"] == "HorizontalPodAutoscaler":
+                assert (spec["scaleTargetRef"]["kind"], spec["scaleTargetRef"]["name"]) in there, own
+            if document["kind"] == "PodMonitor":
+                assert any(selects(spec["selector"], each) for each in labels), own
+            # A policy may be for a component that this combination does not have.
+            if document["kind"] == "NetworkPolicy" and complete:
+                assert any(selects(spec["podSelector"], each) for each in labels), own
+
+
+def selects(selector: Document, labels: dict[str, str]) -> bool:
+    """Whether a label selector, with `In` as its only operator, selects these labels."""
+    expressions = selector.get("matchExpressions", [])
+    assert all(each["operator"] == "In" for each in expressions)
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(each["key"]) in each["values"] for each in expressions
+    )
