@@ -17,6 +17,10 @@ import images
 FOLDER = Path(__file__).resolve().parent
 LAYERS = sorted(path.name.split(".")[1] for path in FOLDER.glob("compose.*.yaml"))
 WAIT_S = 300
+LOCAL = "bakeoff"
+"""The registry that is none: its images are built here."""
+UNCHOSEN = "dev"
+"""The tag in compose.yaml where nobody sets one: the newest built here."""
 SCHEMES = {7101: "grpc", 7105: "grpc", 7111: "grpc"}
 """Container port to scheme; every other published port is a web page."""
 
@@ -74,16 +78,24 @@ class Compose:
 
 def get_images(compose: Compose) -> None:
     """Pulls the images where a registry is named, and builds them otherwise, unless they are there."""
-    registry = os.environ.get("BAKEOFF_REGISTRY", "")
-    if registry:
+    services = compose.services()
+    registry, tag = chosen(services["cli"])
+    if registry != LOCAL:
+        # What the workflow publishes; `dev` is never among it.
+        compose.use(tag or images.version())
         compose.run("--profile", "*", "pull", "--policy", "missing")
         return
-    tag = os.environ.get("BAKEOFF_TAG") or images.content_tag()
-    builder = images.builder_from_environment("bakeoff", tag, "cpu")
-    names = {image.partition(":")[0].rpartition("/")[2] for image in compose.services().values()}
+    builder = images.builder_from_environment(LOCAL, tag, "cpu")
+    names = {image.partition(":")[0].rpartition("/")[2] for image in services.values()}
     for name in sorted(names & images.IMAGES.keys()):
         print(builder.build(name), flush=True)
-    compose.use(tag)
+    compose.use(builder.tag)
+
+
+def chosen(image: str) -> tuple[str, str]:
+    """Registry and tag that Compose read from the environment or from deploy/.env; no tag when that says `dev`."""
+    path, _, tag = image.rpartition(":")
+    return path.rpartition("/")[0], "" if tag == UNCHOSEN else tag
 
 
 def up(compose: Compose) -> None:

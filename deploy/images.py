@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SBOMS = ROOT / "dist" / "images"
-INPUTS = ("pyproject.toml", "constraints.txt", "README.md", "deploy/docker")
+INPUTS = ("pyproject.toml", "constraints.txt", "README.md", "deploy/docker", "deploy/images.py")
 PACKAGES = ("core", "trainer", "evaluator", "services", "loadtests", "proto/gen", "experiments")
 MB = 1_000_000
 

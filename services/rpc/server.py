@@ -13,7 +13,7 @@ import prometheus_client
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from core import files
+from core import files, memory
 from core.errors import BakeoffError
 from services.rpc import logs
 from services.rpc.authorisation import AuthorisationInterceptor, Authoriser, Right
@@ -21,6 +21,7 @@ from services.rpc.errors import GuardedServer, refusal
 from services.rpc.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
+MEMORY_LIMIT = prometheus_client.Gauge("bakeoff_memory_limit_bytes", "Memory limit of the container; 0: none")
 SERVING = health_pb2.HealthCheckResponse.SERVING
 COMPRESSION = {
     "none": grpc.Compression.NoCompression,
@@ -213,6 +214,8 @@ def metrics(settings: ServiceSettings) -> Iterator[None]:
         where = f"{settings.host}:{settings.metrics_port}"
         raise BakeoffError(f"{where} cannot be used ({error.strerror}); choose another --metrics-port") from error
     log.info("metrics on http://%s:%d/metrics", settings.host, server.server_port)
+    # 0 where there is no limit, which alerts leave out.
+    MEMORY_LIMIT.set(memory.limit_bytes() or 0)
     try:
         yield
     finally:

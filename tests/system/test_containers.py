@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from bakeoff.run.v1 import run_pb2
 
-from core.errors import BakeoffError
+from core.errors import BakeoffError, NotReadyError
 from core.schemas.data import DataSpec, DigitsSource, ImageSpec, SplitSpec
 from core.schemas.recipe import Recipe
 from core.schemas.specs import PrepareSpec, TrainSpec
@@ -176,14 +176,36 @@ def test_a_trainer_killed_in_the_middle_goes_on_from_its_checkpoint(project: Pro
 
 
 def test_a_server_killed_under_requests_serves_the_same_again(project: Project, promoted: str) -> None:
+    """Whoever waits for it is told that it is not there; nobody gets a wrong answer."""
     name = project.container("production")
+    answers, failures, done = list[np.ndarray](), list[Exception](), threading.Event()
     with production(project, promoted) as client:
         before = client.predict(promoted, IMAGES).probabilities
-        project.engine("kill", name)
+
+        def call() -> None:
+            while not done.is_set():
+                try:
+                    answers.append(client.predict(promoted, IMAGES).probabilities)
+                except Exception as error:
+                    failures.append(error)
+
+        callers = [threading.Thread(target=call) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        try:
+            wait_for(lambda: len(answers) > 50, "requests under way")
+            project.engine("kill", name)
+            wait_for(lambda: len(failures) >= len(callers), "the callers to notice")
+        finally:
+            done.set()
+            for caller in callers:
+                caller.join()
         assert not client.is_live()
+    assert {type(error) for error in failures} == {NotReadyError}, failures[:3]
     project.engine("start", name)
     with production(project, promoted) as client:
-        assert np.array_equal(client.predict(promoted, IMAGES).probabilities, before)
+        answers.append(client.predict(promoted, IMAGES).probabilities)
+    assert all(np.array_equal(answer, before) for answer in answers)
 
 
 def test_a_training_out_of_memory_fails_with_its_reason(project: Project, fingerprint: str) -> None:

@@ -1,110 +1,34 @@
 """Every overlay and combination of components: built by kustomize, valid, and right in what schemas do not see."""
 
-import itertools
 import json
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from tests.system import manifests
+from tests.system.manifests import K8S, ROOT, Combinations, Document, containers, cpu, environment, has, memory, pods
+
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-ROOT = Path(__file__).parents[2]
-K8S = ROOT / "deploy/k8s"
-COMPONENTS = sorted(path.name for path in (K8S / "components").iterdir())
-STORAGE = ("persistence", "s3")
-OPTIONAL = [name for name in COMPONENTS if name not in STORAGE]
 OLDEST, NEWEST = "1.27", "1.34"
 """API versions everything is valid for; the manifests use nothing younger than native gRPC probes."""
-WORKLOADS = ("Deployment", "StatefulSet", "Job")
 OWN_KINDS = {"Issuer", "Certificate", "PodMonitor", "PrometheusRule", "ServingRuntime", "InferenceService"}
 """Custom resources: no schema of theirs comes with the validator."""
 OUTSIDE = {"s3", "bakeoff-tls"}
 """Secrets that somebody else makes: the administrator, and cert-manager."""
-
-Document = dict[str, Any]
-
-
-@lru_cache
-def kustomize() -> tuple[str, ...]:
-    """The command that renders; skips the test where there is none, or one too old for components."""
-    for command in (("kustomize", "build"), ("kubectl", "kustomize")):
-        if not shutil.which(command[0]):
-            continue
-        if command[0] == "kustomize":
-            return command
-        said = subprocess.run(["kubectl", "version", "--client", "--output", "json"], capture_output=True, text=True)
-        found = re.search(r'"minor":\s*"(\d+)', said.stdout)
-        if found and int(found[1]) >= 27:
-            return command
-    pytest.skip("neither kustomize nor kubectl 1.27 or newer is installed")
-
-
-def render(folder: Path) -> list[Document]:
-    done = subprocess.run([*kustomize(), str(folder)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-
-def combinations() -> Iterator[tuple[str, ...]]:
-    """A storage with nothing, with each, each pair, and all of the optional components."""
-    for storage in STORAGE:
-        for count in (0, 1, 2, len(OPTIONAL)):
-            for chosen in itertools.combinations(OPTIONAL, count):
-                yield (storage, *chosen)
-
-
-@lru_cache
-def overlay(name: str) -> tuple[Document, ...]:
-    return tuple(render(K8S / "overlays" / name))
+RUNTIMES = {"bakeoff-onnx"}
+"""Pods that KServe completes: its resources have no field for the token of the service account."""
 
 
 @pytest.fixture(scope="module")
-def combined(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Document]]:
+def combined() -> Combinations:
     """What every overlay and every combination comes to, by name."""
-    folder = tmp_path_factory.mktemp("kustomize")
-    here = os.path.relpath(K8S, folder)
-    found = {f"overlay {path.name}": list(overlay(path.name)) for path in sorted((K8S / "overlays").iterdir())}
-    found["experiment"] = render(K8S / "experiment")
-    for chosen in combinations():
-        components = [f"{here}/components/{name}" for name in chosen]
-        resources = [f"{here}/base", f"{here}/experiment"]
-        (folder / "kustomization.yaml").write_text(
-            yaml.safe_dump({"namespace": "bakeoff", "resources": resources, "components": components})
-        )
-        found["base with " + ", ".join(chosen)] = render(folder)
-    return found
+    return manifests.combined()
 
 
-def pods(documents: list[Document]) -> Iterator[tuple[str, Document, Document]]:
-    """Name, labels and spec of every pod that is described."""
-    for document in documents:
-        if document["kind"] in WORKLOADS:
-            template = document["spec"]["template"]
-            yield document["metadata"]["name"], template["metadata"]["labels"], template["spec"]
-
-
-def containers(spec: Document) -> list[Document]:
-    return [*spec["containers"], *spec.get("initContainers", [])]
-
-
-def cpu(text: str) -> float:
-    return float(text[:-1]) / 1000 if str(text).endswith("m") else float(text)
-
-
-def memory(text: str) -> float:
-    number, unit = re.fullmatch(r"(\d+)(Mi|Gi|)", str(text)).groups()  # type: ignore[union-attr]
-    return float(number) * {"": 1, "Mi": 2**20, "Gi": 2**30}[unit]
-
-
-def test_all_of_it_is_strictly_valid(combined: dict[str, list[Document]]) -> None:
+def test_all_of_it_is_strictly_valid(combined: Combinations) -> None:
     import kubernetes_validate
 
     unique = {json.dumps(document, sort_keys=True): document for each in combined.values() for document in each}
@@ -116,7 +40,7 @@ def test_all_of_it_is_strictly_valid(combined: dict[str, list[Document]]) -> Non
             kubernetes_validate.validate(document, version, strict=True)
 
 
-def test_selectors_find_the_pods_they_mean(combined: dict[str, list[Document]]) -> None:
+def test_selectors_find_the_pods_they_mean(combined: Combinations) -> None:
     for name, documents in combined.items():
         labels = [labels for _, labels, _ in pods(documents)]
         for document in documents:
@@ -131,7 +55,7 @@ def test_selectors_find_the_pods_they_mean(combined: dict[str, list[Document]]) 
                 assert any(selector <= each.items() for each in labels), name
 
 
-def test_ports_of_probes_and_services_exist(combined: dict[str, list[Document]]) -> None:
+def test_ports_of_probes_and_services_exist(combined: Combinations) -> None:
     for name, documents in combined.items():
         by_pod = {}
         for pod, _, spec in pods(documents):
@@ -154,7 +78,7 @@ def test_ports_of_probes_and_services_exist(combined: dict[str, list[Document]])
                     assert port["targetPort"] in by_pod[pod], (name, pod)
 
 
-def test_images_are_ours_and_every_overlay_gives_them_a_tag(combined: dict[str, list[Document]]) -> None:
+def test_images_are_ours_and_every_overlay_gives_them_a_tag(combined: Combinations) -> None:
     from deploy.images import IMAGES
 
     for name, documents in combined.items():
@@ -162,10 +86,11 @@ def test_images_are_ours_and_every_overlay_gives_them_a_tag(combined: dict[str, 
             for container in containers(spec):
                 image, _, tag = container["image"].partition(":")
                 assert image.rpartition("/")[2] in IMAGES, (name, pod)
-                assert bool(tag) is name.startswith("overlay"), (name, pod, container["image"])
+                if not name.startswith("overlay") or " with " not in name:
+                    assert bool(tag) is name.startswith("overlay"), (name, pod, container["image"])
 
 
-def test_everything_a_pod_refers_to_exists(combined: dict[str, list[Document]]) -> None:
+def test_everything_a_pod_refers_to_exists(combined: Combinations) -> None:
     for name, documents in combined.items():
         if name == "experiment":
             continue  # It joins an installation, whose claim it mounts.
@@ -204,7 +129,7 @@ def references(spec: Document) -> Iterator[tuple[str, str]]:
                     yield kind, entry["valueFrom"][key]["name"]
 
 
-def test_requests_stay_within_limits(combined: dict[str, list[Document]]) -> None:
+def test_requests_stay_within_limits(combined: Combinations) -> None:
     for name, documents in combined.items():
         for pod, _, spec in pods(documents):
             for container in containers(spec):
@@ -214,23 +139,24 @@ def test_requests_stay_within_limits(combined: dict[str, list[Document]]) -> Non
                 assert asked.get("nvidia.com/gpu") == allowed.get("nvidia.com/gpu"), (name, pod)
 
 
-def test_nothing_is_privileged_and_nothing_writes_its_root(combined: dict[str, list[Document]]) -> None:
+def test_nothing_is_privileged_and_nothing_writes_its_root(combined: Combinations) -> None:
     for name, documents in combined.items():
         for pod, _, spec in pods(documents):
             assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), (name, pod)
-            assert spec["automountServiceAccountToken"] is False, (name, pod)
-            assert spec["securityContext"]["runAsNonRoot"], (name, pod)
-            assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, (name, pod)
+            if pod not in RUNTIMES:
+                assert spec["automountServiceAccountToken"] is False, (name, pod)
             assert not any("hostPath" in volume for volume in spec.get("volumes", [])), (name, pod)
             for container in containers(spec):
-                context = container["securityContext"]
+                context = {**spec.get("securityContext", {}), **container["securityContext"]}
+                assert context["runAsNonRoot"], (name, pod)
+                assert context["seccompProfile"] == {"type": "RuntimeDefault"}, (name, pod)
                 assert context["capabilities"] == {"drop": ["ALL"]}, (name, pod)
                 assert context["readOnlyRootFilesystem"], (name, pod)
                 assert context["allowPrivilegeEscalation"] is False, (name, pod)
                 assert "privileged" not in context, (name, pod)
 
 
-def test_pods_live_longer_than_they_drain(combined: dict[str, list[Document]]) -> None:
+def test_pods_live_longer_than_they_drain(combined: Combinations) -> None:
     from services.rpc.settings import ServiceSettings
 
     drain = ServiceSettings.model_fields["drain_s"].default
@@ -243,19 +169,43 @@ def test_pods_live_longer_than_they_drain(combined: dict[str, list[Document]]) -
         assert spec["terminationGracePeriodSeconds"] > wait + 2 * drain, pod
 
 
-def test_with_tls_no_service_may_run_without_it(combined: dict[str, list[Document]]) -> None:
-    for pod, labels, spec in pods(combined["base with persistence, tls"]):
-        names = {entry["name"] for entry in spec["containers"][0]["env"]}
-        assert not [name for name in names if name.endswith("_INSECURE")], pod
-        if labels["app.kubernetes.io/component"] != "experiment":
-            assert {"BAKEOFF_TLS_CERT", "BAKEOFF_TLS_KEY"} <= names, pod
-
-
 def test_the_rules_of_compose_and_of_the_operator_are_the_same() -> None:
     plain = yaml.safe_load((ROOT / "deploy/observability/rules.yml").read_text())
     operator = yaml.safe_load((K8S / "components/observability/rules.yaml").read_text())
     assert operator["spec"] == plain
 
 
+def test_every_alert_has_a_row_in_the_runbook() -> None:
+    rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs/deploy.md").read_text(), re.M)
+    groups = yaml.safe_load((ROOT / "deploy/observability/rules.yml").read_text())["groups"]
+    for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+        page, _, symptom = rule["annotations"]["runbook"].partition(", ")
+        assert page == "docs/deploy.md"
+        assert json.loads(symptom) in rows, rule["alert"]
+
+
 def test_the_job_runs_the_demo_experiment_unless_told_otherwise() -> None:
     assert (K8S / "experiment/experiment.yaml").read_bytes() == (ROOT / "experiments/digits.yaml").read_bytes()
+
+
+def test_the_command_and_the_services_share_one_store(combined: Combinations) -> None:
+    """A result that a service writes elsewhere than the command looks ends a run."""
+    at = r"\bBAKEOFF_(?:[A-Z]+_)?STORE=(\S+)"
+    defaults = {
+        name: re.findall(at, (ROOT / f"deploy/docker/{name}.Dockerfile").read_text())[0]
+        for name in ("trainer", "evaluator", "cli")
+    }
+    for name, documents in combined.items():
+        stores, accounts = {}, {}
+        for pod, labels, spec in pods(documents):
+            component = {"experiment": "cli"}.get(part := labels.get("app.kubernetes.io/component", ""), part)
+            if component not in defaults:
+                continue
+            told = environment(spec["containers"][0], documents)
+            given = [value for variable, value in told.items() if re.fullmatch(at.partition("=")[0], variable)]
+            stores[pod] = given[0] if given else defaults[component]
+            accounts[pod] = tuple(told.get(variable) for variable in ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL"))
+        assert len(set(stores.values())) == 1, (name, stores)
+        assert len(set(accounts.values())) == 1, (name, accounts)
+        if has(name, "s3"):
+            assert set(stores.values()) == {"s3://bakeoff/store"}, name

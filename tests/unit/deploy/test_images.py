@@ -1,12 +1,13 @@
 """What the builds are made of, without an engine."""
 
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from deploy.images import IMAGES, content_tag
+from deploy.images import IMAGES, INPUTS, content_tag
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILES = sorted((ROOT / "deploy/docker").glob("*.Dockerfile"))
@@ -40,3 +41,15 @@ def test_the_tag_depends_on_the_content_alone() -> None:
     assert content_tag() == content_tag()
     assert content_tag("cuda") == f"{content_tag()}-cuda"
     assert re.fullmatch(r"\d+\.\d+\.\d+-[0-9a-f]{12}", content_tag())
+
+
+@pytest.mark.parametrize("changed", ["deploy/images.py", "deploy/docker/cli.Dockerfile", "constraints.txt"])
+def test_what_a_build_is_told_changes_the_tag(changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in INPUTS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    monkeypatch.setattr("deploy.images.ROOT", tmp_path)
+    before = content_tag()
+    (tmp_path / changed).write_text((ROOT / changed).read_text().replace("EXTRA", "OTHER") + "\n")
+    assert content_tag() != before

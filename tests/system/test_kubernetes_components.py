@@ -1,0 +1,117 @@
+"""Components of the Kubernetes manifests change each other; what they come to together fits."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system import manifests
+from tests.system.manifests import Combinations, Document, containers, environment, has, pods
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+SERVICES = ("trainer", "evaluator", "serving")
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+TARGET = re.compile(r"(?:dns:///)?([a-z][a-z0-9.-]*):\d+")
+TARGETS = re.compile(r"BAKEOFF_ENDPOINT_\w+|BAKEOFF_EVALUATOR_SERVING_\w+|LOADTEST_TARGET")
+"""Variables with the address of a service in them: who has one, calls it."""
+
+
+@pytest.fixture(scope="module")
+def combined() -> Combinations:
+    """What every overlay and every combination comes to, by name."""
+    return manifests.combined()
+
+
+def test_every_service_has_its_probes_and_room_for_what_it_writes(combined: Combinations) -> None:
+    for name, documents in combined.items():
+        for pod, labels, spec in pods(documents):
+            if labels.get("app.kubernetes.io/component") not in SERVICES:
+                continue
+            server = spec["containers"][0]
+            assert set(PROBES) <= server.keys(), (name, pod)
+            writable = {mount["mountPath"] for mount in server["volumeMounts"] if not mount.get("readOnly")}
+            assert {"/tmp", "/cache"} <= writable, (name, pod)
+
+
+def test_with_tls_no_service_may_run_without_it(combined: Combinations) -> None:
+    for name, documents in with_tls(combined):
+        for pod, labels, spec in pods(documents):
+            for container in containers(spec):
+                told = environment(container, documents)
+                assert not [variable for variable in told if variable.endswith("_INSECURE")], (name, pod)
+                assert "--insecure" not in container.get("args", []), (name, pod)
+            server = spec["containers"][0]
+            if labels["app.kubernetes.io/component"] in SERVICES:
+                assert {"BAKEOFF_TLS_CERT", "BAKEOFF_TLS_KEY"} <= environment(server, documents).keys(), (name, pod)
+                # The kubelet's own gRPC probes speak no TLS.
+                assert not [probe for probe in PROBES if "grpc" in server.get(probe, {})], (name, pod)
+
+
+def test_with_tls_every_client_trusts_the_authority_and_calls_names_of_the_certificate(combined: Combinations) -> None:
+    callers = set()
+    for name, documents in with_tls(combined):
+        certificate = next(each for each in documents if each["metadata"]["name"] == "bakeoff-tls")
+        for pod, _, spec in pods(documents):
+            for container in containers(spec):
+                told = environment(container, documents)
+                called = {value for variable, value in told.items() if TARGETS.fullmatch(variable)}
+                asks_itself = "services.client.healthcheck" in str(container.get("readinessProbe"))
+                if not called and not asks_itself:
+                    continue
+                callers.add(pod)
+                hosts = {TARGET.fullmatch(address)[1] for address in called}  # type: ignore[index]
+                assert hosts <= set(certificate["spec"]["dnsNames"]), (name, pod)
+                assert told.get("BAKEOFF_TLS_CA") in files_of_secret(spec, container, "bakeoff-tls"), (name, pod)
+    assert {"experiment", "evaluator", "locust-master", "locust-worker", "production", "bakeoff-onnx"} <= callers
+
+
+def test_without_tls_nothing_refers_to_it(combined: Combinations) -> None:
+    for name, documents in combined.items():
+        if not has(name, "tls"):
+            assert "bakeoff-tls" not in str([spec for _, _, spec in pods(documents)]), name
+
+
+def with_tls(combined: Combinations) -> Iterator[tuple[str, list[Document]]]:
+    """Combinations with the component, alone and with every other."""
+    for name, documents in combined.items():
+        if has(name, "tls"):
+            yield name, documents
+
+
+def files_of_secret(spec: Document, container: Document, secret: str) -> set[str]:
+    """Paths at which a container finds the keys of a certificate's secret."""
+    found = set()
+    for volume in spec.get("volumes", []):
+        if volume.get("secret", {}).get("secretName") != secret:
+            continue
+        items = volume["secret"].get("items") or [{"path": key} for key in ("tls.crt", "tls.key", "ca.crt")]
+        for mount in container["volumeMounts"]:
+            if mount["name"] == volume["name"]:
+                found |= {f"{mount['mountPath']}/{item['path']}" for item in items}
+    return found
+
+
+def test_autoscalers_policies_and_scrapes_find_what_they_mean(combined: Combinations) -> None:
+    for name, documents in combined.items():
+        there = {(document["kind"], document["metadata"]["name"]) for document in documents}
+        labels = [labels for _, labels, _ in pods(documents)]
+        complete = set(manifests.OPTIONAL) <= set(re.split(r", | with ", name))
+        for document in documents:
+            spec, own = document.get("spec", {}), (name, document["metadata"]["name"])
+            if document["kind"] == "HorizontalPodAutoscaler":
+                assert (spec["scaleTargetRef"]["kind"], spec["scaleTargetRef"]["name"]) in there, own
+            if document["kind"] == "PodMonitor":
+                assert any(selects(spec["selector"], each) for each in labels), own
+            # A policy may be for a component that this combination does not have.
+            if document["kind"] == "NetworkPolicy" and complete:
+                assert any(selects(spec["podSelector"], each) for each in labels), own
+
+
+def selects(selector: Document, labels: dict[str, str]) -> bool:
+    """Whether a label selector, with `In` as its only operator, selects these labels."""
+    expressions = selector.get("matchExpressions", [])
+    assert all(each["operator"] == "In" for each in expressions)
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(each["key"]) in each["values"] for each in expressions
+    )

@@ -1,0 +1,125 @@
+"""What Compose makes of its files, every layer alone and all together; needs its command, but no engine."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import compose, images
+
+ROOT = Path(__file__).parents[3]
+FILES = sorted(compose.FOLDER.glob("compose*.yaml"))
+CHOICES = [(), *((layer,) for layer in compose.LAYERS), tuple(compose.LAYERS)]
+NO_HEALTH = {
+    "cli": "a command, not a service",
+    "s3-bucket": "ends when it is done",
+    "locust-worker": "listens nowhere; its master counts it",
+}
+THEIR_USER = {"prometheus", "grafana", "s3"}
+"""Third-party images, which come with a user of their own."""
+
+
+@lru_cache
+def config(layers: tuple[str, ...]) -> dict[str, Any]:
+    """The services of some layers, as Compose understands them."""
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
+    ):
+        pytest.skip("there is no docker compose")
+    return parse(compose.FOLDER, layers)
+
+
+def parse(folder: Path, layers: tuple[str, ...], **environment: str) -> dict[str, Any]:
+    command = ["docker", "compose", "--file", str(folder / "compose.yaml"), "--profile", "*"]
+    for layer in layers:
+        command += ["--file", str(folder / f"compose.{layer}.yaml")]
+    clean = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_CONFIG") if name in os.environ}
+    done = subprocess.run([*command, "config", "--format", "json"], env={**clean, **environment}, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert not done.stderr, done.stderr.decode()
+    return dict(json.loads(done.stdout)["services"])
+
+
+@pytest.mark.parametrize("layers", CHOICES, ids="+".join)
+def test_every_service_is_limited_and_may_do_nothing_it_need_not(layers: tuple[str, ...]) -> None:
+    for name, service in config(layers).items():
+        assert float(service["cpus"]) > 0, name
+        assert int(service["mem_limit"]) == int(service["memswap_limit"]) > 0, name
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"privileged", "cap_add", "network_mode", "pid"} & service.keys(), name
+        assert name in THEIR_USER or service["user"] == "1000:1000", name
+        for port in service.get("ports", []):
+            assert port["host_ip"] == "127.0.0.1", name
+
+
+@pytest.mark.parametrize("layers", CHOICES, ids="+".join)
+def test_every_service_says_whether_it_is_well(layers: tuple[str, ...]) -> None:
+    for name, service in config(layers).items():
+        own = service.get("healthcheck", {})
+        checked = not own.get("disable") and (bool(own.get("test")) or image_checks(service["image"]))
+        assert checked is (name not in NO_HEALTH), name
+
+
+def image_checks(image: str) -> bool:
+    """Whether an image of ours brings a health check."""
+    name = image.rpartition("/")[2].partition(":")[0]
+    if name not in images.IMAGES:
+        return False
+    return "\nHEALTHCHECK" in (ROOT / f"deploy/docker/{images.IMAGES[name].file}.Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("layers", CHOICES, ids="+".join)
+def test_services_and_command_share_one_store(layers: tuple[str, ...]) -> None:
+    stores = {
+        value
+        for service in config(layers).values()
+        for variable, value in (service.get("environment") or {}).items()
+        if re.fullmatch(r"BAKEOFF_(TRAINER_|EVALUATOR_)?STORE", variable)
+    }
+    assert len(stores) == 1
+    assert stores == ({"s3://bakeoff/store"} if "s3" in layers else {"/data/store"})
+
+
+def test_the_bucket_is_made_before_anybody_opens_the_store() -> None:
+    services = config(("s3",))
+    assert services["s3-bucket"]["entrypoint"][-1] == "bakeoff"
+    account = {key: services["s3"]["environment"][key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    for name, service in services.items():
+        told = service.get("environment") or {}
+        if name.startswith("trainer-") or name in ("evaluator", "cli", "s3-bucket"):
+            assert account.items() <= told.items(), name
+            assert told["AWS_ENDPOINT_URL"] == "http://s3:8333", name
+        if "STORE" in str(told) and name != "s3-bucket":
+            assert service["depends_on"]["s3-bucket"]["condition"] == "service_completed_successfully", name
+
+
+def test_no_two_services_want_the_same_port() -> None:
+    published = [p["published"] for service in config(CHOICES[-1]).values() for p in service.get("ports", [])]
+    assert len(published) == len(set(published))
+
+
+def test_everything_that_can_be_set_is_in_the_env_file() -> None:
+    used = {name for path in FILES for name in re.findall(r"\$\{([A-Z0-9_]+)", path.read_text())}
+    listed = set(re.findall(r"^#? ?([A-Z0-9_]+)=", (compose.FOLDER / ".env").read_text(), re.M))
+    assert used == listed
+
+
+def test_registry_and_tag_of_the_env_file_are_heeded_and_the_environment_wins(tmp_path: Path) -> None:
+    config(())  # Skips without Compose.
+    folder = tmp_path / "deploy"
+    shutil.copytree(compose.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (folder / ".env").read_text()
+    assert "BAKEOFF_REGISTRY=bakeoff\nBAKEOFF_TAG=dev\n" in text
+    text = text.replace("REGISTRY=bakeoff\nBAKEOFF_TAG=dev", "REGISTRY=registry.example:5000/team\nBAKEOFF_TAG=1.2.3")
+    (folder / ".env").write_text(text)
+    assert compose.chosen(parse(folder, ())["cli"]["image"]) == ("registry.example:5000/team", "1.2.3")
+    assert compose.chosen(parse(folder, (), BAKEOFF_TAG="dev")["cli"]["image"]) == ("registry.example:5000/team", "")
