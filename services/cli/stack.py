@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from core import cpu
 from core.errors import BakeoffError
 from services.cli.context import Home
 from services.client.control import is_serving
@@ -19,6 +20,8 @@ from services.client.directory import METRICS_OFFSET, SERVICES, Started, variabl
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 12.0
 POLL_S = 0.1
+SCORINGS = 4
+"""Most models scored at a time: each takes a process of some 300 MB."""
 Say = Callable[[str], None]
 
 
@@ -168,7 +171,8 @@ class Stack:
         targets = []
         for service in (service for service in SERVICES if service.startswith("serving-")):
             targets += [f"--{service}", self._serving_target(service)]
-        return ["services.evaluator", "--runs", str(home.home / "runs" / name), *shared, *targets]
+        own = ["--runs", str(home.home / "runs" / name), "--slots", str(min(SCORINGS, cpu.threads()))]
+        return ["services.evaluator", *own, *shared, *targets]
 
     def _serving_target(self, name: str) -> str:
         mine = next((service for service in self._directory.started() if service.name == name), None)

@@ -152,8 +152,8 @@ class EvaluatorClient(RunClient):
         super().__init__(target, evaluator_service_pb2_grpc.EvaluatorServiceStub, evaluator_service_pb2)
 
     def capabilities(self) -> evaluator_service_pb2.GetCapabilitiesResponse:
-        """Kinds of runs and versions of the service."""
-        return self._call(self._stub.GetCapabilities, evaluator_service_pb2.GetCapabilitiesRequest())
+        """Kinds of runs and versions of the service, and how many runs it executes at a time."""
+        return self._patiently(self._stub.GetCapabilities, evaluator_service_pb2.GetCapabilitiesRequest())
 
 
 def is_serving(target: str, timeout_s: float = 1.0) -> bool:

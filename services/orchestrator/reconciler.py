@@ -7,7 +7,7 @@ finished ones in the store, and finds the running ones at their services.
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,6 +35,7 @@ from services.orchestrator.steps import Step, Subject
 from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
+T = TypeVar("T")
 RELOADS = 2
 """How often a model is loaded again for a server that was restarted while it was scored."""
 
@@ -148,9 +149,13 @@ class Reconciler:
         return result
 
     def _train_all(self, trainings: list[Step]) -> list[TrainResult]:
-        with ThreadPoolExecutor(self.parallel) as pool:
+        return self._each(self._train, trainings, self.parallel)
+
+    def _each(self, do: Callable[[Step], T | None], todo: Sequence[Step], at_once: int) -> list[T]:
+        """What the steps gave, in their order, without those that gave nothing."""
+        with ThreadPoolExecutor(at_once) as pool:
             try:
-                return [result for result in pool.map(self._train, trainings) if result is not None]
+                return [result for result in pool.map(do, todo) if result is not None]
             except BaseException:
                 # Before the pool waits for its threads, which wait for the runs.
                 self._cancel_active()
@@ -179,11 +184,11 @@ class Reconciler:
         subjects = [spec for spec in found if spec is not None]
         self.reporter.plan({"evaluate": len(served)})
         measuring = Measuring(self.directory, self.store, self.reporter, self._tolerated)
+        todo = [steps.evaluate_step(self.experiment, subject, fingerprint) for subject in served]
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
-            for subject in served:
-                step = steps.evaluate_step(self.experiment, subject, fingerprint)
-                with self._tolerated(step):
-                    self._score(step, evaluator, measuring)
+            # Nothing is timed here, so as many at a time as the evaluator takes.
+            slots = evaluator.capabilities().slots if todo else 1
+            self._results += self._each(lambda step: self._scored(step, evaluator, measuring), todo, slots)
         if self.experiment.loadtest and subjects:
             try:
                 measuring.run(self.experiment.loadtest, subjects)
@@ -203,6 +208,15 @@ class Reconciler:
                 found.append(steps.int8_subject(trained, result))
         return found + steps.runtime_subjects(self.experiment, trained)
 
+    def _scored(self, step: Step, evaluator: EvaluatorClient, measuring: Measuring) -> str | None:
+        """Id of the result; None where there is none."""
+        if self._stop.is_set():
+            return None
+        with self._tolerated(step):
+            self._score(step, evaluator, measuring)
+            return step.run_id
+        return None
+
     def _score(self, step: Step, evaluator: EvaluatorClient, measuring: Measuring) -> None:
         """Scores one model. A server that is restarted meanwhile gets it loaded again."""
         for reloads_left in reversed(range(RELOADS + 1)):
@@ -218,7 +232,6 @@ class Reconciler:
     def _evaluate(self, step: Step, evaluator: EvaluatorClient) -> None:
         if not self._done(step):
             self._remote(step, evaluator, None)
-        self._results.append(step.run_id)
 
     def _report(self) -> Finished:
         missing = tuple(f"{label}: {text}" for label, text in self._failed.items())

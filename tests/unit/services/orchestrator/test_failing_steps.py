@@ -1,8 +1,11 @@
 """What a failing training or evaluation leaves of an experiment. The services are fakes that answer at once."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -71,6 +74,10 @@ class Services:
             changes["models"] = tuple(_published(made.models[0], spec, name) for name in spec.formats)
         return made.model_copy(update=changes)
 
+    def capabilities(self) -> SimpleNamespace:
+        """Scores two models at a time."""
+        return SimpleNamespace(slots=2)
+
     def asked(self, kind: type[Any]) -> list[Any]:
         """Specs of one kind, in the order they were asked for."""
         return [spec for spec in self.specs.values() if isinstance(spec, kind)]
@@ -136,3 +143,19 @@ def test_an_evaluation_that_fails_leaves_the_others_going_and_is_missing_in_the_
     assert report.missing == finished.failed == ("evaluate digits-matched-pytorch-s0-onnx: out of memory",)
     assert len(report.results) == 1 + 2 + 2
     assert (finished.report / "result.json").is_file()
+
+
+def test_models_scored_at_the_same_time_are_reported_in_the_order_of_the_experiment(run: Any) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def slow(spec: Any) -> bool:
+        if isinstance(spec, EvaluateSpec) and spec.model != "digits-matched-pytorch-s0-pt2":
+            both.wait()  # Not before the other is under way too.
+            time.sleep(0.2 if "keras" in spec.model else 0.0)
+        return False
+
+    services, _ = run(slow)
+    (report,) = services.asked(ReportSpec)
+    specs = [services.specs[run_id] for run_id in report.results]
+    scored = [spec.model for spec in specs if isinstance(spec, EvaluateSpec)]
+    assert scored == [f"digits-matched-{name}" for name in ("keras-s0-onnx", "pytorch-s0-onnx", "pytorch-s0-pt2")]
