@@ -242,9 +242,9 @@ def _throughput(timed: list[Indexed], best: Indexed) -> Pick:
 
 def _cpu(accounted: list[Indexed], best: Indexed) -> Pick:
     def value(milliseconds: float) -> str:
-        return f"{text.significant(milliseconds)} ms CPU/img"
+        return f"{text.significant(milliseconds)} ms/img"
 
-    return _measured_pick("cpu", "Cheapest", accounted, repeats.cpu_ms, value, best)
+    return _measured_pick("cpu", "Cheapest by server CPU", accounted, repeats.cpu_ms, value, best)
 
 
 def _measured_pick(

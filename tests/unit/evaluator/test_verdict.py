@@ -157,14 +157,14 @@ def cheapest(*rows: Row) -> Any:
 
 def test_the_cheapest_takes_the_least_server_cpu_and_names_its_trade_off() -> None:
     found = cheapest(row(0.98, load=cheap(0.9, 0.8, 1.0)), row(0.80, load=cheap(0.2, 0.3, 0.4), framework="pytorch"))
-    assert (found.title, found.row, found.value) == ("Cheapest", 1, "0.300 ms CPU/img")
+    assert (found.title, found.row, found.value) == ("Cheapest by server CPU", 1, "0.300 ms/img")
     assert found.detail.startswith("Trade-off: accuracy 80.00%, 18.00 points below the best.")
-    assert found.detail.endswith("Next: Keras ONNX (matched), 0.900 ms CPU/img.")
+    assert found.detail.endswith("Next: Keras ONNX (matched), 0.900 ms/img.")
 
 
 def test_server_cpu_whose_repeats_overlap_is_called_not_separable() -> None:
     found = cheapest(row(0.98, load=cheap(0.2, 0.3, 0.4)), row(0.98, load=cheap(0.4, 0.5, 0.6)))
-    assert "0.300 ms CPU/img (0.200 ms CPU/img to 0.400 ms CPU/img over 3 repeats)" in found.detail
+    assert "0.300 ms/img (0.200 ms/img to 0.400 ms/img over 3 repeats)" in found.detail
     assert "Not separable from 1 other." in found.detail
 
 
