@@ -1,6 +1,5 @@
 """bakeoff.evaluator.v1: accepts runs and starts their workers."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,11 +14,12 @@ from core.schemas.names import RUNTIMES
 from core.schemas.specs import EvaluateSpec, parse_evaluator_spec
 from core.store import Store
 from services.evaluator.settings import EvaluatorSettings
-from services.runs.executor import ChildProcessExecutor
+from services.runs import executor
 from services.runs.manager import RunManager, Work
 from services.runs.servicer import RunServicer
 
 KINDS = ("evaluate", "report")
+WORKER = "services.evaluator.worker"
 
 
 class EvaluatorServicer(RunServicer, pb_grpc.EvaluatorServiceServicer):
@@ -44,7 +44,9 @@ class EvaluatorApplication:
         self._settings = settings
         self._store = Store(settings.store, settings.cache)
         work = Work(self._accept, self._command, lambda run_id: self._store.has("results", run_id), self._store.sweep)
-        self._manager = RunManager(settings.runs, work, ChildProcessExecutor(), settings.slots)
+        self._manager = RunManager(
+            settings.runs, work, executor.choose((WORKER,), settings.warm_workers), settings.slots
+        )
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:
         """Adds the servicer."""
@@ -79,4 +81,4 @@ class EvaluatorApplication:
         targets = [f"--serving-{name}={settings.serving(name)}" for name in RUNTIMES]
         shared = ["--store", settings.store, "--cache", str(settings.cache), "--threads", str(settings.threads)]
         shared += ["--in-flight", str(settings.in_flight)]
-        return [sys.executable, "-m", "services.evaluator.worker", str(folder.absolute()), *shared, *targets]
+        return [WORKER, str(folder.absolute()), *shared, *targets]

@@ -32,6 +32,8 @@ class EvaluatorSettings(ServiceSettings):
     """The same in bfloat16."""
     slots: int = pydantic.Field(1, ge=1)
     """Runs executed at a time; more are queued."""
+    warm_workers: bool = True
+    """On Linux, fork workers from a process that keeps their imports in memory; else each starts from nothing."""
     in_flight: int = pydantic.Field(2, ge=1, le=64)
     """Scoring requests under way at a time; each holds one batch of images in memory."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)

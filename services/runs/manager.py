@@ -32,7 +32,7 @@ class Work:
     accept: Callable[[str], tuple[str, str]]
     """Validates spec JSON; returns kind and canonical JSON. Raises a domain error where the run cannot start."""
     command: Callable[[Path, str], Sequence[str]]
-    """The worker's command line for a run folder and kind."""
+    """The worker for a run folder and kind: its module and its arguments."""
     done: Callable[[str], bool] = lambda run_id: True
     """Whether the result of a run that succeeded is still there for others."""
     clean: Callable[[], None] = lambda: None
@@ -47,6 +47,7 @@ class RunManager:
         self._runs: dict[str, RunRecord] = {}
         self._queue: deque[str] = deque()
         self._active: dict[str, Handle] = {}
+        self._starting: tuple[str, asyncio.Task[Handle]] | None = None
         self._stopping: set[str] = set()
         self._changed = asyncio.Condition()
         self._loop: asyncio.Task[None] | None = None
@@ -73,6 +74,10 @@ class RunManager:
             self._loop.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
+        if self._starting:
+            run_id, start = self._starting
+            with contextlib.suppress(OSError):
+                self._active[run_id] = await start
         if self._active:
             await asyncio.gather(*(self._end(handle) for handle in self._active.values()))
             await self._clean()
@@ -180,18 +185,31 @@ class RunManager:
                     await self._clean()
                 await self._notify()
         while self._queue and len(self._active) < self._slots:
-            self._launch(self._runs[self._queue[0]])
-            self._queue.popleft()
+            await self._launch(self._runs[self._queue[0]])
 
-    def _launch(self, run: RunRecord) -> None:
+    async def _launch(self, run: RunRecord) -> None:
+        """Starts the worker of the first run in the queue; others may ask for things, or cancel it, meanwhile."""
+        run_id = run.record.id
         run.forget_outcome()
         run.record.mark = run.checkpoint_mark()
         run.enter("running")
+        self._queue.popleft()
+        command = self._work.command(run.folder, run.record.kind)
+        self._starting = run_id, asyncio.create_task(asyncio.to_thread(self._executor.start, command, run.folder / LOG))
         try:
-            command = self._work.command(run.folder, run.record.kind)
-            self._active[run.record.id] = self._executor.start(command, run.folder / LOG, {})
+            handle = await asyncio.shield(self._starting[1])
         except OSError as error:
+            self._starting = None
+            self._queue.appendleft(run_id)  # Until its failure is on disk.
             run.enter("failed", f"the worker cannot be started: {error}")
+            self._queue.popleft()
+            return
+        self._starting = None
+        if run.finished:
+            await self._end(handle)
+            await self._clean()
+        else:
+            self._active[run_id] = handle
 
     def _conclude(self, run: RunRecord, status: int) -> None:
         if status == 0 and run.has_result():

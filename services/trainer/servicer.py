@@ -13,13 +13,14 @@ from core.errors import InvalidInputError
 from core.formats import EXPORTS
 from core.schemas.base import explain
 from core.schemas.data import SOURCE
-from services.runs.executor import ChildProcessExecutor
+from services.runs import executor
 from services.runs.manager import RunManager, Work
 from services.runs.servicer import RunServicer
 from services.trainer.settings import TrainerSettings
-from services.trainer.work import TrainerWork
+from services.trainer.work import WORKER, TrainerWork
 from trainer import preparation
 from trainer.architectures import get_architecture, listing
+from trainer.framework import MODULES
 from trainer.layers import describe
 
 
@@ -99,7 +100,7 @@ class TrainerApplication:
         self._manager = RunManager(
             settings.runs,
             Work(work.accept, work.command, work.done, work.clean),
-            ChildProcessExecutor(),
+            executor.choose((WORKER, MODULES[settings.framework]), settings.warm_workers),
             settings.slots,
         )
 

@@ -29,6 +29,8 @@ class TrainerSettings(ServiceSettings):
     """Model repository that exported models are published to."""
     slots: int = pydantic.Field(1, ge=1)
     """Runs executed at a time; more are queued."""
+    warm_workers: bool = True
+    """On Linux, fork workers from a process that keeps their imports in memory; else each starts from nothing."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What trainings compute on; auto: a CUDA GPU where the framework finds one. Results say which it was."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)

@@ -1,6 +1,5 @@
 """What the trainer service accepts, and how its workers are started."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from core.store import Store
 from services.trainer.settings import TrainerSettings
 from trainer.quantization import check_quantization
 from trainer.training import check_training
+
+WORKER = "trainer.worker"
 
 
 class TrainerWork:
@@ -33,10 +34,10 @@ class TrainerWork:
         return spec.kind, spec.model_dump_json()
 
     def command(self, folder: Path, kind: str) -> Sequence[str]:
-        """The worker process of a run."""
+        """The worker of a run."""
         settings = self._settings
         return (
-            *(sys.executable, "-m", "trainer.worker", str(folder.absolute())),
+            *(WORKER, str(folder.absolute())),
             *("--store", settings.store, "--cache", str(settings.cache)),
             *("--repository", str(settings.repository), "--threads", str(settings.threads)),
             *("--device", settings.device),

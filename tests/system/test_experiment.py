@@ -236,7 +236,8 @@ def test_parallel_trainings_are_contended_and_stay_so_when_one_ends_alone(elsewh
     service = next(one for one in Directory(elsewhere.home).started() if one.name == "trainer-pytorch")
     try:
         wait_for((runs["trainer-pytorch"] / "checkpoints/checkpoint.npz").exists, "a checkpoint")
-        (worker,) = psutil.Process(service.pid).children()
+        below = psutil.Process(service.pid).children(recursive=True)
+        (worker,) = (one for one in below if str(runs["trainer-pytorch"]) in " ".join(one.cmdline()))
         worker.suspend()  # However fast it is, it does not end before the other begins.
         wait_for(lambda: all((run / "contended").exists() for run in runs.values()), "both to be seen together")
         os.kill(service.pid, signal.SIGSTOP)

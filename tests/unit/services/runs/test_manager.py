@@ -6,9 +6,9 @@ import itertools
 import json
 import os
 import signal
-import sys
+import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pydantic
@@ -16,11 +16,12 @@ import pytest
 
 from core import files, memory
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
-from services.runs.executor import ChildProcessExecutor
+from services.runs.executor import ChildProcessExecutor, Executor, ForkServerExecutor, Handle
 from services.runs.manager import RunManager, Work
 from services.runs.record import EventReader, RunRecord, drop_torn_event
 
-SCRIPT = Path(__file__).with_name("worker_script.py")
+SCRIPT = "tests.unit.services.runs.worker_script"
+EXECUTORS: dict[str, Executor] = {"new interpreters": ChildProcessExecutor(), "forks": ForkServerExecutor([SCRIPT])}
 WAIT_S = 30.0
 
 
@@ -31,10 +32,17 @@ def accept(spec_json: str) -> tuple[str, str]:
     return "test", json.dumps(spec, sort_keys=True)
 
 
+@pytest.fixture(autouse=True, params=EXECUTORS)
+def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Executor:
+    """Every test here holds for both."""
+    chosen = EXECUTORS[request.param]
+    monkeypatch.setitem(EXECUTORS, "chosen", chosen)
+    return chosen
+
+
 def manager(root: Path, slots: int = 1, done: Callable[[str], bool] = lambda run_id: True) -> RunManager:
-    command = [sys.executable, str(SCRIPT)]
-    work = Work(accept, lambda folder, kind: [*command, str(folder)], done, lambda: (root / "left").unlink(True))
-    return RunManager(root, work, ChildProcessExecutor(), slots)
+    work = Work(accept, lambda folder, kind: [SCRIPT, str(folder)], done, lambda: (root / "left").unlink(True))
+    return RunManager(root, work, EXECUTORS["chosen"], slots)
 
 
 def spec(do: str) -> str:
@@ -350,6 +358,58 @@ def test_a_service_that_restarts_resumes_what_was_not_finished(tmp_path: Path) -
         run = await finished(runs, "one")
         assert (run.record.state, run.record.attempts) == ("succeeded", 2)
         assert [run.record.id for run in runs.list()] == ["one"]
+
+    drive(tmp_path, begin)
+    assert not processes_of(tmp_path), "a worker outlived its service"
+    drive(tmp_path, resume)
+
+
+class Slow:
+    """An executor whose starts take as long as the first import of a framework."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self.poll, self.signal = executor.poll, executor.signal
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def start(self, command: Sequence[str], log: Path) -> Handle:
+        self.begun.set()
+        assert self.go.wait(WAIT_S)
+        return self._executor.start(command, log)
+
+
+@pytest.fixture
+def slow(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> Slow:
+    slow = Slow(executor)
+    monkeypatch.setitem(EXECUTORS, "chosen", slow)
+    return slow
+
+
+def test_a_run_cancelled_while_its_worker_starts_leaves_no_worker_and_no_slot_taken(tmp_path: Path, slow: Slow) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("sleep"))
+        await until(slow.begun.is_set)
+        assert (await runs.cancel("one")).record.state == "cancelled"
+        assert (await runs.create("one", spec("sleep"))).record.state == "queued"
+        assert (await runs.cancel("one")).record.state == "cancelled"
+        await runs.create("two", spec("work"))
+        slow.go.set()
+        assert (await finished(runs, "two")).record.state == "succeeded"
+        assert runs.get("one").record.state == "cancelled"
+        assert not processes_of(tmp_path / "one")
+
+    drive(tmp_path, body)
+
+
+def test_a_service_that_stops_while_a_worker_starts_takes_the_run_up_again(tmp_path: Path, slow: Slow) -> None:
+    async def begin(runs: RunManager) -> None:
+        await runs.create("one", spec("work"))
+        await until(slow.begun.is_set)
+        asyncio.get_running_loop().call_later(0.2, slow.go.set)
+
+    async def resume(runs: RunManager) -> None:
+        assert (await finished(runs, "one")).record.state == "succeeded"
+        assert runs.get("one").record.idle_attempts == 0
 
     drive(tmp_path, begin)
     assert not processes_of(tmp_path), "a worker outlived its service"

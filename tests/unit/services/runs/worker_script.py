@@ -50,5 +50,10 @@ def work(run: worker.RunFolder) -> None:
     run.finish(Result(attempts=attempts))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """As the workers of the services do."""
     worker.main(work, Path(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
