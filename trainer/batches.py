@@ -42,8 +42,13 @@ def epoch_order(labels: NDArray[np.int64], seed: int, epoch: int, sampler: Sampl
     draw = generator(seed, "order", epoch)
     if sampler == "shuffle":
         return draw.permutation(len(labels))
+    return draw.choice(len(labels), len(labels), p=balanced_chances(labels))
+
+
+def balanced_chances(labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Each image's chance [n] to be drawn such that every class is equally likely; they sum to one."""
     chances = 1.0 / np.bincount(labels)[labels]
-    return draw.choice(len(labels), len(labels), p=chances / chances.sum())
+    return chances / chances.sum()
 
 
 def matched_batches(

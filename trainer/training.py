@@ -212,8 +212,6 @@ def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -
         )
     class_weights(recipe.class_weights, {name: manifest.counts["train"].get(name, 0) for name in manifest.classes})
     phases(recipe, architecture)
-    if recipe.sampler == "weighted" and recipe.pipeline != "shared":
-        raise InvalidInputError("recipe.sampler weighted goes with pipeline: shared; write one of them otherwise")
     if isinstance(spec, TrainSpec) and spec.originals is not None and recipe.pipeline == "framework":
         check_originals(spec.originals)
     if recipe.pretrained is not None:

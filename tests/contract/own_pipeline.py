@@ -22,6 +22,8 @@ from trainer.originals import Originals
 
 ARCHITECTURE = networks.CASES["cifar-cnn3"]
 IMAGES = 12
+IMBALANCE = ((0, 200), (1, 20), (2, 20))
+"""Class and images, for the weighted sampler."""
 CHANGES = {
     "flip": Augmentation(flip=True),
     "flip_vertical": Augmentation(flip_vertical=True),
@@ -48,6 +50,8 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
                 "labels": sorted(Counter(labels.tolist()).items()),
                 "brightness": float(varied.mean()),
             }
+    for kind, given in (("files", data), ("arrays", _arrays(data))):
+        facts[f"own/weighted/{kind}"] = _weighted(framework, given)
     facts["own/labels"] = sorted(Counter(data.train.labels.tolist()).items())
     facts["own/brightness"] = float(data.train.images.mean())
     facts["own/sizes"] = _sizes(framework, folder / "large")
@@ -103,6 +107,21 @@ def _files(folder: Path, scale: int = 1) -> TrainingData:
 
 def _arrays(data: TrainingData) -> TrainingData:
     return TrainingData(data.train, data.validation, data.classes)
+
+
+def _weighted(framework: Framework, data: TrainingData) -> dict[str, Any]:
+    """An epoch in one batch, of a split whose first class is ten times as large as the two others."""
+    places = np.concatenate([np.resize(np.flatnonzero(data.train.labels == label), n) for label, n in IMBALANCE])
+    train = Split(np.asarray(data.train.images)[places], data.train.labels[places])
+    found = data.original("train")
+    originals = found and {"train": found.select(places.tolist(), "weighted"), "validation": found}
+    given = TrainingData(train, data.validation, data.classes, originals)
+    recipe = Recipe(**complete("idiomatic", {"epochs": 1, "batch_size": len(places), "sampler": "weighted"}))
+    model = framework.build(ARCHITECTURE, None, networks.settings(ARCHITECTURE, recipe))
+    images, labels = framework.first_batch(model, given, recipe)
+    pairs = {(image.tobytes(), int(label)) for image, label in zip(train.images, train.labels, strict=True)}
+    drawn = [(np.ascontiguousarray(image).tobytes(), int(label)) for image, label in zip(images, labels, strict=True)]
+    return {"labels": np.bincount(labels).tolist(), "known": sum(pair in pairs for pair in drawn)}
 
 
 def _sizes(framework: Framework, folder: Path) -> float:

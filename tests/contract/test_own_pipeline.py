@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.conftest import Answers
-from tests.contract.own_pipeline import CHANGES, IMAGES
+from tests.contract.own_pipeline import CHANGES, IMAGES, IMBALANCE
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
 
@@ -22,6 +22,15 @@ def test_every_change_changes_images_and_nothing_else(answers: Answers, change: 
     # A flip leaves every second image alone; fastai every fourth that is turned, zoomed or lit.
     assert found["known"] < IMAGES
     assert found["brightness"] == pytest.approx(answers.facts["own/brightness"], rel=0.5)
+
+
+@pytest.mark.parametrize("kind", ["files", "arrays"])
+def test_a_weighted_sampler_draws_every_class_equally_often_whatever_the_imbalance(answers: Answers, kind: str) -> None:
+    found = answers.facts[f"own/weighted/{kind}"]
+    images = sum(number for _, number in IMBALANCE)
+    assert sum(found["labels"]) == found["known"] == images
+    # A third of 240 each; four standard deviations of a drawn third are 29.
+    assert all(abs(number - images / 3) < 30 for number in found["labels"]), found
 
 
 def test_originals_of_other_sizes_are_resized_by_the_framework(answers: Answers) -> None:

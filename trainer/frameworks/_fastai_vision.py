@@ -12,10 +12,12 @@ from core.errors import InvalidInputError
 from core.schemas.augmentation import Augmentation
 from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe
+from trainer.batches import balanced_chances
 from trainer.framework import TrainingData
 from trainer.frameworks._torchvision import import_torchvision
 
 import_torchvision()
+from fastai.callback import data as _weighted  # noqa: E402, F401  adds weighted_dataloaders to DataBlock
 from fastai.data.block import CategoryBlock, DataBlock  # noqa: E402  after the shim
 from fastai.data.transforms import IndexSplitter  # noqa: E402
 from fastai.vision.augment import (  # noqa: E402
@@ -101,13 +103,16 @@ def loaders(data: TrainingData, recipe: Recipe) -> Any:
         batch_tfms=[*batch_augmentation(vary), Bytes()],
     )
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
-    return block.dataloaders(
-        range(len(items.labels)),
-        bs=recipe.batch_size,
-        num_workers=0,
-        device=torch.device("cpu"),
-        drop_last=first >= recipe.batch_size,
-    )
+    settings = {
+        "bs": recipe.batch_size,
+        "num_workers": 0,
+        "device": torch.device("cpu"),
+        "drop_last": first >= recipe.batch_size,
+    }
+    if recipe.sampler == "weighted":
+        chances = np.append(balanced_chances(data.train.labels), np.zeros(len(data.validation)))
+        return block.weighted_dataloaders(range(len(items.labels)), chances, **settings)
+    return block.dataloaders(range(len(items.labels)), **settings)
 
 
 def resizing(spec: ImageSpec | None) -> list[Any]:

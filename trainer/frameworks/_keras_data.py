@@ -20,15 +20,18 @@ def batches(data: TrainingData, split: str, recipe: Recipe, size: int, shuffle_s
     """Batches (uint8 [n, height, width, channels], labels) of a split; shuffled and augmented where there is a seed."""
     originals = data.original(split)
     arrays = data.train if split == "train" else data.validation
-    if originals is None:
+    balanced = recipe.sampler == "weighted" and shuffle_seed is not None
+    if originals is None and balanced:
+        dataset = _tf_data.balanced_rows(arrays, shuffle_seed).batch(size)
+    elif originals is None:
         dataset = tf.data.Dataset.from_tensor_slices((arrays.images, arrays.labels))
         if shuffle_seed is not None:
             dataset = dataset.shuffle(len(arrays), seed=shuffle_seed)
         dataset = dataset.batch(size)
-    elif originals.paths:
+    elif originals.paths and not balanced:
         dataset = _from_directory(originals, size, shuffle_seed)
     else:
-        dataset = _from_rows(originals, size, shuffle_seed)
+        dataset = _from_rows(originals, size, shuffle_seed, balanced)
     vary = recipe.augmentation if shuffle_seed is not None else Augmentation()
     # Layers draw new numbers in every call; the network, and so the exported graph, never holds them.
     chain = augmenting(vary, arrays.images.shape[1:3], shuffle_seed or 0)
@@ -80,8 +83,12 @@ def _from_directory(originals: Originals, size: int, shuffle_seed: int | None) -
     )
 
 
-def _from_rows(originals: Originals, size: int, shuffle_seed: int | None) -> Any:
-    """Rows of a data set through tf.data and Keras's Resizing layer, as image_dataset_from_directory does for files."""
+def _from_rows(originals: Originals, size: int, shuffle_seed: int | None, balanced: bool) -> Any:
+    """Rows of a data set through tf.data and Keras's Resizing layer, as image_dataset_from_directory does for files.
+
+    Files too where classes are drawn equally often: image_dataset_from_directory cannot.
+    """
+    originals.refuse_other_than(EXTENSIONS, "Keras")
     spec = originals.spec
     resize = layers.Resizing(
         spec.height,
@@ -89,10 +96,13 @@ def _from_rows(originals: Originals, size: int, shuffle_seed: int | None) -> Any
         crop_to_aspect_ratio=spec.geometry == "crop",
         pad_to_aspect_ratio=spec.geometry == "pad",
     )
-    load = _tf_data.rows(originals)
-    dataset = tf.data.Dataset.from_tensor_slices((tf.range(len(originals), dtype=tf.int64), originals.labels))
-    if shuffle_seed is not None:
-        dataset = dataset.shuffle(len(originals), seed=shuffle_seed)
+    load = _tf_data.files(originals) if originals.paths else _tf_data.rows(originals)
+    if balanced and shuffle_seed is not None:
+        dataset = _tf_data.balanced_keys(_tf_data.keys_of(originals), originals.labels, shuffle_seed)
+    else:
+        dataset = tf.data.Dataset.from_tensor_slices((_tf_data.keys_of(originals), originals.labels))
+        if shuffle_seed is not None:
+            dataset = dataset.shuffle(len(originals), seed=shuffle_seed)
 
     def decode(place: Any, label: Any) -> Any:
         image, label = load(place, label)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from core.prepared import Split
 from core.schemas.augmentation import Augmentation
+from trainer.batches import Sampler
 from trainer.frameworks._tf import tf
 from trainer.originals import Originals
 
@@ -22,16 +23,25 @@ Shape = tuple[int, int, int]
 
 
 def batches(
-    arrays: Split, originals: Originals | None, size: int, vary: Augmentation, shuffle_seed: int | None = None
+    arrays: Split,
+    originals: Originals | None,
+    size: int,
+    vary: Augmentation,
+    shuffle_seed: int | None = None,
+    sampler: Sampler = "shuffle",
 ) -> Any:
     """Batches ({"image": uint8 [n, height, width, channels]}, labels int64 [n]) of a split, read ahead.
 
     Args:
         originals: what to read; None: the prepared arrays.
         shuffle_seed: None keeps the split's order.
+        sampler: how images are drawn where there is a seed.
     """
+    balanced = sampler == "weighted" and shuffle_seed is not None
     if originals is not None:
-        dataset = _original_images(originals, shuffle_seed)
+        dataset = _original_images(originals, shuffle_seed, balanced)
+    elif balanced:
+        dataset = balanced_rows(arrays, shuffle_seed)
     else:
         dataset = tf.data.Dataset.from_tensor_slices((arrays.images, arrays.labels))
         if shuffle_seed is not None:
@@ -39,6 +49,27 @@ def batches(
     if vary.active:
         dataset = dataset.map(lambda image, label: (varied(image, vary), label), num_parallel_calls=tf.data.AUTOTUNE)
     return dataset.map(lambda image, label: ({"image": image}, label)).batch(size).prefetch(tf.data.AUTOTUNE)
+
+
+def balanced_keys(keys: NDArray[Any], labels: NDArray[np.int64], seed: int) -> Any:
+    """Pairs (key, label), as many an epoch as there are, every class equally likely.
+
+    As the guide to imbalanced data has it: a shuffled, endless dataset of each class, and `sample_from_datasets`.
+    """
+    classes = []
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        one = tf.data.Dataset.from_tensor_slices((keys[mine], labels[mine]))
+        classes.append(one.shuffle(len(mine), seed=seed).repeat())
+    drawn = tf.data.Dataset.sample_from_datasets(classes, seed=seed, rerandomize_each_iteration=True)
+    return drawn.take(len(labels))
+
+
+def balanced_rows(arrays: Split, seed: int) -> Any:
+    """Pairs (uint8 [height, width, channels], label) of prepared arrays, drawn likewise."""
+    images = tf.constant(np.ascontiguousarray(arrays.images))
+    places = balanced_keys(np.arange(len(arrays)), arrays.labels, seed)
+    return places.map(lambda place, label: (images[place], label))
 
 
 def rows(originals: Originals) -> Callable[[Any, Any], Any]:
@@ -96,14 +127,22 @@ def varied(image: Any, vary: Augmentation) -> Any:
     return tf.ensure_shape(image, shape)
 
 
-def _original_images(originals: Originals, shuffle_seed: int | None) -> Any:
+def keys_of(originals: Originals) -> NDArray[Any]:
+    """What the map functions `files` and `rows` take: paths, or places in a data set."""
+    return np.array([str(path) for path in originals.paths]) if originals.paths else np.arange(len(originals))
+
+
+def _original_images(originals: Originals, shuffle_seed: int | None, balanced: bool) -> Any:
     originals.refuse_other_than(EXTENSIONS, "TensorFlow")
     load = files(originals) if originals.paths else rows(originals)
-    keys = [str(path) for path in originals.paths] if originals.paths else np.arange(len(originals))
-    dataset = tf.data.Dataset.from_tensor_slices((keys, originals.labels))
     height, width, channels = originals.spec.shape
-    cached = len(originals) * height * width * channels <= CACHED_BYTES
-    if shuffle_seed is not None:
+    # Kept, the images drawn for the first epoch would be those of all.
+    cached = len(originals) * height * width * channels <= CACHED_BYTES and not balanced
+    if balanced and shuffle_seed is not None:
+        dataset = balanced_keys(keys_of(originals), originals.labels, shuffle_seed)
+    else:
+        dataset = tf.data.Dataset.from_tensor_slices((keys_of(originals), originals.labels))
+    if shuffle_seed is not None and not balanced:
         dataset = dataset.shuffle(len(originals), seed=shuffle_seed, reshuffle_each_iteration=not cached)
 
     def decode(key: Any, label: Any) -> Any:

@@ -3,7 +3,7 @@
 What `framework` and None mean here, all of it fastai's own:
 - initializer: torch's, because a Learner leaves the weights of a module it is given alone.
 - pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
-  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped.
+  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped; a weighted sampler is `WeightedDL`.
 - schedule: `fit_one_cycle`, its rate the cycle's largest (default 1e-3), momentum 0.95 → 0.85 → 0.95 unless the recipe
   names one, which then stays constant. Named ones are `ParamScheduler`s; a plateau is the shared rule, which is that of
   `ReduceLROnPlateau`.
@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from fastai.callback import progress as _progress  # noqa: F401  adds no_bar to Learner
 from fastai.callback.core import CancelFitException, TrainEvalCallback
+from fastai.callback.data import WeightedDL
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
@@ -36,6 +37,7 @@ from numpy.typing import NDArray
 from core.prepared import Split
 from core.schemas.recipe import Recipe
 from trainer.ahead import Waits
+from trainer.batches import balanced_chances
 from trainer.framework import Callbacks, State, TrainingData
 from trainer.frameworks._fastai_phases import PhaseRun, Plain, frozen_groups, own_optimizer, split_groups
 from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
@@ -63,7 +65,8 @@ class FastaiFramework(TorchFramework):
     def _fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         model.classes = data.classes
         torch.manual_seed(model.settings.seed)
-        random.seed(model.settings.seed)  # fastai's DataLoader shuffles with it
+        random.seed(model.settings.seed)  # fastai's DataLoader shuffles with it,
+        np.random.seed(model.settings.seed)  # and its WeightedDL draws with this one.
         saved = restore_network(model.network, callbacks.resume)
         shared = recipe.pipeline == "shared"
         dls = _shared_loaders(model, data, recipe) if shared else _own_loaders(data, recipe)
@@ -210,7 +213,9 @@ def _own_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
 
 def _fastai_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
     train, valid = (ArrayDataset(split, data.classes) for split in (data.train, data.validation))
-    dls = DataLoaders.from_dsets(train, valid, bs=recipe.batch_size, num_workers=0, device=CPU)
+    drawn = {"dl_type": WeightedDL, "wgts": (balanced_chances(data.train.labels), None)}
+    kwargs = drawn if recipe.sampler == "weighted" else {}
+    dls = DataLoaders.from_dsets(train, valid, bs=recipe.batch_size, num_workers=0, device=CPU, **kwargs)
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
     if len(train) < recipe.batch_size:
         dls.train.drop_last = False

@@ -3,7 +3,8 @@
 What `framework` and None mean here, all of it Keras's own:
 - initializer: Glorot uniform kernels, zero biases.
 - pipeline: `image_dataset_from_directory` and preprocessing layers mapped over it, given to `Model.fit`, which scores
-  `validation_data`; arrays go to it as they are; `keras.layers.Dropout`.
+  `validation_data`; arrays go to it as they are; `keras.layers.Dropout`. A weighted sampler is a `tf.data.Dataset` of
+  each class and `sample_from_datasets`, resized by Keras's `Resizing`.
 - optimizer: `keras.optimizers.Adam` (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and `SGD` (rate 1e-2, no momentum).
 - schedule: none; `ExponentialDecay` for step and exponential, `CosineDecay` for cosine and, with its straight warm-up,
   for one-cycle. A plateau is the shared rule, which is that of `ReduceLROnPlateau`.
@@ -196,7 +197,7 @@ class KerasFramework:
         if recipe.pipeline == "shared":
             batches = _tf.matched_dataset(data.train, model.architecture, seed, recipe, epochs, goal.class_weights)
             source: dict[str, Any] = {"x": batches, "steps_per_epoch": steps, "shuffle": False}
-        elif data.originals or recipe.augmentation.active:
+        elif data.originals or recipe.augmentation.active or recipe.sampler == "weighted":
             source = {
                 "x": _keras_data.batches(data, "train", recipe, recipe.batch_size, seed + epochs.start - 1),
                 "shuffle": False,

@@ -3,7 +3,8 @@
 What `framework` and None mean here, all of it torch's own:
 - initializer: Kaiming uniform with a = √5 for kernels, uniform ±1/√fan_in for biases.
 - pipeline: a `Dataset` that opens each original with Pillow, transforms v2 for resizing and augmentation, a
-  `DataLoader` with shuffle=True, the last partial batch included, and `nn.Dropout`.
+  `DataLoader` with shuffle=True, the last partial batch included, and `nn.Dropout`; a weighted sampler is
+  `WeightedRandomSampler`.
 - optimizer: `torch.optim.Adam` and `AdamW` (rate 1e-3, β 0.9 and 0.999, ε 1e-8, decay 0.01) and `SGD` (rate 1e-3, no
   momentum); `weight_decay`, coupled or not, is for every parameter.
 - schedule: none; a named one is `torch.optim.lr_scheduler`'s, `StepLR` and `CosineAnnealingLR` a step an epoch.
@@ -21,12 +22,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
 from core.schemas.augmentation import Augmentation
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from trainer.ahead import Waits
+from trainer.batches import balanced_chances
 from trainer.framework import Callbacks, State, TrainingData
 from trainer.frameworks._torch_data import ArrayDataset, ImageDataset, Masks, MatchedLoader, SequentialLoader
 from trainer.frameworks._torch_freezing import freeze, set_training
@@ -146,7 +148,10 @@ def _own_loader(data: TrainingData, split: str, recipe: Recipe) -> Own:
     """A DataLoader as the tutorials build it, with shuffling and augmentation for the training split."""
     training = split == "train"
     vary = recipe.augmentation if training else Augmentation()
-    return DataLoader(_dataset(data, split, vary), batch_size=recipe.batch_size, shuffle=training)
+    weighted = training and recipe.sampler == "weighted"
+    drawn = WeightedRandomSampler(balanced_chances(data.train.labels), len(data.train)) if weighted else None
+    shuffle = training and not weighted
+    return DataLoader(_dataset(data, split, vary), batch_size=recipe.batch_size, shuffle=shuffle, sampler=drawn)
 
 
 def _dataset(data: TrainingData, split: str, vary: Augmentation) -> Dataset[tuple[Tensor, int]]:

@@ -3,7 +3,8 @@
 What `framework` and None mean here (tensorflow.org/guide/core):
 - initializer: the guides' `xavier_init`, which is Glorot uniform, its fans counted over the kernel window; zero biases.
 - pipeline: file names shuffled, `tf.io` decodes, `tf.image` resizes, `cache`, `shuffle`, augmentation by `tf.image`,
-  `batch`, `prefetch(AUTOTUNE)`, as "Load and preprocess images" has it; `tf.nn.dropout`.
+  `batch`, `prefetch(AUTOTUNE)`, as "Load and preprocess images" has it; `tf.nn.dropout`. A weighted sampler is a
+  dataset of each class and `sample_from_datasets`, as "Classification on imbalanced data" has it, without `cache`.
 - optimizer: the guides' Adam (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and GradientDescent (rate 1e-3, no momentum).
 - batch norm: the guides have none. ε 1e-3 is TensorFlow's own for the fused operator, momentum 0.99 for the old layer.
 - precision: bfloat16 by casts around convolutions and matrix products.
@@ -250,7 +251,8 @@ def _epochs(
 
 
 def _own_batches(data: TrainingData, recipe: Recipe, seed: int) -> Any:
-    return _tf_data.batches(data.train, data.original("train"), recipe.batch_size, recipe.augmentation, seed)
+    originals = data.original("train")
+    return _tf_data.batches(data.train, originals, recipe.batch_size, recipe.augmentation, seed, recipe.sampler)
 
 
 def zip_inputs(batches: Iterator[_tf.Inputs], rates: Iterator[Any]) -> Iterator[tuple[Any, ...]]:

@@ -167,7 +167,6 @@ def test_a_recipe_that_does_not_go_with_data_and_network_is_refused(spec: TrainS
     for keys, message in (
         ({"class_weights": {"dog": 2.0}}, "class_weights names 'dog'; the classes are c0, c1"),
         ({"freeze": {"until": "conv9", "epochs": 1}}, "'conv9' is no layer of mlp's trunk"),
-        ({"sampler": "weighted", "pipeline": "framework"}, "weighted goes with pipeline: shared"),
     ):
         with pytest.raises(InvalidInputError, match=message):
             training.check_training(changed(spec, "mlp", **keys), manifest(classes=2))
