@@ -48,7 +48,8 @@ def epoch_order(labels: NDArray[np.int64], seed: int, epoch: int, sampler: Sampl
 def balanced_chances(labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Each image's chance [n] to be drawn such that every class is equally likely; they sum to one."""
     chances = 1.0 / np.bincount(labels)[labels]
-    return chances / chances.sum()
+    shares: NDArray[np.float64] = chances / chances.sum()
+    return shares
 
 
 def matched_batches(

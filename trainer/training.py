@@ -142,7 +142,9 @@ def train(
     framework.fit(model, training, spec.recipe, callbacks)
     if callbacks.best is not None:
         framework.assign(model, callbacks.best)
-    watch.add("train", sum(metrics.train_seconds for metrics in callbacks.history))
+    waited = sum(metrics.data_seconds or 0.0 for metrics in callbacks.history)
+    watch.add("data", waited)
+    watch.add("train", sum(metrics.train_seconds for metrics in callbacks.history) - waited)
     watch.add("validate", sum(metrics.validation_seconds for metrics in callbacks.history))
     return Trained(model, architecture, settings, tuple(callbacks.history))
 

@@ -111,7 +111,7 @@ def train_and_publish(
             trainable_parameters=trained.architecture.count(trainable=True),
             history=trained.history,
             seconds=watch.seconds,
-            images_per_second=images / watch.seconds["train"],
+            images_per_second=images / sum(metrics.train_seconds for metrics in trained.history),
             peak_memory_bytes=environment.peak_memory_bytes(),
             attempts=run.attempt(),
             models=models,

@@ -81,7 +81,8 @@ class TrainResult(Schema):
     trainable_parameters: int
     history: tuple[EpochMetrics, ...]
     seconds: dict[str, float]
-    """Wall time by phase: data, build, train, validate, export."""
+    """Wall time by phase: start (importing the framework), data (opening it, and waiting for batches where the
+    framework shows that), build, train, validate, export."""
     images_per_second: float
     """Training images over training time, validation excluded."""
     peak_memory_bytes: int

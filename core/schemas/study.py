@@ -7,7 +7,9 @@ import pydantic
 from core.schemas.base import Name, Schema
 from core.schemas.names import Framework
 
-Measure = Literal["accuracy", "training_seconds"]
+Measure = Literal["accuracy", "train_accuracy", "validation_accuracy", "training_seconds"]
+"""accuracy: of the served artefact on the test images; train_accuracy and validation_accuracy: of the last epoch, as
+the framework's own loop reports them, in training with dropout and augmentation; training_seconds: of all epochs."""
 
 
 class Side(Schema):
@@ -20,6 +22,8 @@ class Side(Schema):
     """The study's; where it names none, what this experiment's full size trains."""
     published: float | None = None
     """The study's figure, a share of one or seconds; None where it gives words only."""
+    measure: Measure | None = None
+    """What the study measured on this side; None: the claim's measure."""
 
 
 class Claim(Schema):
@@ -39,8 +43,25 @@ class Claim(Schema):
     def sides(self) -> tuple[Side, ...]:
         return (self.first,) if self.second is None else (self.first, self.second)
 
+    def measure_of(self, side: Side) -> Measure:
+        """What is measured on a side."""
+        return side.measure or self.measure
+
+    @property
+    def is_about_time(self) -> bool:
+        """Seconds; otherwise it is about some accuracy."""
+        return self.measure == "training_seconds"
+
     @pydantic.model_validator(mode="after")
     def _comparable(self) -> "Claim":
+        if (
+            len(
+                {self.measure_of(side) == "training_seconds" for side in (*self.sides, self.first)}
+                | {self.is_about_time}
+            )
+            > 1
+        ):
+            raise ValueError("seconds are compared with seconds; write training_seconds as the claim's measure only")
         if self.unavailable is None and not self.first.arms:
             raise ValueError("name the arms that measure it in first.arms, or say why it is unavailable")
         if len({len(side.arms) for side in self.sides}) > 1:

@@ -33,6 +33,15 @@ def _cells(one: FrameworkTest) -> tuple[str, ...]:
     )
 
 
+BARE_LINES: dict[str, int] = {"keras": 23, "tensorflow": 52, "pytorch": 32, "fastai": 24}
+"""Lines of code, without blanks, comments and docstrings, of the bare training loops that ours are measured against
+(docs/training-speed.md). Counted, not judged; a test counts them again."""
+DATA_NOTE = (
+    "*Data* is opening it and waiting for batches in training; Keras's `Model.fit` does not show its waiting, which is "
+    "part of *train* there. *Start* is importing the framework; a service's later runs do not pay for it again."
+)
+
+
 def finding(one: FrameworkTest) -> str:
     """What may be said about two frameworks."""
     if one.test.p_adjusted is None:
@@ -48,7 +57,15 @@ def time_shares(summary: Summary) -> Table:
     for training in summary.trainings:
         groups.setdefault((training.arm, training.framework), []).append(training)
     phases = list(dict.fromkeys(phase for training in summary.trainings for phase in training.seconds))
-    headers = ("Framework", "Arm", "Seeds", *(phase.capitalize() for phase in phases), "Images/s", "Peak memory")
+    headers = (
+        "Framework",
+        "Arm",
+        "Seeds",
+        *(phase.capitalize() for phase in phases),
+        "Images/s",
+        "Peak memory",
+        "Bare loop",
+    )
     rows = []
     for (arm, framework), members in groups.items():
         total = sum(sum(training.seconds.values()) for training in members)
@@ -57,5 +74,6 @@ def time_shares(summary: Summary) -> Table:
         note = " (contended)" if any(training.contended for training in members) else ""
         shares = [text.percent(part / total, 1) if total else text.MISSING for part in spent]
         memory = text.size(max(training.peak_memory_bytes for training in members))
-        rows.append((text.framework(framework), arm, str(len(members)), *shares, speed + note, memory))
+        lines = f"{BARE_LINES[framework]} lines"
+        rows.append((text.framework(framework), arm, str(len(members)), *shares, speed + note, memory, lines))
     return Table("Share of wall time by phase, and speed", headers, tuple(rows), names=2)

@@ -10,7 +10,7 @@ from pathlib import Path
 from core import files
 from evaluator.studies.chart import chart
 from evaluator.studies.page import page
-from evaluator.studies.results import chapters, keep
+from evaluator.studies.results import chapters, keep, split_summaries
 
 DOCS = Path("docs")
 
@@ -33,7 +33,7 @@ def write(docs: Path) -> None:
     found = chapters(docs / "results")
     for one in found:
         files.write_text(docs / one.chart, chart(one.summary, one.study))
-    files.write_text(docs / "studies.md", page(found))
+    files.write_text(docs / "studies.md", page(found, split_summaries(docs / "results")))
 
 
 if __name__ == "__main__":

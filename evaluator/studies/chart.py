@@ -51,8 +51,8 @@ def _published(study: Study) -> dict[tuple[str, str], float]:
     return {
         (arm, side.framework): side.published
         for claim in study.claims
-        if claim.measure == "accuracy"
         for side in claim.sides
+        if claim.measure_of(side) == "accuracy"
         for arm in side.arms
         if side.published is not None
     }

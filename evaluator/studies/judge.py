@@ -34,6 +34,7 @@ class Measured:
     """One side in one arm: figures by seed, and how much work is behind them."""
 
     side: Side
+    measure: Measure
     arm: str
     by_seed: Mapping[int, float]
     epochs: int
@@ -88,7 +89,7 @@ def _measure(claim: Claim, study: Study, summary: Summary, arms: Mapping[str, Ar
         return
     images = summary.data.images("train") if summary.data else 0
     for number, arm in enumerate(claim.first.arms):
-        sides = tuple(_side(side, side.arms[number], claim.measure, summary) for side in claim.sides)
+        sides = tuple(_side(side, side.arms[number], claim.measure_of(side), summary) for side in claim.sides)
         test = _test(claim, sides)
         yield Finding(
             claim=claim,
@@ -96,7 +97,7 @@ def _measure(claim: Claim, study: Study, summary: Summary, arms: Mapping[str, Ar
             sides=sides,
             images=images,
             test=test,
-            shortfalls=tuple(_shortfalls(claim.measure, study, sides, images, test)),
+            shortfalls=tuple(_shortfalls(claim, study, sides, images, test)),
             verdict=NOT_TESTED,
         )
 
@@ -105,6 +106,7 @@ def _side(side: Side, arm: str, measure: Measure, summary: Summary) -> Measured:
     trainings = [t for t in summary.trainings if (t.arm, t.framework) == (arm, side.framework)]
     return Measured(
         side=side,
+        measure=measure,
         arm=arm,
         by_seed=FIGURES[measure](summary, trainings),
         epochs=min((len(training.history) for training in trainings), default=0),
@@ -118,12 +120,18 @@ def _accuracies(summary: Summary, trainings: Sequence[Training]) -> dict[int, fl
     return {seed.seed: seed.accuracy for group in groups for seed in group.seeds}
 
 
+def _last_epochs(figure: str) -> Callable[[Summary, Sequence[Training]], dict[int, float]]:
+    return lambda _, trainings: {t.seed: getattr(t.history[-1], figure) for t in trainings if t.history}
+
+
 def _times(summary: Summary, trainings: Sequence[Training]) -> dict[int, float]:
     return {t.seed: sum(epoch.train_seconds for epoch in t.history) for t in trainings}
 
 
 FIGURES: dict[Measure, Callable[[Summary, Sequence[Training]], dict[int, float]]] = {
     "accuracy": _accuracies,
+    "train_accuracy": _last_epochs("train_accuracy"),
+    "validation_accuracy": _last_epochs("validation_accuracy"),
     "training_seconds": _times,
 }
 
@@ -140,7 +148,7 @@ def _test(claim: Claim, sides: Sequence[Measured]) -> SeedTest | None:
 
 
 def _shortfalls(
-    measure: Measure, study: Study, sides: Sequence[Measured], images: int, test: SeedTest | None
+    claim: Claim, study: Study, sides: Sequence[Measured], images: int, test: SeedTest | None
 ) -> Iterator[str]:
     seeds = test.seeds if test else 0
     if seeds < SEEDS_NEEDED:
@@ -151,7 +159,7 @@ def _shortfalls(
         if side.epochs < SHARE_NEEDED * side.side.epochs:
             yield f"{side.epochs} of {side.side.epochs} epochs"
             break
-    if measure == "training_seconds" and any(side.contended for side in sides):
+    if claim.is_about_time and any(side.contended for side in sides):
         yield "the trainings shared the machine (contended), so their times do not compare"
 
 

@@ -1,15 +1,18 @@
 """`docs/studies.md`: claim, what was measured, verdict, why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from core.schemas.experiment import Experiment
-from core.schemas.study import Study
+from core.schemas.study import Claim, Measure, Study
 from core.schemas.summary import Summary
 from evaluator import text
 from evaluator.report.html import describe_recipe
 from evaluator.report.markdown import escape, markdown_table
+from evaluator.report.seed_tables import DATA_NOTE, time_shares
 from evaluator.report.tables import Table
+from evaluator.studies import splits
 from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, SEEDS_NEEDED, SHARE_NEEDED, Finding, Measured
 from evaluator.text import MISSING
 
@@ -24,7 +27,15 @@ p is below 0.05. *No difference shown*: it is not. A figure instead of a compari
 published. Every row says how many training images, epochs and seeds are behind it. Fewer than {SEEDS_NEEDED}
 seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only say *{NOT_TESTED}*; so may times of
 trainings that shared the machine (*contended*). Intervals are not corrected. Accuracies are those of the ONNX
-artefact on the test images, as served."""
+artefact on the test images, as served, unless the row says training or validation images: those are the last epoch's,
+from the framework's own loop."""
+
+OF_WHAT: dict[Measure, str] = {
+    "accuracy": "",
+    "train_accuracy": " (training images)",
+    "validation_accuracy": " (validation images)",
+    "training_seconds": "",
+}
 
 
 @dataclass(frozen=True)
@@ -42,9 +53,30 @@ class Chapter:
         return f"images/study-{self.name}.svg"
 
 
-def page(chapters: Sequence[Chapter]) -> str:
-    """The whole page as Markdown."""
-    return "\n\n".join([INTRO, *_overview(chapters), *(part for one in chapters for part in _chapter(one))]) + "\n"
+def page(chapters: Sequence[Chapter], by_split: Mapping[str, Summary] = MappingProxyType({})) -> str:
+    """The whole page as Markdown.
+
+    Args:
+        by_split: summaries of the experiments that differ in their split alone, by name.
+    """
+    parts = [INTRO, *_overview(chapters), *(part for one in chapters for part in _chapter(one)), *_splits(by_split)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _splits(found: Mapping[str, Summary]) -> Iterator[str]:
+    """S1's frames, split both ways."""
+    table = splits.table(found)
+    if table is None:
+        return
+    one = found[splits.RANDOM]
+    images = f"{one.data.images('train'):,} training and {one.data.images('test'):,} test images" if one.data else ""
+    yield "## How far a random split flatters"
+    yield (
+        "The sign language images are frames of a video. A random split trains on the neighbours of its test images; "
+        f"contiguous blocks do not. `{splits.RANDOM}` and `{splits.CONTIGUOUS}` differ in nothing else: {images} in "
+        "the former. Means over seeds with Student's 95% interval."
+    )
+    yield markdown_table(table)
 
 
 def _overview(chapters: Sequence[Chapter]) -> Iterator[str]:
@@ -70,6 +102,7 @@ def _chapter(one: Chapter) -> Iterator[str]:
     if why := _reasons(one.findings):
         yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in why)
     yield f"![Accuracy of every seed, its mean and the published figures]({one.chart})"
+    yield "**Where the time went.** " + DATA_NOTE + "\n\n" + markdown_table(time_shares(one.summary))
     yield from (f"> {escape(note)}" for note in one.summary.notes)
     if one.summary.missing:
         yield "> **Incomplete:** " + escape("; ".join(one.summary.missing))
@@ -121,8 +154,7 @@ def difference(finding: Finding) -> str:
     test = finding.test
     if test is None:
         return MISSING
-    show = _points if finding.claim.measure == "accuracy" else _seconds
-    unit = "points" if finding.claim.measure == "accuracy" else "s"
+    show, unit = (_seconds, "s") if finding.claim.is_about_time else (_points, "points")
     if test.interval is None:
         return f"{show(test.mean)} {unit}, one seed: no interval"
     return f"{show(test.mean)} {unit} ({show(test.interval[0])} to {show(test.interval[1])})"
@@ -143,7 +175,7 @@ def why(finding: Finding) -> str:
 def published_gap(finding: Finding) -> float | None:
     """The study's difference of accuracies; None where it gives none."""
     claim = finding.claim
-    if claim.measure != "accuracy" or claim.second is None:
+    if claim.is_about_time or claim.second is None:
         return None
     if claim.first.published is None or claim.second.published is None:
         return None
@@ -153,8 +185,7 @@ def published_gap(finding: Finding) -> float | None:
 def _gaps(findings: Sequence[Finding]) -> Iterator[str]:
     """How much of a published gap is left idiomatic and matched, where both were tested."""
     for claim in dict.fromkeys(finding.claim for finding in findings):
-        same = claim.second is not None and claim.first.arms == claim.second.arms
-        if claim.measure != "accuracy" or not same:
+        if claim.is_about_time or not _alike(claim):
             continue
         tested = [f for f in findings if f.claim is claim and not f.shortfalls and f.test]
         means = {f.mode: f.test.mean for f in tested if f.test}
@@ -175,6 +206,12 @@ def _gaps(findings: Sequence[Finding]) -> Iterator[str]:
         )
 
 
+def _alike(claim: Claim) -> bool:
+    """Whether only the framework differs between the sides."""
+    sides = [(side.arms, claim.measure_of(side)) for side in claim.sides]
+    return len(sides) == 2 and sides[0] == sides[1]
+
+
 def _reasons(findings: Sequence[Finding]) -> list[str]:
     claims = dict.fromkeys(finding.claim for finding in findings)
     return [f"{escape(claim.text)} {escape(claim.reason)}" for claim in claims if claim.reason]
@@ -183,8 +220,8 @@ def _reasons(findings: Sequence[Finding]) -> list[str]:
 def _mean(side: Measured, finding: Finding) -> str:
     value = sum(side.by_seed.values()) / len(side.by_seed)
     name = f"{text.framework(side.side.framework)} {side.arm}"
-    if finding.claim.measure == "accuracy":
-        return f"{name} {text.percent(value)}"
+    if not finding.claim.is_about_time:
+        return f"{name} {text.percent(value)}{OF_WHAT[side.measure]}"
     return f"{name} {text.seconds(value)}" + (" (contended)" if side.contended else "")
 
 

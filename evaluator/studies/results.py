@@ -6,6 +6,7 @@ from pathlib import Path
 from core import files
 from core.errors import InvalidInputError
 from core.schemas.summary import Summary, parse_summary
+from evaluator.studies import splits
 from evaluator.studies.judge import judge, study_of
 from evaluator.studies.page import Chapter
 
@@ -20,14 +21,20 @@ def chapters(folder: Path) -> list[Chapter]:
     return found
 
 
+def split_summaries(folder: Path) -> dict[str, Summary]:
+    """Summaries of the experiments that differ in their split alone, as far as they are there, by name."""
+    paths = {name: folder / f"{name}.json" for name in splits.NAMES}
+    return {name: parse_summary(path.read_bytes(), str(path)) for name, path in paths.items() if path.is_file()}
+
+
 def keep(path: Path, folder: Path) -> Path:
     """Copies a report's summary to the result files and returns its place.
 
     Raises:
-        InvalidInputError: not a summary, or one of an experiment that repeats no study.
+        InvalidInputError: not a summary, or one of an experiment that the page has no place for.
     """
     summary = parse_summary(path.read_bytes(), str(path))
-    if study_of(summary) is None:
+    if study_of(summary) is None and summary.experiment not in splits.NAMES:
         raise InvalidInputError(f"{path} is no study's: {summary.experiment} has no key study")
     target = folder / f"{summary.experiment}.json"
     files.write_text(target, json.dumps(_slim(summary).model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")

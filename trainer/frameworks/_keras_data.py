@@ -21,7 +21,7 @@ def batches(data: TrainingData, split: str, recipe: Recipe, size: int, shuffle_s
     originals = data.original(split)
     arrays = data.train if split == "train" else data.validation
     balanced = recipe.sampler == "weighted" and shuffle_seed is not None
-    if originals is None and balanced:
+    if originals is None and balanced and shuffle_seed is not None:
         dataset = _tf_data.balanced_rows(arrays, shuffle_seed).batch(size)
     elif originals is None:
         dataset = tf.data.Dataset.from_tensor_slices((arrays.images, arrays.labels))

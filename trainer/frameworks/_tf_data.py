@@ -40,7 +40,7 @@ def batches(
     balanced = sampler == "weighted" and shuffle_seed is not None
     if originals is not None:
         dataset = _original_images(originals, shuffle_seed, balanced)
-    elif balanced:
+    elif balanced and shuffle_seed is not None:
         dataset = balanced_rows(arrays, shuffle_seed)
     else:
         dataset = tf.data.Dataset.from_tensor_slices((arrays.images, arrays.labels))

@@ -1,9 +1,11 @@
 """Tables over seeds on synthetic results: TEST DATA, no figure here was measured."""
 
+import importlib
+
 import pytest
 
 from core.schemas.statistics import FrameworkTest, SeedTest
-from evaluator.report.seed_tables import finding, framework_tests, time_shares
+from evaluator.report.seed_tables import BARE_LINES, finding, framework_tests, time_shares
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment
 
@@ -32,3 +34,8 @@ def test_shares_of_wall_time_add_up_to_the_whole() -> None:
 def test_a_finding_says_no_more_than_the_corrected_test(mean: float, p_adjusted: float | None, expected: str) -> None:
     test = SeedTest(seeds=3, mean=mean, interval=(0, 1), p_value=p_adjusted, p_adjusted=p_adjusted)
     assert finding(FrameworkTest(arm="a", first="keras", second="pytorch", test=test)).startswith(expected)
+
+
+def test_the_lines_of_the_bare_loops_are_those_of_the_scripts_that_the_benchmark_runs() -> None:
+    bench = importlib.import_module("tools.bench_training.__main__")
+    assert bench.lines_of_code()[2:] == [f"| {name} | {lines} |" for name, lines in BARE_LINES.items()]

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+import pydantic
 import pytest
 
 from core.schemas.experiment import Experiment
@@ -129,6 +130,27 @@ def test_times_of_contended_trainings_are_not_compared() -> None:
     assert NOT_TESTED not in {finding.verdict for finding in alone}
     assert {finding.verdict for finding in contended} == {NOT_TESTED}
     assert "contended" in contended[0].shortfalls[0]
+
+
+def test_sides_that_the_study_measured_differently_are_measured_so_and_say_it() -> None:
+    """Training accuracy on one side, validation accuracy on the other: the page must not call that a like for like."""
+    first = claim().first.model_copy(update={"measure": "train_accuracy"})
+    second = Side(framework="pytorch", arms=("idiomatic", "matched"), epochs=EPOCHS, measure="validation_accuracy")
+    of = study(claim(first=first, second=second))
+    whole = summary(of, CLEAR)
+    idiomatic = judge(whole, of)[0]
+    for side, figure in zip(idiomatic.sides, ("train_accuracy", "validation_accuracy"), strict=True):
+        mine = [t for t in whole.trainings if (t.arm, t.framework) == ("idiomatic", side.side.framework)]
+        assert side.by_seed == {t.seed: getattr(t.history[-1], figure) for t in mine}
+    text = page([Chapter("test", whole, of, (idiomatic,))])
+    assert "(training images)" in text
+    assert "(validation images)" in text
+    assert "**Framework or defaults?**" not in text
+
+
+def test_seconds_are_not_compared_with_shares() -> None:
+    with pytest.raises(pydantic.ValidationError, match="seconds are compared with seconds"):
+        Claim(text="x", measure="training_seconds", first=claim().first.model_copy(update={"measure": "accuracy"}))
 
 
 def test_unavailable_weights_are_said_to_be_so() -> None:
