@@ -7,6 +7,7 @@ but the first run. It needs a system where forking such a process is safe: Linux
 
 import atexit
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,12 @@ from pathlib import Path
 from typing import IO, Protocol, cast
 
 import setproctitle
+
+logger = logging.getLogger(__name__)
+
+
+NOT_KNOWN = 255
+"""What multiprocessing says of a fork whose fork server is gone, running or not: ended by force, then."""
 
 
 class Handle(Protocol):
@@ -100,20 +107,25 @@ class ForkServerExecutor:
     def __init__(self, preload: Sequence[str]) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([__name__, *preload])
+        self._fresh = ChildProcessExecutor()
         self._inputs: set[Connection] = set()
         # Before multiprocessing waits for its children at exit: without their input they end.
         atexit.register(self._close_inputs)
 
-    def start(self, command: Sequence[str], log: Path) -> Fork:
-        """Forks; the first call waits for the imports."""
+    def start(self, command: Sequence[str], log: Path) -> Fork | ChildProcess:
+        """Forks; the first call waits for the imports. Without a process to fork from, a new interpreter.
+
+        So whatever ends that process, such as too little memory, is found out, and named, as for any worker.
+        """
         log.open("ab").close()  # An error about the file is the caller's, not the child's.
         theirs, ours = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_run_module, args=(tuple(command), str(log), theirs))
         try:
             process.start()
-        except (EOFError, ConnectionError) as error:
+        except (EOFError, ConnectionError):
             ours.close()
-            raise OSError("the process that workers are forked from ended; see the service's log") from error
+            logger.warning("the process that workers are forked from has ended; starting a new interpreter")
+            return self._fresh.start(command, log)
         finally:
             theirs.close()
         self._inputs.add(ours)
@@ -121,8 +133,12 @@ class ForkServerExecutor:
 
     def poll(self, handle: Handle) -> int | None:
         """Exit status or None; a worker that ended takes what it started with it."""
+        if isinstance(handle, ChildProcess):
+            return self._fresh.poll(handle)
         fork = cast(Fork, handle)
         status = fork.process.exitcode
+        if status == NOT_KNOWN:
+            status = -signal.SIGKILL
         if status is not None and not fork.input.closed:
             self._inputs.discard(fork.input)
             fork.input.close()
@@ -131,7 +147,7 @@ class ForkServerExecutor:
 
     def signal(self, handle: Handle, force: bool) -> None:
         """Signals the whole process group; a group that is gone is fine."""
-        pid = cast(Fork, handle).process.pid
+        pid = cast(Fork | ChildProcess, handle).process.pid
         assert pid is not None  # It was started.
         _signal_group(pid, force)
 

@@ -61,7 +61,7 @@ def test_the_readmes_accuracies_are_those_of_the_result_page() -> None:
     scores: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     speeds: dict[tuple[str, str], str] = {}
     for cells in table_rows(ROOT / "docs/results/mnist.md"):
-        if len(cells) == 14 and "%" in cells[5]:
+        if len(cells) == 15 and "%" in cells[5]:
             framework, style, _, arm, seed = cells[:5]
             if style == "ONNX":
                 scores[framework, arm][seed] = float(cells[5].split("%")[0])

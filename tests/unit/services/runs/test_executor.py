@@ -1,6 +1,7 @@
 """Workers forked from a process that has imported what they need."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,17 @@ ForkServerExecutor(["{SCRIPT}"]).start(["{SCRIPT}", str(folder)], folder / "log"
 if sys.argv[2] == "forget":
     raise SystemExit
 time.sleep(60)
+"""
+DEPRIVED = f"""
+import sys, time
+from pathlib import Path
+from services.runs.executor import ForkServerExecutor
+folder = Path(sys.argv[1])
+executor = ForkServerExecutor(["killed_at_import"])
+handle = executor.start(["{SCRIPT}", str(folder)], folder / "log")
+while executor.poll(handle) is None:
+    time.sleep(0.02)
+print(type(handle).__name__, executor.poll(handle))
 """
 
 
@@ -65,6 +77,28 @@ def test_a_fork_server_that_was_killed_is_started_again(tmp_path: Path) -> None:
     server.kill()
     until(lambda: server.status() == psutil.STATUS_ZOMBIE)
     assert status(executor, run_folder(tmp_path / "two", "work")) == 0
+
+
+def test_a_worker_whose_fork_server_is_killed_is_lost_and_leaves_nothing(tmp_path: Path) -> None:
+    executor, folder = ForkServerExecutor([SCRIPT]), run_folder(tmp_path / "one", "ignore signals")
+    handle = executor.start([SCRIPT, str(folder)], folder / "log")
+    until((folder / "attempts").exists)
+    (server,) = (one for one in psutil.Process().children() if "multiprocessing.forkserver" in " ".join(one.cmdline()))
+    server.kill()
+    until(lambda: executor.poll(handle) is not None)
+    assert executor.poll(handle) == -signal.SIGKILL
+    until(lambda: not workers(folder))
+
+
+def test_without_a_process_to_fork_from_a_worker_is_a_new_interpreter(tmp_path: Path) -> None:
+    """As where the imports alone take more memory than there is."""
+    (tmp_path / "killed_at_import.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    folder = run_folder(tmp_path / "one", "work")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()])}
+    script = [sys.executable, "-c", DEPRIVED, str(folder)]
+    deprived = subprocess.run(script, timeout=30, env=environment, capture_output=True, text=True)
+    assert deprived.stdout == "ChildProcess 0\n", deprived.stderr
+    assert "starting a new interpreter" in deprived.stderr
 
 
 def test_workers_and_the_process_they_come_from_end_with_a_killed_service(tmp_path: Path) -> None:
