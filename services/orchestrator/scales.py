@@ -9,6 +9,8 @@ from core.schemas.experiment import FULL
 def choose_scale(document: dict[str, Any], scale: str, file: str) -> None:
     """Merges a scale into the document in place and takes `scales` out of it: mappings merge, all else replaces.
 
+    An arm that the scale sets to null is left out, and with it what the study claims about it.
+
     Raises:
         InvalidInputError: the file has no such scale, or `scales` is no mapping of mappings.
     """
@@ -21,6 +23,10 @@ def choose_scale(document: dict[str, Any], scale: str, file: str) -> None:
         known = ", ".join([FULL, *map(str, scales)])
         raise InvalidInputError(f"{file} has no scale {scale!r}; it has: {known}")
     _merge(document, scales[scale])
+    arms = document.get("arms")
+    if isinstance(arms, dict):
+        document["arms"] = {name: arm for name, arm in arms.items() if arm is not None}
+        _leave_out(document.get("study"), {str(name) for name, arm in arms.items() if arm is None})
 
 
 def name_scale(document: dict[str, Any], scale: str) -> None:
@@ -46,11 +52,31 @@ def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
             target[key] = value
 
 
+def _leave_out(study: Any, arms: set[str]) -> None:
+    """Takes arms, and those of the other side that stand against them, out of claims; claims without any go too."""
+    if not arms or not isinstance(study, dict) or not isinstance(study.get("claims"), list):
+        return
+    kept = []
+    for claim in study["claims"]:
+        sides = [side for side in _sides(claim) if isinstance(side.get("arms"), list)]
+        pairs = [pair for pair in zip(*(side["arms"] for side in sides), strict=False) if arms.isdisjoint(pair)]
+        for number, side in enumerate(sides):
+            side["arms"] = [pair[number] for pair in pairs]
+        if pairs or not sides:
+            kept.append(claim)
+    study["claims"] = kept
+
+
+def _sides(claim: Any) -> list[dict[str, Any]]:
+    sides = [claim.get(side) for side in ("first", "second")] if isinstance(claim, dict) else []
+    return [side for side in sides if isinstance(side, dict)]
+
+
 def _references(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Every mapping that lists arms by name: the load test's, the attribution's, and the sides of a study's claims."""
     study = document.get("study")
     claims = study.get("claims") if isinstance(study, dict) else None
-    sides = [claim.get(side) for claim in claims or () if isinstance(claim, dict) for side in ("first", "second")]
+    sides = [side for claim in claims or () for side in _sides(claim)]
     return [
         place
         for place in (document.get("loadtest"), document.get("attribution"), *sides)

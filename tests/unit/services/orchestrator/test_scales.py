@@ -86,3 +86,38 @@ def test_a_claim_about_an_unknown_arm_is_refused(tmp_path: Path) -> None:
     study = f"study: {{title: t, images: 10, fits: all, claims: [{claim}]}}\n"
     with pytest.raises(InvalidInputError, match=r"study.claims.0 names \['three'\]"):
         read_experiment(write(tmp_path, TEXT + study))
+
+
+CLAIMS = """\
+study:
+  title: t
+  images: 10
+  fits: all
+  claims:
+    - text: both
+      first: {framework: keras, arms: [two, one], epochs: 1}
+      second: {framework: pytorch, arms: [two, one], epochs: 1}
+    - text: two against one
+      first: {framework: keras, arms: [two], epochs: 1}
+      second: {framework: pytorch, arms: [one], epochs: 1}
+    - {text: nowhere, first: {framework: keras, epochs: 1}, unavailable: weights unavailable}
+"""
+
+
+def test_an_arm_set_to_null_is_left_out_with_what_is_claimed_about_it(tmp_path: Path) -> None:
+    changed = TEXT.replace("arms: {two: {recipe: {epochs: 2}}}", "arms: {two: null}")
+    experiment = read_experiment(write(tmp_path, changed + CLAIMS), scale="small")
+    assert list(experiment.arms) == ["one-small"]
+    assert experiment.study is not None
+    claims = experiment.study.claims
+    assert [(claim.text, [side.arms for side in claim.sides]) for claim in claims] == [
+        ("both", [("one-small",), ("one-small",)]),
+        ("nowhere", [()]),
+    ]
+    assert len(read_experiment(tmp_path / "sized.yaml").study.claims) == 3  # type: ignore[union-attr]
+
+
+def test_a_scale_that_leaves_out_every_arm_is_refused(tmp_path: Path) -> None:
+    changed = TEXT.replace("arms: {two: {recipe: {epochs: 2}}}", "arms: {one: null, two: null}")
+    with pytest.raises(InvalidInputError, match="arms"):
+        read_experiment(write(tmp_path, changed), scale="small")
