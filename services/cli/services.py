@@ -36,7 +36,6 @@ def up(
     stack = Stack(home, say)
     missing = stack.missing(chosen)
     if missing:
-        say(f"starting {', '.join(missing)}")
         stack.start(missing, base_port)
     show(_rows(home, chosen), style)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from core import cpu
-from core.errors import BakeoffError
+from core.errors import BakeoffError, NotReadyError
 from services.cli.context import Home
 from services.client.control import is_serving
 from services.client.directory import METRICS_OFFSET, SERVICES, Started, variable
@@ -50,14 +50,21 @@ class Stack:
         return absent
 
     def start(self, names: Sequence[str], base_port: int | None) -> list[Started]:
-        """Starts services and waits until each is SERVING.
+        """Says which services it starts, and waits until each is SERVING.
 
         Args:
             base_port: None for the default ports, 0 for free ones, otherwise the port of the first service.
 
         Raises:
+            NotReadyError: one that does not answer has an address in the environment: it is not ours to start.
             BakeoffError: one ended or did not answer in time; those already started stay and can be stopped.
         """
+        for name in names:
+            if fixed := os.environ.get(variable(name)):
+                raise NotReadyError(
+                    f"{name} does not answer at {fixed} ({variable(name)}); start it there or unset the variable"
+                )
+        self._say(f"starting {', '.join(names)}")
         # What is to start but still runs, hung or with old addresses, is in the way.
         self.stop([service for service in self.running() if service.name in names])
         alive = self.running()
@@ -94,7 +101,6 @@ class Stack:
         missing = self.missing(names)
         try:
             if missing:
-                self._say(f"starting {', '.join(missing)}")
                 self.start(missing, base_port=0)
             yield
         finally:
@@ -102,10 +108,6 @@ class Stack:
                 self.stop([service for service in self._directory.started() if service.name in missing])
 
     def _launch(self, name: str, base_port: int | None) -> Started:
-        if fixed := os.environ.get(variable(name)):
-            raise BakeoffError(
-                f"{name} does not answer at {fixed} ({variable(name)}); start it there or unset the variable"
-            )
         home = self._home.home
         address, log = home / "run" / f"{name}.address", home / "logs" / f"{name}.log"
         for folder in (address.parent, log.parent):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from bakeoff.run.v1 import run_pb2
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from core.prepared import open_prepared
+from core.schemas.specs import TrainSpec
 from core.schemas.summary import Summary
 from core.store import Store
 from services.client.control import TrainerClient
@@ -37,13 +40,16 @@ data:
 arms: {matched: {architecture: digits-cnn, recipe: {epochs: 12}}}
 frameworks: [pytorch]
 formats: {pytorch: [onnx]}
-loadtest: null
+loadtest: {users: 1, duration_s: 2}
 """
 IN_THE_MIDDLE = {
+    "starting": "logs/*.log",
     "preparing": "runs/*/prepare-*/work/*/output/*.npy",
     "training": "runs/*/train-*/checkpoints/checkpoint.npz",
     "exporting": "models/.staging.*",
     "scoring": "runs/evaluator/evaluate-*/events.jsonl",
+    "load-testing": "loadtests/*/spec.json",
+    "reporting": "runs/evaluator/report-*/events.jsonl",
 }
 """Step of an experiment to files that are there while it works."""
 
@@ -196,6 +202,47 @@ def test_an_error_says_what_to_do_and_has_its_exit_code(
     assert message in ended.err
 
 
+def test_a_service_elsewhere_that_is_away_has_its_own_exit_code(
+    elsewhere: Bakeoff, summary: Summary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "digit.png")
+    with socket.socket() as bound:  # Bound and not listening: calls are refused, and nobody else gets the port.
+        bound.bind(("127.0.0.1", 0))
+        away = f"127.0.0.1:{bound.getsockname()[1]}"
+        monkeypatch.setenv("BAKEOFF_ENDPOINT_SERVING_ONNXRUNTIME", away)
+        ended = elsewhere.run("predict", "--model", "digits-matched-keras-s0-onnx", str(tmp_path / "digit.png"))
+    assert ended.code == 4, ended.err
+    assert away in ended.err
+
+
+def test_a_server_has_no_framework_but_its_own(elsewhere: Bakeoff, summary: Summary) -> None:
+    """After it has served models of every format it takes: what it loaded is mapped into its memory."""
+    own = {"onnxruntime": {"onnxruntime"}, "tensorflow": {"libtensorflow"}, "pytorch": {"libtorch"}}
+    for service in Directory(elsewhere.home).started():
+        if runtime := next((name for name in own if service.name == f"serving-{name}"), None):
+            mapped = Path(f"/proc/{service.pid}/maps").read_text()
+            assert {library for libraries in own.values() for library in libraries if library in mapped} == own[runtime]
+
+
+def test_cancel_stops_a_training_of_any_framework_within_two_seconds(elsewhere: Bakeoff, summary: Summary) -> None:
+    assert summary.data is not None
+    specs = {path.parent.parent.name: path for path in elsewhere.home.glob("runs/trainer-*/train-*/spec.json")}
+    assert len(specs) == 4
+    for service in Directory(elsewhere.home).started():
+        if service.name not in specs:
+            continue
+        spec = json.loads(specs[service.name].read_text())
+        spec["recipe"]["epochs"] = 10_000
+        with TrainerClient(service.target) as client:
+            client.create("endless", TrainSpec.model_validate(spec))
+            next(event for event in client.watch("endless") if event.progress.phase == "train")
+            start = time.monotonic()
+            run = client.cancel("endless")
+            assert time.monotonic() - start < 2.0, service.name
+        assert run.state == run_pb2.RUN_STATE_CANCELLED
+        assert not any("endless" in line for line in elsewhere.processes())
+
+
 def test_the_layer_table_of_cnn5_counts_951489_parameters(elsewhere: Bakeoff, tmp_path: Path) -> None:
     ended = elsewhere.run("architectures", "cnn5", "--diagram", str(tmp_path / "cnn5.svg"))
     assert "951,489 parameters, 950,401 trainable, 1,088 not" in ended.out
@@ -283,8 +330,8 @@ def test_ctrl_c_in_any_step_leaves_nothing_half_written_and_the_next_run_goes_on
     assert bakeoff.processes() == []
     assert half_written(bakeoff.home) == []
     events = [path.read_text() for path in sorted(bakeoff.home.glob("runs/*/*/events.jsonl"))]
-    # Each of the four was stopped once, the training twice.
-    assert sorted(text.count("asked again") for text in events if "asked again" in text) == [1, 1, 2]
+    # Runs of services: preparing, scoring and reporting were stopped once, the training twice.
+    assert sorted(text.count("asked again") for text in events if "asked again" in text) == [1, 1, 1, 2]
 
 
 def write_images(folder: Path) -> Path:

@@ -15,11 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 from hdrh.histogram import HdrHistogram
+from playwright.sync_api import sync_playwright
 
 from core.contention import TimedSection, default_directory
 from core.schemas.base import parse_json
 from core.schemas.results import LoadTestResult
 from core.schemas.specs import LoadTestSpec
+from tests.system.test_report_in_browser import ARGUMENTS, CHROMIUM
 from tests.unit.loadtests.prepared import FINGERPRINT, put_prepared
 
 pytestmark = pytest.mark.system
@@ -360,6 +362,39 @@ def counted(done: "subprocess.CompletedProcess[str]") -> int:
     """Requests as Locust's own statistics count them."""
     *_, last = re.findall(r"Aggregated +(\d+) +0\(0.00%\)", done.stdout + done.stderr)
     return int(last)
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed: apt-get install chromium")
+def test_locusts_web_page_starts_and_stops_a_load_test(null_server, free_port):
+    target = null_server()[1]
+    command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--target", target, "--model", "m"]
+    page_options = ["--web-host", "127.0.0.1", "--web-port", str(free_port)]
+    process = subprocess.Popen(
+        [*command, *page_options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "Starting web interface" in line)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{free_port}")
+            page.locator("input[name=userCount]").fill("2")
+            page.get_by_role("button", name="Start").click()
+            row = page.locator("table tbody tr").first
+            row.get_by_text("ModelInfer m").wait_for()
+            page.wait_for_function("parseInt(document.querySelector('table tbody td:nth-child(3)').innerText) > 20")
+            page.get_by_role("button", name="Stop").click()
+            page.get_by_role("button", name="New").wait_for()
+            failures = row.locator("td").nth(3).inner_text()
+            browser.close()
+        assert failures == "0"
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+        assert re.search(r"over [\d,]+ answered requests: p50 \d", output), output
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_two_locust_processes_merge_their_histograms_into_exact_percentiles(null_server, tmp_path):
