@@ -45,3 +45,15 @@ def test_without_a_control_group_the_affinity_counts(tmp_path: Path) -> None:
 def test_threads_are_whole_and_at_least_one(monkeypatch: pytest.MonkeyPatch, quota: float, threads: int) -> None:
     monkeypatch.setattr(cpu, "quota", lambda: quota)
     assert cpu.threads() == threads
+
+
+def test_openmps_threads_wait_awake_for_a_moment_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for before, after in ((None, "10000"), ("7", "7")):
+        if before is None:
+            monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+        else:
+            monkeypatch.setenv("GOMP_SPINCOUNT", before)
+        cpu.share_cores()
+        assert os.environ["GOMP_SPINCOUNT"] == after
