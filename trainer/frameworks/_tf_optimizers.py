@@ -27,12 +27,12 @@ class Target:
         """The gradient of the loss with its penalty."""
         return gradient + self.l2 * self.variable if self.l2 else gradient
 
-    def descend(self, rate: Any, direction: Any) -> None:
-        """One step against a direction."""
+    def decayed(self, rate: Any) -> Any:
+        """Takes the decay off; the variable's own learning rate."""
         own = rate * self.share if self.share != 1.0 else rate
         if self.decay:
             self.variable.assign_sub(own * self.decay * self.variable)
-        self.variable.assign_sub(own * direction)
+        return own
 
 
 class AdamOptimizer(tf.Module):
@@ -56,13 +56,24 @@ class AdamOptimizer(tf.Module):
     def apply(self, gradients: list[Any], rate: Any) -> None:
         """One step at a learning rate."""
         steps = tf.cast(self.steps.assign_add(1), rate.dtype)
-        mean_share = 1.0 - tf.pow(tf.constant(self.beta_1, steps.dtype), steps)
-        square_share = 1.0 - tf.pow(tf.constant(self.beta_2, steps.dtype), steps)
+        beta_1, beta_2 = (tf.constant(beta, steps.dtype) for beta in (self.beta_1, self.beta_2))
+        power_1, power_2 = tf.pow(beta_1, steps), tf.pow(beta_2, steps)
+        # The operator, one pass over a variable, adds its ε before bias correction: √(v/s) + ε = (√v + ε·√s) / √s.
+        epsilon = self.epsilon * tf.sqrt(1.0 - power_2)
         for plain, target, mean, square in zip(gradients, self.targets, self.means, self.squares, strict=True):
-            gradient = target.gradient(plain)
-            mean.assign(self.beta_1 * mean + (1.0 - self.beta_1) * gradient)
-            square.assign(self.beta_2 * square + (1.0 - self.beta_2) * tf.square(gradient))
-            target.descend(rate, (mean / mean_share) / (tf.sqrt(square / square_share) + self.epsilon))
+            own = target.decayed(rate)
+            tf.raw_ops.ResourceApplyAdam(
+                var=target.variable.handle,
+                m=mean.handle,
+                v=square.handle,
+                beta1_power=power_1,
+                beta2_power=power_2,
+                lr=own,
+                beta1=beta_1,
+                beta2=beta_2,
+                epsilon=epsilon,
+                grad=target.gradient(plain),
+            )
 
 
 class SgdOptimizer(tf.Module):
@@ -86,7 +97,7 @@ class SgdOptimizer(tf.Module):
             step = target.gradient(gradient)
             if self.momentum:
                 step = self.velocities[index].assign(self.momentum * self.velocities[index] + step)
-            target.descend(rate, step)
+            target.variable.assign_sub(target.decayed(rate) * step)
 
 
 Optimizer = AdamOptimizer | SgdOptimizer
