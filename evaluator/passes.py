@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.schemas.scores import Corrupted
-from core.schemas.specs import Corruption, EvaluateSpec
+from core.schemas.specs import Corruption, Scoring
 from evaluator import metrics, operating
 from evaluator.corruptions import SEVERITIES, corrupt
 from evaluator.intervals import wilson
@@ -35,7 +35,7 @@ class Pass:
 TEST, VALIDATION = Pass("test"), Pass("validation")
 
 
-def passes(spec: EvaluateSpec, validation_images: int) -> tuple[Pass, ...]:
+def passes(spec: Scoring, validation_images: int) -> tuple[Pass, ...]:
     """What a spec asks for, the test split first; the validation split only where it has images."""
     calibrating = (VALIDATION,) if spec.calibrate and validation_images else ()
     corrupted = (Pass("test", kind, severity) for kind in spec.corruptions for severity in SEVERITIES)

@@ -27,7 +27,9 @@ class About:
 
     model: str
     version: int
+    """0: the server's choice."""
     artifact: str
+    """Empty where it is not known."""
     data: str
     split: str
     classes: tuple[str, ...]

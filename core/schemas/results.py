@@ -11,7 +11,15 @@ from core.schemas.base import Schema, Sha256, explain, refuse_other_version
 from core.schemas.environment import Environment
 from core.schemas.scenarios import TARGET_PERCENTILE, generator_problem
 from core.schemas.scores import Corrupted, Operating, Scores
-from core.schemas.specs import EvaluateSpec, FindRateSpec, LoadTestSpec, PrepareSpec, QuantizeSpec, TrainSpec
+from core.schemas.specs import (
+    EvaluateServedSpec,
+    EvaluateSpec,
+    FindRateSpec,
+    LoadTestSpec,
+    PrepareSpec,
+    QuantizeSpec,
+    TrainSpec,
+)
 
 
 class PrepareResult(Schema):
@@ -137,16 +145,12 @@ class ClassMetrics(Schema):
     support: int
 
 
-class EvaluateResult(Schema):
-    """Scores of one served artefact on the test split. Every prediction lies beside it in `predictions/*.parquet`."""
+class Scored(Schema):
+    """Scores of a served model on the test split. Every prediction lies beside it in `predictions/*.parquet`."""
 
-    kind: Literal["evaluate"] = "evaluate"
-    schema_version: Literal[1, 2, 3] = 3
-    """1 has no `scores`, 2 neither `operating` nor Parquet: its test predictions are in `predictions.npz`."""
     metrics_version: int = 1
     """Which definition of the figures: with another one a report computes them anew from the predictions."""
     run_id: str
-    spec: EvaluateSpec
     images: int
     accuracy: float
     accuracy_interval: tuple[float, float]
@@ -163,6 +167,23 @@ class EvaluateResult(Schema):
     robustness: tuple[Corrupted, ...] = ()
     seconds: float
     environment: Environment
+
+
+class EvaluateResult(Scored):
+    """Scores of a published model."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    schema_version: Literal[1, 2, 3] = 3
+    """1 has no `scores`, 2 neither `operating` nor Parquet: its test predictions are in `predictions.npz`."""
+    spec: EvaluateSpec
+
+
+class EvaluateServedResult(Scored):
+    """Scores of whatever a server has under a name."""
+
+    kind: Literal["evaluate-served"] = "evaluate-served"
+    schema_version: Literal[1] = 1
+    spec: EvaluateServedSpec
 
 
 class LatencySummary(Schema):
@@ -269,7 +290,7 @@ class LoadTestResult(Schema):
         return self.valid and self.over_bound <= percentiles.allowed_over(self.queries, TARGET_PERCENTILE)
 
 
-AnyResult = PrepareResult | TrainResult | QuantizeResult | EvaluateResult | LoadTestResult
+AnyResult = PrepareResult | TrainResult | QuantizeResult | EvaluateResult | EvaluateServedResult | LoadTestResult
 """What a report is made of."""
 Result = Annotated[AnyResult, pydantic.Field(discriminator="kind")]
 RESULT: pydantic.TypeAdapter[AnyResult] = pydantic.TypeAdapter(Result)
@@ -278,6 +299,7 @@ READABLE: dict[str, tuple[int, ...]] = {
     "train": (1,),
     "quantize": (1,),
     "evaluate": (1, 2, 3),
+    "evaluate-served": (1,),
     "loadtest": (1, 2, 3),
 }
 """Kind of result to the schema versions that are read; the last one is written."""

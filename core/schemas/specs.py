@@ -18,6 +18,11 @@ from core.schemas.recipe import Recipe
 from core.schemas.scenarios import Traffic
 from core.schemas.search import SearchOutcome
 
+ServedName = Annotated[str, pydantic.StringConstraints(pattern=r"^[^\s/]{1,255}$")]
+"""A model's name on any server; ours are `Name`s."""
+Target = Annotated[str, pydantic.StringConstraints(pattern=r"^[^\s/:]+:\d{1,5}$|^\[[0-9a-fA-F:.]+\]:\d{1,5}$")]
+"""`host:port`; IPv6 addresses in brackets."""
+
 
 class PrepareSpec(Schema):
     """Decode, resize, split and fingerprint a data source. Any trainer service can do it."""
@@ -108,8 +113,19 @@ class QuantizeSpec(Schema):
         return f"{self.model}-{self.precision}"
 
 
-class EvaluateSpec(Schema):
-    """Score one served model on the test split, and on what its probabilities are to be judged by."""
+class Scoring(Schema):
+    """What a served model's probabilities are asked for: the test split, and what they are to be judged by."""
+
+    data: Sha256
+    batch_size: int = pydantic.Field(64, ge=1, le=4096)
+    calibrate: bool = True
+    """Score the validation split too: it gives the temperature and, with two classes, the threshold."""
+    corruptions: tuple[Corruption, ...] = ()
+    """Score the test split under each of these too, at five severities."""
+
+
+class EvaluateSpec(Scoring):
+    """Score one published model through the server of its runtime."""
 
     kind: Literal["evaluate"] = "evaluate"
     schema_version: Literal[1] = 1
@@ -118,12 +134,20 @@ class EvaluateSpec(Schema):
     artifact: Sha256
     """Digest of the artefact: another file under the same name is other work."""
     runtime: RuntimeName
-    data: Sha256
-    batch_size: int = pydantic.Field(64, ge=1, le=4096)
-    calibrate: bool = True
-    """Score the validation split too: it gives the temperature and, with two classes, the threshold."""
-    corruptions: tuple[Corruption, ...] = ()
-    """Score the test split under each of these too, at five severities."""
+
+
+class EvaluateServedSpec(Scoring):
+    """Score whatever a server of the Open Inference Protocol, any product's, serves under a name."""
+
+    kind: Literal["evaluate-served"] = "evaluate-served"
+    schema_version: Literal[1] = 1
+    model: ServedName
+    version: int | None = pydantic.Field(None, ge=1)
+    """None: the server's choice."""
+    target: Target
+    """`host:port` of the server, as the evaluator reaches it."""
+    repeat: int = pydantic.Field(0, ge=0)
+    """Which of several equal evaluations this is: what the server answers with may have changed since the last."""
 
 
 class LoadTestSpec(Traffic):
@@ -166,11 +190,12 @@ class ReportSpec(Schema):
 
 
 TrainerSpec = Annotated[PrepareSpec | TrainSpec | QuantizeSpec | FindRateSpec, pydantic.Field(discriminator="kind")]
-EvaluatorSpec = Annotated[EvaluateSpec | ReportSpec, pydantic.Field(discriminator="kind")]
+AnyEvaluatorSpec = EvaluateSpec | EvaluateServedSpec | ReportSpec
+EvaluatorSpec = Annotated[AnyEvaluatorSpec, pydantic.Field(discriminator="kind")]
 TRAINER_SPEC: pydantic.TypeAdapter[PrepareSpec | TrainSpec | QuantizeSpec | FindRateSpec] = pydantic.TypeAdapter(
     TrainerSpec
 )
-EVALUATOR_SPEC: pydantic.TypeAdapter[EvaluateSpec | ReportSpec] = pydantic.TypeAdapter(EvaluatorSpec)
+EVALUATOR_SPEC: pydantic.TypeAdapter[AnyEvaluatorSpec] = pydantic.TypeAdapter(EvaluatorSpec)
 
 
 def parse_trainer_spec(text: str | bytes) -> PrepareSpec | TrainSpec | QuantizeSpec | FindRateSpec:
@@ -181,7 +206,7 @@ def parse_trainer_spec(text: str | bytes) -> PrepareSpec | TrainSpec | QuantizeS
         raise InvalidInputError(f"trainer spec is not valid: {explain(error)}") from error
 
 
-def parse_evaluator_spec(text: str | bytes) -> EvaluateSpec | ReportSpec:
+def parse_evaluator_spec(text: str | bytes) -> AnyEvaluatorSpec:
     """Validates the spec of an evaluator run. Raises InvalidInputError naming each wrong key."""
     try:
         return EVALUATOR_SPEC.validate_json(text)

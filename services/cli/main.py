@@ -16,6 +16,7 @@ from services.cli import (
     models,
     production,
     quantizing,
+    scoring,
     services,
     tuning,
     ui,
@@ -39,6 +40,7 @@ app.command("report")(experiment.report)
 app.command("lr-find")(lr_find.lr_find)
 app.command("compare")(evidence.compare)
 app.command("gate")(evidence.judge)
+app.command("evaluate")(scoring.evaluate)
 app.command("loadtest")(loadtest.loadtest)
 app.command("ui")(ui.ui)
 app.command("models")(models.models)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from core import environment, worker
 from core.errors import BakeoffError, CancelledError, WrongStateError
 from core.prepared import PreparedData, open_prepared
-from core.schemas.results import EvaluateResult
-from core.schemas.specs import EvaluateSpec
+from core.schemas.results import EvaluateResult, EvaluateServedResult, Scored
+from core.schemas.specs import EvaluateServedSpec, EvaluateSpec
 from core.store import Store
 from core.worker import RunFolder
 from evaluator import predictions, scoring
@@ -25,6 +26,7 @@ from services.client.checks import NOT_TOLD, check_artifact, check_tensors
 from services.client.inference import InferenceClient
 
 CALL_TIMEOUT_S = 120.0
+AnyEvaluation = EvaluateSpec | EvaluateServedSpec
 
 
 @dataclass(frozen=True)
@@ -38,22 +40,23 @@ class Server:
     """Recorded in the result."""
 
 
-def evaluate(run: RunFolder, spec: EvaluateSpec, store: Store, server: Server) -> None:
+def evaluate(run: RunFolder, spec: AnyEvaluation, store: Store, server: Server) -> None:
     """Scores the model that is served at the server's address and keeps every prediction."""
     data = open_prepared(store, spec.data)
     wanted = passes(spec, data.manifest.images("validation") if "validation" in data.manifest.counts else 0)
     start = time.perf_counter()
     with InferenceClient(server.target, timeout_s=CALL_TIMEOUT_S) as client:
         metadata = client.model_metadata(spec.model, spec.version)
-        label = f"{spec.model} version {spec.version}"
+        label = spec.model if spec.version is None else f"{spec.model} version {spec.version}"
         check_tensors(metadata, label, data.manifest.spec.image.shape, len(data.manifest.classes))
         check_classes(client, spec, data)
-        check_artifact(client, spec.model, spec.version, spec.artifact)
+        if isinstance(spec, EvaluateSpec):
+            check_artifact(client, spec.model, spec.version, spec.artifact)
         found = {one: _score(run, one, spec, data, client, server.in_flight) for one in wanted}
     labels = {one.split: data.split(one.split).labels for one in wanted}
-    result = EvaluateResult(
+    result = _result(
+        spec,
         run_id=run.run_id,
-        spec=spec,
         seconds=time.perf_counter() - start,
         environment=environment.describe(server.threads),
         **judge(labels, found, data.manifest.classes),
@@ -67,6 +70,12 @@ def evaluate(run: RunFolder, spec: EvaluateSpec, store: Store, server: Server) -
     shutil.rmtree(run.path / worker.CHECKPOINTS)
 
 
+def _result(spec: AnyEvaluation, **fields: Any) -> Scored:
+    if isinstance(spec, EvaluateSpec):
+        return EvaluateResult(spec=spec, **fields)
+    return EvaluateServedResult(spec=spec, **fields)
+
+
 @contextmanager
 def object_folder(run: RunFolder) -> Iterator[Path]:
     """An empty folder for the result object, gone afterwards; what a killed attempt left in it is gone before."""
@@ -77,7 +86,7 @@ def object_folder(run: RunFolder) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def check_classes(client: InferenceClient, spec: EvaluateSpec, data: PreparedData) -> None:
+def check_classes(client: InferenceClient, spec: AnyEvaluation, data: PreparedData) -> None:
     """Refuses a served model whose classes are others than the data's, or in another order.
 
     A server that does not tell, for example another product's, is taken at its word.
@@ -98,7 +107,7 @@ def check_classes(client: InferenceClient, spec: EvaluateSpec, data: PreparedDat
 
 
 def _score(
-    run: RunFolder, one: Pass, spec: EvaluateSpec, data: PreparedData, client: InferenceClient, in_flight: int
+    run: RunFolder, one: Pass, spec: AnyEvaluation, data: PreparedData, client: InferenceClient, in_flight: int
 ) -> NDArray[np.float32]:
     """One pass, from where an earlier attempt came to."""
     journal = _journal(run, one, data)
@@ -120,16 +129,16 @@ def _score(
     except BakeoffError as error:
         raise BakeoffError(
             f"{error}. Scored until then: {len(journal):,} of {len(split):,} images ({one.name}); they are kept, and "
-            "another run of the experiment goes on from there"
+            "asked again, it goes on from there"
         ) from error
 
 
-def _keep(run: RunFolder, one: Pass, spec: EvaluateSpec, data: PreparedData, folder: Path) -> None:
+def _keep(run: RunFolder, one: Pass, spec: AnyEvaluation, data: PreparedData, folder: Path) -> None:
     split = data.split(one.split)
     about = About(
         model=spec.model,
-        version=spec.version,
-        artifact=spec.artifact,
+        version=spec.version or 0,
+        artifact=spec.artifact if isinstance(spec, EvaluateSpec) else "",
         data=spec.data,
         split=one.split,
         classes=data.manifest.classes,

@@ -11,14 +11,14 @@ from core import environment
 from core.errors import WrongStateError
 from core.prepared import open_prepared
 from core.schemas.names import RUNTIMES
-from core.schemas.specs import EvaluateSpec, parse_evaluator_spec
+from core.schemas.specs import Scoring, parse_evaluator_spec
 from core.store import Store
 from services.evaluator.settings import EvaluatorSettings
 from services.runs import executor
 from services.runs.manager import RunManager, Work
 from services.runs.servicer import RunServicer
 
-KINDS = ("evaluate", "report")
+KINDS = ("evaluate", "evaluate-served", "report")
 WORKER = "services.evaluator.worker"
 
 
@@ -66,7 +66,7 @@ class EvaluatorApplication:
 
     def _accept(self, spec_json: str) -> tuple[str, str]:
         spec = parse_evaluator_spec(spec_json)
-        if isinstance(spec, EvaluateSpec):
+        if isinstance(spec, Scoring):
             open_prepared(self._store, spec.data)
         else:
             absent = [result for result in spec.results if not self._store.has("results", result)]

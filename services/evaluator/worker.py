@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core import worker
 from core.schemas.names import RUNTIMES
-from core.schemas.specs import EvaluateSpec, parse_evaluator_spec
+from core.schemas.specs import EvaluateSpec, Scoring, parse_evaluator_spec
 from core.store import Store
 from core.worker import RunFolder
 from services.evaluator.evaluation import Server, evaluate
@@ -31,8 +31,8 @@ def work(run: RunFolder, arguments: argparse.Namespace) -> None:
     """Executes the run's spec."""
     store = Store(arguments.store, arguments.cache)
     spec = parse_evaluator_spec(run.spec())
-    if isinstance(spec, EvaluateSpec):
-        target = vars(arguments)[spec.runtime]
+    if isinstance(spec, Scoring):
+        target = vars(arguments)[spec.runtime] if isinstance(spec, EvaluateSpec) else spec.target
         evaluate(run, spec, store, Server(target, arguments.in_flight, arguments.threads))
     else:
         write_report(run, spec, store)

@@ -12,6 +12,7 @@ from core.schemas.results import PublishedModel, QuantizeResult, TrainResult
 from core.schemas.scenarios import Traffic
 from core.schemas.search import SearchOutcome
 from core.schemas.specs import (
+    EvaluateServedSpec,
     EvaluateSpec,
     FindRateSpec,
     LoadTestSpec,
@@ -23,7 +24,16 @@ from core.schemas.specs import (
     TrainSpec,
 )
 
-Spec = PrepareSpec | TrainSpec | QuantizeSpec | FindRateSpec | EvaluateSpec | LoadTestSpec | ReportSpec
+Spec = (
+    PrepareSpec
+    | TrainSpec
+    | QuantizeSpec
+    | FindRateSpec
+    | EvaluateSpec
+    | EvaluateServedSpec
+    | LoadTestSpec
+    | ReportSpec
+)
 
 
 @dataclass(frozen=True)

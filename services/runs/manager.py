@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import re
 from collections import deque
@@ -97,7 +98,7 @@ class RunManager:
         known = self._runs.get(run_id)
         if known is None:
             self._runs[run_id] = RunRecord.create(self._root / run_id, kind, canonical)
-        elif known.spec_json() != canonical:
+        elif json.loads(known.spec_json()) != json.loads(canonical):  # Another version may order keys otherwise.
             raise AlreadyExistsError(f"run {run_id!r} exists with another spec; choose another id")
         elif self._lacks_result(known) and run_id not in self._active:
             known.record.idle_attempts = 0

@@ -22,6 +22,7 @@ from core.schemas.results import EvaluateResult
 from core.schemas.specs import EvaluateSpec
 from core.store import Store
 from services.client.inference import InferenceClient
+from tests.system.bakeoff_command import Bakeoff
 from tests.system.onnx_models import linear_model
 from tests.system.prepared_noise import FINGERPRINT, put_noise
 from tests.system.venvs import MLSERVER, python_with
@@ -183,6 +184,43 @@ def test_every_image_is_scored_through_mlserver_and_every_prediction_kept(
     np.testing.assert_allclose(one.predictions("test"), expected, atol=1e-6)
     assert one.result().images == IMAGES
     assert one.result().operating is not None
+
+
+def test_the_command_scores_what_mlserver_serves_anew_each_time_and_says_what_is_wrong(
+    tmp_path: Path, python: Path, kernel: np.ndarray
+) -> None:
+    bakeoff = Bakeoff(tmp_path)
+    put_noise(tmp_path, IMAGES)
+    server = mlserver(tmp_path / "server", kernel)
+    asked = ("evaluate", MODEL, "--target", server.target, "--data", FINGERPRINT[:8])
+    with server.running(python):
+        results = [bakeoff.json(*asked) for _ in range(2)]
+        table = bakeoff.run(*asked, "--no-calibrate")
+        unknown = bakeoff.run("evaluate", "none", *asked[2:])
+    expected = published.linear(kernel)(published.images(IMAGES))
+    accuracy = float((expected.argmax(axis=1) == np.arange(IMAGES) % 3).mean())
+    assert [result["accuracy"] for result in results] == [accuracy, accuracy]
+    assert [result["spec"]["repeat"] for result in results] == [0, 1]
+    assert results[0]["run_id"] != results[1]["run_id"]
+    path = Store(str(tmp_path / "store"), tmp_path / "cache").path("results", results[0]["run_id"])
+    kept = np.array(pq.read_table(path / "predictions/test.parquet").column("probabilities").to_pylist(), np.float32)
+    np.testing.assert_allclose(kept, expected, atol=1e-6)
+    assert table.code == 0, table.err
+    assert f"accuracy {accuracy:.2%}" in table.out
+    assert "macro" in table.out
+    away = bakeoff.run(*asked)
+    assert (unknown.code, away.code) == (1, 1)
+    assert "none" in unknown.err
+    assert server.target in away.err
+    for wrong, code, message in (
+        (asked[:4], 2, f"give --data, an experiment or a fingerprint of prepared data; there are: {FINGERPRINT[:12]}"),
+        ((*asked[:4], "--data", "none"), 3, "no prepared data and no experiment 'none' here"),
+        (("evaluate", MODEL, "--target", "nowhere", *asked[4:]), 2, "target"),
+        (("evaluate", "none"), 3, "no model 'none'"),
+    ):
+        ended = bakeoff.run(*wrong)
+        assert (ended.code, message in ended.err) == (code, True), ended.err
+    assert bakeoff.processes() == []
 
 
 def test_a_server_killed_in_the_middle_costs_only_what_was_under_way(

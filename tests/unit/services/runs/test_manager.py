@@ -107,6 +107,20 @@ def test_the_same_id_and_spec_is_the_same_run(tmp_path: Path) -> None:
     drive(tmp_path, body)
 
 
+def test_a_spec_that_an_earlier_version_wrote_in_another_order_is_the_same(tmp_path: Path) -> None:
+    async def before(runs: RunManager) -> None:
+        await runs.create("one", '{"do": "work", "a": 1}')
+        await finished(runs, "one")
+
+    async def after(runs: RunManager) -> None:
+        assert (await runs.create("one", '{"do": "work", "a": 1}')).record.attempts == 1
+
+    drive(tmp_path, before)
+    kept = json.loads((tmp_path / "one/spec.json").read_text())
+    (tmp_path / "one/spec.json").write_text(json.dumps(dict(reversed(kept.items()))))
+    drive(tmp_path, after)
+
+
 def test_the_same_id_with_another_spec_already_exists(tmp_path: Path) -> None:
     async def body(runs: RunManager) -> None:
         await runs.create("one", spec("work"))
