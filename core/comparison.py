@@ -15,7 +15,7 @@ from core.measures import MEASURES
 from core.schemas.loads import Load
 from core.schemas.summary import Row, Summary
 
-Finding = Literal["exceeds noise", "within noise", "noise not known", "exact", "equal"]
+Finding = Literal["exceeds noise", "within noise", "noise not known", "not comparable", "exact", "equal"]
 COMPARED = (
     *("accuracy", "macro_f1", "log_loss", "calibration_error", "size_bytes", "training_s"),
     *("throughput", "p99_ms", "cpu_ms", "best_rate"),
@@ -95,9 +95,12 @@ def _rows(first: Row, second: Row) -> Iterator[Difference]:
         if before is None or after is None:
             continue
         interval = _interval(first, second) if metric == "accuracy" else None
-        if before == after:
-            finding: Finding = "equal"
-            reason = ""
+        finding: Finding = "equal"
+        reason = ""
+        if metric in REPEATED and first.load and second.load and first.load.settings != second.load.settings:
+            finding, reason = "not comparable", f"{_setting(first.load)} against {_setting(second.load)}"
+        elif before == after:
+            pass
         elif metric in REPEATED and first.load and second.load:
             finding, reason = _by_repeats(first.load, second.load, REPEATED[metric])
         else:
@@ -113,8 +116,6 @@ def _interval(first: Row, second: Row) -> Interval | None:
 
 def _by_repeats(first: Load, second: Load, figures: repeats.Figures) -> tuple[Finding, str]:
     """The rule by which artefacts of one report are separable, on the repeats of both."""
-    if first.settings != second.settings:
-        return "noise not known", f"different load tests: {_setting(first)} and {_setting(second)}"
     before, after = figures(first), figures(second)
     apart = repeats.apart(before, after)
     counts = f"{len(before)} and {len(after)} repeats that count"
@@ -124,7 +125,8 @@ def _by_repeats(first: Load, second: Load, figures: repeats.Figures) -> tuple[Fi
 
 
 def _setting(load: Load) -> str:
-    return f"{load.label}, batches of {load.batch_size}"
+    who = "Locust, " if load.generator == "locust" else ""
+    return f"{who}{load.label}, batches of {load.batch_size}"
 
 
 def _finding(metric: str, interval: Interval | None) -> tuple[Finding, str]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from core.measures import MEASURES
+from core import percentiles
+from core.measures import MEASURES, Measure
 from core.schemas.gates import Gates, Rule
 from core.schemas.summary import Row, Summary
 
@@ -68,11 +69,17 @@ def _apply(summary: Summary, rule: Rule) -> Iterator[Check]:
             rule.name, "", None, False, f"{rule.metric} {what}; run the step that measures it, or drop the rule"
         )
     for row, value in measured:
-        yield _judge(rule, row, value, measure.unit)
+        yield _judge(rule, row, value, measure)
 
 
-def _judge(rule: Rule, row: Row, value: float, unit: str) -> Check:
-    shown = f"{rule.metric} is {value:.6g}{f' {unit}' if unit else ''}"
+def _judge(rule: Rule, row: Row, value: float, measure: Measure) -> Check:
+    shown = f"{rule.metric} is {value:.6g}{f' {measure.unit}' if measure.unit else ''}"
+    if measure.percentile is not None and row.load is not None and not row.load.supports(measure.percentile):
+        needed = percentiles.queries_needed(measure.percentile)
+        shown += f" of {row.load.queries:,} queries, too few to say so: it takes {needed:,}"
+        if rule.unsupported == "fail":
+            remedy = f"measure longer (loadtest: min_queries: {needed}), or let the rule allow it (unsupported: allow)"
+            return Check(rule.name, row.label, value, False, f"{shown}; {remedy}")
     if rule.min is not None and value < rule.min:
         return Check(rule.name, row.label, value, False, f"{shown}, below the minimum of {rule.min:g}")
     if rule.max is not None and value > rule.max:

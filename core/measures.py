@@ -16,6 +16,8 @@ class Measure:
     get: Callable[[Row], float | None]
     better: Literal["high", "low"]
     unit: str = ""
+    percentile: float | None = None
+    """Of a load test's latencies, where it is one: it takes enough queries."""
 
 
 def _load(get: Callable[[Load], float | None]) -> Callable[[Row], float | None]:
@@ -51,11 +53,11 @@ MEASURES: Mapping[str, Measure] = {
     "throughput": Measure(_load(lambda load: load.throughput), "high", "images/s"),
     "best_rate": Measure(lambda row: row.best_rate, "high", "queries/s"),
     "cpu_ms": Measure(_load(lambda load: load.cpu_ms), "low", "ms"),
-    "p50_ms": Measure(_load(lambda load: load.latency_ms.p50), "low", "ms"),
-    "p90_ms": Measure(_load(lambda load: load.latency_ms.p90), "low", "ms"),
-    "p95_ms": Measure(_load(lambda load: load.latency_ms.p95), "low", "ms"),
-    "p99_ms": Measure(_load(lambda load: load.latency_ms.p99), "low", "ms"),
-    "p999_ms": Measure(_load(lambda load: load.latency_ms.p999), "low", "ms"),
+    "p50_ms": Measure(_load(lambda load: load.latency_ms.p50), "low", "ms", 50.0),
+    "p90_ms": Measure(_load(lambda load: load.latency_ms.p90), "low", "ms", 90.0),
+    "p95_ms": Measure(_load(lambda load: load.latency_ms.p95), "low", "ms", 95.0),
+    "p99_ms": Measure(_load(lambda load: load.latency_ms.p99), "low", "ms", 99.0),
+    "p999_ms": Measure(_load(lambda load: load.latency_ms.p999), "low", "ms", 99.9),
     "failed_share": Measure(_load(lambda load: load.error_share), "low"),
 }
 """Name to figure. Parity takes the worse of export (against memory) and serving (against the native format)."""

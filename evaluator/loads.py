@@ -37,6 +37,7 @@ def pool(results: Sequence[LoadTestResult]) -> Load:
         runtime=spec.runtime,
         loop=used[0].loop,
         scenario=spec.scenario,
+        generator=spec.generator,
         rate=spec.rate,
         bound_ms=spec.bound_ms,
         users=spec.users,

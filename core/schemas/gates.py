@@ -29,6 +29,8 @@ class Rule(Schema):
     of: Literal["every", "recommended"] = "every"
     """every: each row in which the figure was measured; recommended: the artefact the verdict says to ship."""
     where: Where = Where()
+    unsupported: Literal["fail", "allow"] = "fail"
+    """What becomes of a percentile that a load test had too few queries for."""
 
     @pydantic.field_validator("metric")
     @classmethod

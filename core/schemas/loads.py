@@ -5,7 +5,7 @@ import pydantic
 from core import percentiles
 from core.schemas.base import Schema
 from core.schemas.results import LatencySummary
-from core.schemas.scenarios import GENERATOR_BUSY, Scenario
+from core.schemas.scenarios import GENERATOR_BUSY, Generator, Scenario
 from core.schemas.specs import RuntimeName
 
 
@@ -41,6 +41,7 @@ class Load(Schema):
     runtime: RuntimeName
     loop: str
     scenario: Scenario = "closed"
+    generator: Generator = "bakeoff"
     rate: float | None = None
     """Queries per second the server scenario was asked for."""
     bound_ms: float | None = None
@@ -79,9 +80,9 @@ class Load(Schema):
         return self.generator_cpu is not None and self.generator_cpu >= GENERATOR_BUSY
 
     @property
-    def settings(self) -> tuple[str, float | None, int, int, str]:
+    def settings(self) -> tuple[str, str, float | None, int, int, str]:
         """Load tests compare where these are equal."""
-        return self.scenario, self.rate, self.users, self.batch_size, self.loop
+        return self.generator, self.scenario, self.rate, self.users, self.batch_size, self.loop
 
     @property
     def label(self) -> str:

@@ -14,6 +14,8 @@ server: one image per query, sent at the times of a Poisson process of `rate` qu
 ones were answered; latency runs from the time a query was due.
 offline: all images are there at the start, `users` queries under way at a time; latency runs from the start."""
 
+Generator = Literal["bakeoff", "locust"]
+
 IMAGES: dict[str, int] = {"single_stream": 1, "multi_stream": 8, "server": 1}
 """Images per query where the definition fixes them."""
 OPEN_LOOP = ("server", "offline")
@@ -46,7 +48,7 @@ class Traffic(Schema):
     """What a load test sends, and for how long."""
 
     scenario: Scenario = "closed"
-    generator: Literal["bakeoff", "locust"] = "bakeoff"
+    generator: Generator = "bakeoff"
     """Who sends: Bakeoff's own generator, or Locust, which knows closed loops only and costs more CPU per query."""
     users: int = pydantic.Field(8, ge=1, le=10_000)
     """Callers of `closed`, queries under way of `offline`; 1 in the other scenarios."""

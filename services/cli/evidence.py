@@ -17,6 +17,8 @@ from core.schemas.summary import Summary, parse_summary
 from services.cli.context import Home, ends_well, err
 from services.cli.formats import FormatOption, ListFormat, show
 
+EXPLAINED = ("noise not known", "not comparable")
+"""Findings whose reason is shown."""
 ReportArgument = Annotated[str, typer.Argument(help="Name of an experiment that was run, or path of a summary.json.")]
 
 
@@ -106,5 +108,5 @@ def _cells(one: comparison.Difference) -> dict[str, Any]:
         "second": f"{one.second:,.4g}",
         "change": f"{one.change:+,.4g}",
         "95% interval": interval,
-        "finding": f"{one.finding} ({one.reason})" if one.finding == "noise not known" else one.finding,
+        "finding": f"{one.finding} ({one.reason})" if one.finding in EXPLAINED else one.finding,
     }

@@ -130,7 +130,18 @@ def test_fewer_than_three_repeats_that_count_leave_the_noise_unknown(summary: Su
     assert findings(two, measured(summary, (1.0, 1.1, 1.2))) == {("noise not known", reason)}
 
 
-def test_other_load_test_settings_leave_the_noise_unknown(summary: Summary) -> None:
-    one, other = measured(summary, (1.0, 1.1, 1.2)), measured(summary, (3.0, 3.1, 3.2), users=1)
-    reason = "different load tests: closed, 8 users, batches of 1 and closed, 1 user, batches of 1"
-    assert findings(one, other) == {("noise not known", reason)}
+@pytest.mark.parametrize(
+    ("changes", "other"),
+    [
+        ({"users": 1}, "closed, 1 user, batches of 1"),
+        ({"batch_size": 8}, "closed, 8 users, batches of 8"),
+        ({"generator": "locust"}, "Locust, closed, 8 users, batches of 1"),
+        ({"scenario": "server", "rate": 50.0}, "server at 50/s, batches of 1"),
+    ],
+)
+@pytest.mark.parametrize("p99", [(1.0, 1.1, 1.2), (3.0, 3.1, 3.2)])
+def test_load_tests_with_other_settings_are_not_comparable_however_equal_their_figures(
+    summary: Summary, changes: dict[str, object], other: str, p99: tuple[float, ...]
+) -> None:
+    one, two = measured(summary, (1.0, 1.1, 1.2)), measured(summary, p99, **changes)
+    assert findings(one, two) == {("not comparable", f"closed, 8 users, batches of 1 against {other}")}

@@ -63,6 +63,34 @@ def test_a_contended_load_test_does_not_count(summary: Summary) -> None:
     assert not check(summary.model_copy(update={"rows": rows}), gates({"metric": "p99_ms", "max": 1e6}))[-1].passed
 
 
+def queried(summary: Summary, requests: int) -> Summary:
+    """The summary as if every load test had had so many queries."""
+    rows = tuple(
+        row.model_copy(update={"load": row.load.model_copy(update={"requests": requests, "errors": {}})})
+        if row.load
+        else row
+        for row in summary.rows
+    )
+    return summary.model_copy(update={"rows": rows})
+
+
+@pytest.mark.parametrize(("metric", "needed"), [("p50_ms", 7), ("p99_ms", 459), ("p999_ms", 4603)])
+def test_a_percentile_that_its_queries_do_not_support_fails_and_says_how_many_it_takes(
+    summary: Summary, metric: str, needed: int
+) -> None:
+    rule = {"metric": metric, "max": 1e6}
+    assert check(queried(summary, needed), gates(rule))[-1].passed
+    few = check(queried(summary, needed - 1), gates(rule))[-1]
+    assert not few.passed
+    assert f"of {needed - 1:,} queries, too few to say so: it takes {needed:,}; measure longer" in few.message
+    assert "too few" in junit_xml((few,), "digits")
+    allowed = check(queried(summary, needed - 1), gates({**rule, "unsupported": "allow"}))[-1]
+    assert allowed.passed
+    assert "too few" in allowed.message
+    above = check(queried(summary, needed - 1), gates({"metric": metric, "max": 0, "unsupported": "allow"}))[-1]
+    assert not above.passed
+
+
 def test_parity_takes_the_worse_of_export_and_serving(summary: Summary) -> None:
     assert all(one.passed for one in check(summary, gates({"metric": "parity_disagreements", "max": 0})))
     index = next(i for i, row in enumerate(summary.rows) if row.parity)
