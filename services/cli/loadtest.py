@@ -122,8 +122,9 @@ def conclusions(results: Iterable[LoadTestResult]) -> Iterator[str]:
             yield f"does not count: {spec.model}, {_setting(spec)}: {problem}"
         if spec.rate is not None and spec.bound_ms is not None:
             key = spec.model, spec.bound_ms
-            judged.setdefault(key, {})[spec.rate] = bool(result.within_bound)
-            invalid.setdefault(key, {})[spec.rate] = not result.valid
+            held, wrong = judged.setdefault(key, {}), invalid.setdefault(key, {})
+            held[spec.rate] = held.get(spec.rate, True) and bool(result.within_bound)
+            wrong[spec.rate] = wrong.get(spec.rate, False) or not result.valid
     for key, measured in judged.items():
         yield _highest(*key, measured, invalid[key])
 

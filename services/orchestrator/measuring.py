@@ -1,4 +1,4 @@
-"""Measures served models: repeats interleaved over artefacts, then saturation curves, then the highest rate in bound.
+"""Measures served models: repeats, then saturation curves, both interleaved over artefacts, then the highest rates.
 
 Every point is a result object of its own, known by its spec. What is measured next follows from the results that are
 there, so an interrupted plan goes on where it was.
@@ -62,18 +62,22 @@ class Measuring:
                 self._measure([subject.model_copy(update={"repeat": repeat})])
         if plan.sweep is None and not plan.search:
             return
-        for subject in subjects:
-            self._saturate(plan, subject)
+        able = {subject.model: self._capacity(plan, subject) for subject in subjects}
+        answering = [subject for subject in subjects if able[subject.model]]
+        curves = [rates.sweep_rates(plan.sweep, able[one.model]) if plan.sweep else () for one in answering]
+        self._sweep(plan.repeats, list(zip(answering, curves, strict=True)))
+        for subject, swept in zip(answering, curves, strict=True) if plan.search else ():
+            while rate := rates.next_rate(self._judged(subject), able[subject.model], swept):
+                if self._measure([at_rate(subject, rate)]) < 1:
+                    break
 
-    def _saturate(self, plan: LoadTestPlan, subject: LoadTestSpec) -> None:
-        capacity = self._capacity(plan, subject)
-        if not capacity:
-            return
-        if plan.sweep is not None:
-            self._measure([at_rate(subject, rate) for rate in rates.sweep_rates(plan.sweep, capacity)])
-        while plan.search and (rate := rates.next_rate(self._judged(subject), capacity)):
-            if self._measure([at_rate(subject, rate)]) < 1:
-                return
+    def _sweep(self, repeats: int, curves: Sequence[tuple[LoadTestSpec, Sequence[float]]]) -> None:
+        """Every artefact's first rate, then every artefact's second: a slow minute of the machine hits all curves."""
+        for repeat in range(repeats):
+            for place in range(max((len(curve) for _, curve in curves), default=0)):
+                for subject, curve in curves[:: -1 if (place + repeat) % 2 else 1]:
+                    for rate in curve[place : place + 1]:
+                        self._measure([at_rate(subject, rate, repeat)])
 
     def _capacity(self, plan: LoadTestPlan, subject: LoadTestSpec) -> float:
         """Queries per second of a closed loop; 0 where it could not be measured."""
@@ -85,9 +89,13 @@ class Measuring:
         return median(result.throughput / result.spec.batch_size for result in known) if known else 0.0
 
     def _judged(self, subject: LoadTestSpec) -> dict[float, bool]:
-        """Rates measured so far against the bound."""
+        """Rates measured so far against the bound, which every repeat has to hold."""
         points = [r for r in self.found if _same_artefact(r.spec, subject) and r.spec.bound_ms == subject.bound_ms]
-        return {r.spec.rate: bool(r.within_bound) for r in points if r.spec.rate is not None}
+        judged: dict[float, bool] = {}
+        for r in points:
+            if r.spec.rate is not None:
+                judged[r.spec.rate] = judged.get(r.spec.rate, True) and bool(r.within_bound)
+        return judged
 
     def _measure(self, specs: Sequence[LoadTestSpec]) -> int:
         """Measures what has no result yet, with the model loaded once; returns how many results there are."""
@@ -175,16 +183,15 @@ def count_points(plan: LoadTestPlan, subjects: int) -> int:
     """Load tests that are known beforehand: a search decides as it goes."""
     sweep = plan.sweep if isinstance(plan.sweep, int) else len(plan.sweep or ())
     capacity = int(plan.scenario != "closed" and bool(plan.sweep or plan.search))
-    return subjects * (plan.repeats + sweep + capacity)
+    return subjects * (plan.repeats * (1 + sweep) + capacity)
 
 
-def at_rate(subject: LoadTestSpec, rate: float) -> LoadTestSpec:
+def at_rate(subject: LoadTestSpec, rate: float, repeat: int = 0) -> LoadTestSpec:
     """A point of a saturation curve; with a bound it has enough queries to be held against it."""
     queries = max(subject.min_queries, P99_QUERIES if subject.bound_ms else 0)
-    values = subject.model_dump(exclude={"batch_size", "repeat"})
-    return LoadTestSpec.model_validate(
-        values | {"generator": "bakeoff", "scenario": "server", "rate": rate, "min_queries": queries}
-    )
+    values = subject.model_dump(exclude={"batch_size"})
+    asked = {"generator": "bakeoff", "scenario": "server", "rate": rate, "min_queries": queries, "repeat": repeat}
+    return LoadTestSpec.model_validate(values | asked)
 
 
 def as_closed(subject: LoadTestSpec, plan: LoadTestPlan) -> LoadTestSpec:

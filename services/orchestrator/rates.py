@@ -1,6 +1,6 @@
 """Which rates a saturation curve and a search measure. Pure: the same measurements give the same next rate."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from core.rates import highest_passed
 
@@ -27,14 +27,15 @@ def sweep_rates(sweep: int | tuple[float, ...], capacity: float) -> tuple[float,
     return tuple(sorted({rounded(capacity * (LOWEST + number * step)) for number in range(sweep)}))
 
 
-def next_rate(measured: Mapping[float, bool], capacity: float) -> float | None:
+def next_rate(measured: Mapping[float, bool], capacity: float, swept: Collection[float] = ()) -> float | None:
     """The rate a search measures next; None when it is done.
 
     Args:
         measured: rate to whether its p99 was within the bound. A rate above one that failed is not trusted to pass.
         capacity: queries per second of the closed loop, for a start.
+        swept: rates of a saturation curve; they are known, and are no points of the search.
     """
-    if len(measured) >= MOST_POINTS:
+    if len(measured.keys() - set(swept)) >= MOST_POINTS:
         return None
     passed, failed = highest_passed(measured)
     if passed is None:

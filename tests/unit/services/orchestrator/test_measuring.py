@@ -84,6 +84,15 @@ def test_a_sweep_is_spread_around_what_the_closed_loop_answered(measured, tmp_pa
     assert {spec.batch_size for spec in measured} == {1}
 
 
+def test_sweeps_are_interleaved_over_artefacts_and_repeated(measured, tmp_path) -> None:
+    measure(tmp_path, plan(sweep=(100.0, 200.0), repeats=2), "x", "y")
+    swept = [(spec.model, spec.rate, spec.repeat) for spec in measured if spec.rate]
+    assert swept == [
+        *[("x", 100, 0), ("y", 100, 0), ("y", 200, 0), ("x", 200, 0)],
+        *[("y", 100, 1), ("x", 100, 1), ("x", 200, 1), ("y", 200, 1)],
+    ]
+
+
 def test_a_scenario_that_shows_no_capacity_gets_a_closed_loop_for_it(measured, tmp_path) -> None:
     measure(tmp_path, plan(scenario="multi_stream", sweep=(100.0, 200.0)), "x")
     assert [spec.scenario for spec in measured] == ["multi_stream", "closed", "server", "server"]

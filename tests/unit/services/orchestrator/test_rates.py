@@ -48,3 +48,12 @@ def test_a_search_goes_on_from_what_is_measured_already() -> None:
 def test_a_rate_that_passes_above_one_that_failed_is_luck() -> None:
     assert highest_passed({100.0: True, 200.0: False, 300.0: True}) == (100.0, 200.0)
     assert highest_passed({}) == (None, None)
+
+
+def test_rates_of_a_curve_do_not_use_up_the_search() -> None:
+    swept = [float(rate) for rate in range(100, 100 + 20 * MOST_POINTS, 20)]
+    measured = {rate: rate < 200 for rate in swept}
+    assert next_rate(measured, 1000.0) is None
+    found = next_rate(measured, 1000.0, swept)
+    assert found is not None
+    assert 180 < found < 200
