@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from deploy import compose, images
 
@@ -100,6 +101,31 @@ def test_the_bucket_is_made_before_anybody_opens_the_store() -> None:
             assert told["AWS_ENDPOINT_URL"] == "http://s3:8333", name
         if "STORE" in str(told) and name != "s3-bucket":
             assert service["depends_on"]["s3-bucket"]["condition"] == "service_completed_successfully", name
+
+
+@pytest.mark.parametrize("layers", CHOICES, ids="+".join)
+def test_evaluator_and_command_find_the_server_of_every_runtime_that_runs(layers: tuple[str, ...]) -> None:
+    services = config(layers)
+    places = {"SERVING_ONNXRUNTIME": "serving-onnx"} | {
+        name.upper().replace("-", "_"): name
+        for name in services
+        if name.startswith("serving-") and name != "serving-onnx"
+    }
+    assert len(places) == 3 + 2 * ("openvino" in layers)
+    for reader, prefix in (("evaluator", "BAKEOFF_EVALUATOR_"), ("cli", "BAKEOFF_ENDPOINT_")):
+        told = {key.removeprefix(prefix): value for key, value in services[reader]["environment"].items()}
+        assert {key: value for key, value in told.items() if key.startswith("SERVING_")} == {
+            key: f"{service}:7111" for key, service in places.items()
+        }
+
+
+def test_every_service_of_ours_is_scraped() -> None:
+    ours = {name for name, service in config(CHOICES[-1]).items() if "bakeoff/" in service["image"]}
+    jobs = YAML(typ="safe").load(compose.FOLDER / "observability/prometheus.yml")["scrape_configs"]
+    scraped = {name for job in jobs for place in job.get("dns_sd_configs", ()) for name in place["names"]}
+    served = {name for name in ours if name.startswith(("trainer-", "serving-")) or name in ("evaluator", "production")}
+    assert len(served) == 11
+    assert served <= scraped
 
 
 def test_no_two_services_want_the_same_port() -> None:
