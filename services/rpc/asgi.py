@@ -15,12 +15,13 @@ from core.errors import BakeoffError
 from services.rpc import frames
 from services.rpc.asgi_context import CallContext, Scope
 from services.rpc.authorisation import Authoriser
-from services.rpc.errors import status_of
+from services.rpc.errors import retry_hint, status_of
 from services.rpc.frames import FrameReader
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 """What it gives is a future of the server's, which must not be cancelled."""
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Refusal = Callable[[str], BakeoffError | None]
 PATIENCE_S = 0.02
 """A call that takes longer is watched for its caller's leaving; most are done sooner and need not pay for it."""
 HEADERS = [(b"content-type", b"application/grpc")]
@@ -45,10 +46,19 @@ class GrpcApplication:
         max_message_bytes: largest message accepted, after decompression too.
         compression: of answers, for callers that accept it: none, deflate or gzip.
         authoriser: asked before a call is read; None: whoever reaches the port may call.
+        refusal: asked after it, with the method: an error ends the call before it is read. Most of what refusing costs
+            an overloaded service is reading what it refuses.
     """
 
-    def __init__(self, max_message_bytes: int, compression: str = "none", authoriser: Authoriser | None = None) -> None:
+    def __init__(
+        self,
+        max_message_bytes: int,
+        compression: str = "none",
+        authoriser: Authoriser | None = None,
+        refusal: Refusal | None = None,
+    ) -> None:
         self._limit, self._compression, self._authoriser = max_message_bytes, compression, authoriser
+        self._refusal = refusal
         self._methods: dict[str, _Method] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self.working = 0
@@ -80,6 +90,10 @@ class GrpcApplication:
         method = self._method(scope["path"])
         if method is None:
             await call.end(grpc.StatusCode.UNIMPLEMENTED, f"no method {scope['path']}")
+            return
+        if self._refusal is not None and (refused := self._refusal(scope["path"])) is not None:
+            context.trailing = list(retry_hint(refused))
+            await call.end(*status_of(refused))
             return
         context.compression = frames.agreed(self._compression, context.headers.get(b"grpc-accept-encoding", b""))
         waited_for = method.stream_in or not method.stream_out

@@ -56,6 +56,14 @@ class WarmingApplication(Application, Protocol):
         """Returns once the service may say SERVING; an error ends the process."""
 
 
+@runtime_checkable
+class SheddingApplication(Application, Protocol):
+    """A service that knows of some calls that they will be refused before they are read."""
+
+    def refusal(self, method: str) -> BakeoffError | None:
+        """Why a call of a method (`/package.Service/Method`) is refused, whatever it says; None: it must be read."""
+
+
 def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """Options both sides need: gRPC's own limit is 4 MiB, and a port must not be shared by mistake."""
     return [

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from core.errors import ExhaustedError
-from services.rpc.asgi import GrpcApplication
+from services.rpc.asgi import GrpcApplication, Refusal
 from services.rpc.asgi_context import seconds
 from services.rpc.errors import GuardedServer
 from services.rpc.frames import frame
@@ -32,6 +32,10 @@ class Caller:
             return self._events.pop(0)
         await self.left.wait()
         return {"type": "http.disconnect"}
+
+    @property
+    def unread(self) -> list[dict[str, Any]]:
+        return self._events
 
     async def send(self, event: dict[str, Any]) -> None:
         self.sent.append(event)
@@ -72,9 +76,11 @@ class Service:
             yield request.upper()
 
 
-def call(scenario: Callable[[GrpcApplication, Service], Any], compression: str = "none") -> Any:
+def call(
+    scenario: Callable[[GrpcApplication, Service], Any], compression: str = "none", refusal: Refusal | None = None
+) -> Any:
     async def main() -> Any:
-        application, service = GrpcApplication(LIMIT, compression), Service()
+        application, service = GrpcApplication(LIMIT, compression, refusal=refusal), Service()
         methods = {
             "Echo": grpc.unary_unary_rpc_method_handler(service.echo),
             "Slow": grpc.unary_unary_rpc_method_handler(service.slow),
@@ -127,6 +133,29 @@ def test_a_domain_error_becomes_a_status_with_its_retry_hint():
     assert caller.status[b"grpc-status"] == b"8"
     assert caller.status[b"grpc-message"] == b"the queue is full"
     assert caller.status[b"grpc-retry-pushback-ms"] == b"250"
+
+
+def test_a_call_that_is_refused_whatever_it_says_is_not_read():
+    asked = []
+
+    def refusal(method: str) -> ExhaustedError | None:
+        asked.append(method)
+        return ExhaustedError("the queue is full", retry_after_s=0.25) if method == "/t.S/Echo" else None
+
+    async def scenario(application: GrpcApplication, service: Service) -> tuple[Caller, Caller]:
+        callers = Caller(frame(b"hello", "identity")), Caller(frame(b"a", "identity"), path="/t.S/Each")
+        for caller in callers:
+            await application(caller.scope, caller.receive, caller.send)
+        assert application.working == 0
+        return callers
+
+    refused, other = call(scenario, refusal=refusal)
+    assert asked == ["/t.S/Echo", "/t.S/Each"]
+    assert len(refused.unread) == 1
+    assert refused.status[b"grpc-status"] == b"8"
+    assert refused.status[b"grpc-message"] == b"the queue is full"
+    assert refused.status[b"grpc-retry-pushback-ms"] == b"250"
+    assert (other.bodies, other.unread) == ([frame(b"A", "identity")], [])
 
 
 def test_unknown_methods_and_broken_requests_are_refused():
