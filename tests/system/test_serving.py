@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +166,32 @@ def test_a_full_queue_refuses_and_everything_accepted_is_answered(tmp_path, tran
         assert (
             f'reason="REJECTED",version="1"}} {codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED)}.0' in server.metrics()
         )
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_thousands_of_calls_at_once_are_answered_or_refused_with_a_reason(tmp_path, transport):
+    publish(tmp_path / "models", MODEL)
+    images = published.images(32)
+
+    async def main(target: str) -> tuple[Counter[grpc.StatusCode], set[str]]:
+        codes: Counter[grpc.StatusCode] = Counter()
+        reasons = set()
+        # Without retries: what the server says is what is seen.
+        async with grpc.aio.insecure_channel(target, options=[("grpc.enable_retries", 0)]) as channel:
+            stub = pb_grpc.GRPCInferenceServiceStub(channel)
+            calls = [stub.ModelInfer(infer_request(MODEL, images), timeout=60) for _ in range(5000)]
+            for call in calls:
+                codes[await call.code()] += 1
+                if await call.code() is not grpc.StatusCode.OK:
+                    reasons.add((await call.details()).split(":")[0])
+        return codes, reasons
+
+    flags = ("--transport", transport, "--max-queue", "64", "--max-batch", "1", "--instances", "1")
+    with serving(tmp_path, tmp_path / "models", *flags) as server:
+        codes, reasons = asyncio.run(main(server.target))
+        assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert reasons == {f"the queue of model '{MODEL}' is full"}
+        server.stub.ModelInfer(infer_request(MODEL, images), timeout=30)
 
 
 def test_a_new_version_takes_over_under_load_without_a_failed_request(tmp_path):
