@@ -146,7 +146,7 @@ class _Call:
     def __init__(self, context: CallContext, receive: Receive, send: Send, limit: int) -> None:
         self._context, self._receive, self._send = context, receive, send
         self._limit = limit
-        self._started = self._gone = self._expired = self._read_all = self._over = False
+        self._started = self._gone = self._expired = self._read_all = self._over = self._ended = False
         self._watcher: asyncio.Future[dict[str, Any]] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -186,6 +186,7 @@ class _Call:
         """Ends the call with a status, in the headers where no message was sent."""
         trailers = frames.status(code, details, self._context.trailing)
         if self._started:
+            await self._end_body()
             await self._send({"type": "http.response.trailers", "headers": trailers, "more_trailers": False})
             return
         await self._send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *trailers]})
@@ -195,6 +196,7 @@ class _Call:
         """The only message of a call and its status."""
         await self._start()
         body = frames.frame(message, self._context.compression)
+        self._ended = True
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
         await self._finish()
 
@@ -204,7 +206,10 @@ class _Call:
         async def write(message: Any) -> None:
             await self._start()
             body = frames.frame(method.write(message), self._context.compression)
-            await asyncio.shield(self._send({"type": "http.response.body", "body": body, "more_body": True}))
+            sent = asyncio.ensure_future(self._send({"type": "http.response.body", "body": body, "more_body": True}))
+            # Where the call is cancelled meanwhile nobody asks any more how it went: a caller who left is no news.
+            sent.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.shield(sent)
 
         self._context.writer = write
         responses = method.handler(requests, self._context)
@@ -212,7 +217,7 @@ class _Call:
             async for response in responses:
                 await write(response)
         await self._start()
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._end_body()
         await self._finish()
 
     async def _start(self) -> None:
@@ -221,6 +226,12 @@ class _Call:
         self._started = True
         headers = frames.response_headers(HEADERS, self._context.compression)
         await self._send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
+
+    async def _end_body(self) -> None:
+        """Trailers may follow only a body that is complete: a stream may end with a status after any message."""
+        if not self._ended:
+            self._ended = True
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _finish(self) -> None:
         if self._context.trailing:

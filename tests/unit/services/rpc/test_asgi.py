@@ -73,7 +73,11 @@ class Service:
 
     async def each(self, requests: Any, context: Any) -> Any:
         async for request in requests:
+            if request == b"full":
+                raise ExhaustedError("the queue is full")
             yield request.upper()
+            if request == b"slow":
+                await self.slow(request, context)
 
 
 def call(
@@ -125,6 +129,16 @@ def test_a_stream_answers_each_message():
     caller = answered(lambda: Caller(frame(b"a", "identity") + frame(b"b", "identity"), b"", path="/t.S/Each"))
     assert caller.bodies == [frame(b"A", "identity"), frame(b"B", "identity")]
     assert caller.status[b"grpc-status"] == b"0"
+
+
+@pytest.mark.parametrize(("second", "status"), [(b"full", b"8"), (b"slow", b"4")])
+def test_a_stream_that_ends_with_an_error_completes_its_body_before_the_status(second, status):
+    messages = frame(b"a", "identity") + frame(second, "identity")
+    caller = answered(lambda: Caller(messages, path="/t.S/Each", grpc_timeout="100m"))
+    assert caller.bodies[0] == frame(b"A", "identity")
+    assert caller.status[b"grpc-status"] == status
+    assert [event["type"].rpartition(".")[2] for event in caller.sent[-2:]] == ["body", "trailers"]
+    assert [event["more_body"] for event in caller.sent if event["type"] == "http.response.body"][-2:] == [True, False]
 
 
 def test_a_domain_error_becomes_a_status_with_its_retry_hint():
