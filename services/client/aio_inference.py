@@ -1,7 +1,8 @@
 """The inference client for asyncio: the same names, awaited, with many calls in flight on one connection."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,12 +13,16 @@ from inference import grpc_service_pb2 as pb
 from inference import grpc_service_pb2_grpc as stubs
 from numpy.typing import NDArray
 
-from core.errors import NotFoundError
+from core.errors import DeadlineError, NotFoundError, NotReadyError
 from services.client import tensors
 from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options, domain_error
 from services.client.images import batches, decode_files
 from services.client.security import Security, from_environment
+from services.client.stream import Answer, Conversation, check_in_flight
 from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, ModelStatistics, Prediction
+
+WRITE_FAILED = "Internal error from Core"
+"""What grpc.aio says, with INTERNAL, when a request of a stream finds the stream ended, whatever ended it."""
 
 
 class AsyncInferenceClient:
@@ -94,6 +99,68 @@ class AsyncInferenceClient:
         """
         request = tensors.infer_request(model, images, version, self.max_message_bytes)
         return tensors.prediction(await self.infer(request), len(images))
+
+    def predict_stream(
+        self,
+        model: str,
+        batches: Iterable[NDArray[np.uint8]],
+        version: int | None = None,
+        in_flight: int = 16,
+        timeout_s: float | None = None,
+    ) -> AsyncGenerator[Answer, None]:
+        """Predictions for many batches over one stream, several on their way at a time.
+
+        Args:
+            batches: arrays as `predict` takes them, each taken when there is room for it; it must not block.
+            in_flight: most batches taken and not yet given back as answers.
+            timeout_s: seconds for the whole stream; None: no limit, since a stream may be long.
+
+        Yields, in the order of the batches, a Prediction, or the BakeoffError of a batch that failed alone.
+        Closing the generator cancels what is on its way. Nothing is sent again: after an error of the stream itself,
+        which is raised, go on from the last answer. A batch that cannot be sent, or an error of `batches`, is raised
+        after the answers to those before it.
+        """
+        check_in_flight(in_flight)
+        return self._stream(Conversation(model, version, self.max_message_bytes), batches, in_flight, timeout_s)
+
+    async def _stream(
+        self,
+        conversation: Conversation,
+        batches: Iterable[NDArray[np.uint8]],
+        in_flight: int,
+        timeout_s: float | None,
+    ) -> AsyncGenerator[Answer, None]:
+        room, failures = asyncio.Semaphore(in_flight), list[Exception]()
+
+        async def requests() -> AsyncIterator[pb.ModelInferRequest]:
+            # gRPC would only log what is raised here.
+            try:
+                source = iter(batches)
+                while await room.acquire():
+                    if (images := next(source, None)) is None:
+                        return
+                    yield conversation.request(images)
+            except Exception as error:
+                failures.append(error)
+
+        started = time.monotonic()
+        call = self._stub.ModelStreamInfer(requests(), timeout=timeout_s, metadata=self._metadata)
+        try:
+            async for response in call:
+                for answer in conversation.answers(response):
+                    yield answer
+                    room.release()
+        except grpc.RpcError as error:
+            if error.details() == WRITE_FAILED:
+                if timeout_s is not None and time.monotonic() - started >= timeout_s:
+                    raise DeadlineError(f"{self.target} did not answer within {timeout_s:g} s") from error
+                raise NotReadyError(f"{self.target} is not available: the stream broke off") from error
+            raise domain_error(error, self.target, timeout_s or 0.0) from error
+        finally:
+            call.cancel()
+        if failures:
+            raise failures[0]
+        conversation.check_complete()
 
     async def infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
         """Sends a ready-made ModelInfer request: for callers that time the call alone."""

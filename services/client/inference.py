@@ -1,6 +1,7 @@
 """The inference client: predictions and model control from any Open Inference Protocol server."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,7 @@ from services.client import tensors
 from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options, domain_error
 from services.client.images import batches, decode_files
 from services.client.security import Security, from_environment
+from services.client.stream import Answer, Conversation, check_in_flight
 from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, ModelStatistics, Prediction
 
 
@@ -104,6 +106,65 @@ class InferenceClient:
         """
         request = tensors.infer_request(model, images, version, self.max_message_bytes)
         return tensors.prediction(self.infer(request), len(images))
+
+    def predict_stream(
+        self,
+        model: str,
+        batches: Iterable[NDArray[np.uint8]],
+        version: int | None = None,
+        in_flight: int = 16,
+        timeout_s: float | None = None,
+    ) -> Generator[Answer, None, None]:
+        """Predictions for many batches over one stream, several on their way at a time.
+
+        Args:
+            batches: arrays as `predict` takes them, each taken when there is room for it, in another thread.
+            in_flight: most batches taken and not yet given back as answers.
+            timeout_s: seconds for the whole stream; None: no limit, since a stream may be long.
+
+        Yields, in the order of the batches, a Prediction, or the BakeoffError of a batch that failed alone.
+        Closing the generator cancels what is on its way. Nothing is sent again: after an error of the stream itself,
+        which is raised, go on from the last answer. A batch that cannot be sent, or an error of `batches`, is raised
+        after the answers to those before it.
+        """
+        check_in_flight(in_flight)
+        return self._stream(Conversation(model, version, self.max_message_bytes), batches, in_flight, timeout_s)
+
+    def _stream(
+        self,
+        conversation: Conversation,
+        batches: Iterable[NDArray[np.uint8]],
+        in_flight: int,
+        timeout_s: float | None,
+    ) -> Generator[Answer, None, None]:
+        room, ended, failures = threading.Semaphore(in_flight), threading.Event(), list[Exception]()
+
+        def requests() -> Iterator[pb.ModelInferRequest]:
+            # gRPC would only log what is raised here.
+            try:
+                source = iter(batches)
+                while room.acquire() and not ended.is_set():
+                    if (images := next(source, None)) is None:
+                        return
+                    yield conversation.request(images)
+            except Exception as error:
+                failures.append(error)
+
+        call = self._stub.ModelStreamInfer(requests(), timeout=timeout_s, metadata=self._metadata)
+        try:
+            for response in call:
+                for answer in conversation.answers(response):
+                    yield answer
+                    room.release()
+        except grpc.RpcError as error:
+            raise domain_error(error, self.target, timeout_s or 0.0) from error
+        finally:
+            ended.set()
+            room.release()
+            call.cancel()
+        if failures:
+            raise failures[0]
+        conversation.check_complete()
 
     def infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
         """Sends a ready-made ModelInfer request: for callers that time the call alone."""

@@ -15,12 +15,13 @@ from core.errors import BakeoffError
 from services.rpc import frames
 from services.rpc.asgi_context import CallContext, Scope
 from services.rpc.authorisation import Authoriser
-from services.rpc.errors import status_of
+from services.rpc.errors import retry_hint, status_of
 from services.rpc.frames import FrameReader
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 """What it gives is a future of the server's, which must not be cancelled."""
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Refusal = Callable[[str], BakeoffError | None]
 PATIENCE_S = 0.02
 """A call that takes longer is watched for its caller's leaving; most are done sooner and need not pay for it."""
 HEADERS = [(b"content-type", b"application/grpc")]
@@ -45,10 +46,19 @@ class GrpcApplication:
         max_message_bytes: largest message accepted, after decompression too.
         compression: of answers, for callers that accept it: none, deflate or gzip.
         authoriser: asked before a call is read; None: whoever reaches the port may call.
+        refusal: asked after it, with the method: an error ends the call before it is read. Most of what refusing costs
+            an overloaded service is reading what it refuses.
     """
 
-    def __init__(self, max_message_bytes: int, compression: str = "none", authoriser: Authoriser | None = None) -> None:
+    def __init__(
+        self,
+        max_message_bytes: int,
+        compression: str = "none",
+        authoriser: Authoriser | None = None,
+        refusal: Refusal | None = None,
+    ) -> None:
         self._limit, self._compression, self._authoriser = max_message_bytes, compression, authoriser
+        self._refusal = refusal
         self._methods: dict[str, _Method] = {}
         self._generic: list[grpc.GenericRpcHandler] = []
         self.working = 0
@@ -80,6 +90,10 @@ class GrpcApplication:
         method = self._method(scope["path"])
         if method is None:
             await call.end(grpc.StatusCode.UNIMPLEMENTED, f"no method {scope['path']}")
+            return
+        if self._refusal is not None and (refused := self._refusal(scope["path"])) is not None:
+            context.trailing = list(retry_hint(refused))
+            await call.end(*status_of(refused))
             return
         context.compression = frames.agreed(self._compression, context.headers.get(b"grpc-accept-encoding", b""))
         waited_for = method.stream_in or not method.stream_out
@@ -132,7 +146,7 @@ class _Call:
     def __init__(self, context: CallContext, receive: Receive, send: Send, limit: int) -> None:
         self._context, self._receive, self._send = context, receive, send
         self._limit = limit
-        self._started = self._gone = self._expired = self._read_all = self._over = False
+        self._started = self._gone = self._expired = self._read_all = self._over = self._ended = False
         self._watcher: asyncio.Future[dict[str, Any]] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -172,6 +186,7 @@ class _Call:
         """Ends the call with a status, in the headers where no message was sent."""
         trailers = frames.status(code, details, self._context.trailing)
         if self._started:
+            await self._end_body()
             await self._send({"type": "http.response.trailers", "headers": trailers, "more_trailers": False})
             return
         await self._send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *trailers]})
@@ -181,6 +196,7 @@ class _Call:
         """The only message of a call and its status."""
         await self._start()
         body = frames.frame(message, self._context.compression)
+        self._ended = True
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
         await self._finish()
 
@@ -190,7 +206,10 @@ class _Call:
         async def write(message: Any) -> None:
             await self._start()
             body = frames.frame(method.write(message), self._context.compression)
-            await asyncio.shield(self._send({"type": "http.response.body", "body": body, "more_body": True}))
+            sent = asyncio.ensure_future(self._send({"type": "http.response.body", "body": body, "more_body": True}))
+            # Where the call is cancelled meanwhile nobody asks any more how it went: a caller who left is no news.
+            sent.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.shield(sent)
 
         self._context.writer = write
         responses = method.handler(requests, self._context)
@@ -198,7 +217,7 @@ class _Call:
             async for response in responses:
                 await write(response)
         await self._start()
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._end_body()
         await self._finish()
 
     async def _start(self) -> None:
@@ -207,6 +226,12 @@ class _Call:
         self._started = True
         headers = frames.response_headers(HEADERS, self._context.compression)
         await self._send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
+
+    async def _end_body(self) -> None:
+        """Trailers may follow only a body that is complete: a stream may end with a status after any message."""
+        if not self._ended:
+            self._ended = True
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _finish(self) -> None:
         if self._context.trailing:

@@ -5,7 +5,6 @@ The process here starts it, passes SIGTERM on as a drain, and ends with it.
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import signal
@@ -31,14 +30,22 @@ STOP_S = 10.0
 def run(settings: ServiceSettings, app: str, name: str) -> None:
     """Serves `app` (module:attribute of a HostedService) until SIGTERM or SIGINT, then drains.
 
-    Ends the process with 1 when the port cannot be had, the service cannot start, or Envoy ends by itself.
+    Ends the process with 1 when the port cannot be had, the service cannot start, or Envoy ends by itself. Envoy is not
+    started again: models, queues and health live in it, so what starts again is the whole service, by whoever runs it.
     """
     server.log_to_stderr(settings)
     try:
         asyncio.run(_serve(settings, app, name))
+    except EnvoyEndedError as error:
+        log.error("%s ends: %s", name, error)
+        raise SystemExit(1) from error
     except BakeoffError as error:
         log.error("%s cannot start: %s", name, error)
         raise SystemExit(1) from error
+
+
+class EnvoyEndedError(BakeoffError):
+    """Envoy is gone, and nobody asked it to go."""
 
 
 class _Control:
@@ -87,8 +94,7 @@ async def _serve(settings: ServiceSettings, app: str, name: str) -> None:
                 await _until_told(envoy, control, stopping)
                 log.info("%s drains", name)
                 control.drain()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(control.drained.wait(), 2 * settings.drain_s + 1)
+                await _until_drained(envoy, control, 2 * settings.drain_s + 1)
             finally:
                 await envoy.stop()
 
@@ -109,8 +115,23 @@ async def _until_told(envoy: Any, control: _Control, stopping: asyncio.Event) ->
     if control.failed.done():
         raise BakeoffError(control.failed.result())
     if ended.done():
-        raise BakeoffError(f"Envoy ended with status {ended.result()}; its log above says why")
+        raise _ended(ended.result())
     ended.cancel()
+
+
+async def _until_drained(envoy: Any, control: _Control, seconds: float) -> None:
+    """Returns when the service has drained or the time is over. Raises EnvoyEndedError when Envoy ended before."""
+    drained, ended = asyncio.ensure_future(control.drained.wait()), asyncio.ensure_future(envoy.wait())
+    await asyncio.wait({drained, ended}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    drained.cancel()
+    if ended.done() and not control.drained.is_set():
+        raise _ended(ended.result())
+    ended.cancel()
+
+
+def _ended(status: int) -> EnvoyEndedError:
+    how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return EnvoyEndedError(f"Envoy {how}; if it gave a reason, that is in the log above. Start the service again")
 
 
 def _check_address(settings: ServiceSettings) -> None:

@@ -74,6 +74,7 @@ class HostedService:
             self._settings.max_message_bytes,
             self._settings.compression,
             server.authoriser(self._settings, self._rights),
+            self._application.refusal if isinstance(self._application, server.SheddingApplication) else None,
         )
         guarded, self._healthy = GuardedServer(self._grpc), health.aio.HealthServicer()
         self._names = list(self._application.register(guarded))

@@ -28,6 +28,8 @@ COMPRESSION = {
     "deflate": grpc.Compression.Deflate,
     "gzip": grpc.Compression.Gzip,
 }
+PENDING = 10_000
+"""Calls that may wait in gRPC for Python to take them. Beyond 1,000, gRPC's own default, it cancels some at random."""
 NO_RIGHTS: Mapping[str, Right] = MappingProxyType({})
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -56,6 +58,14 @@ class WarmingApplication(Application, Protocol):
         """Returns once the service may say SERVING; an error ends the process."""
 
 
+@runtime_checkable
+class SheddingApplication(Application, Protocol):
+    """A service that knows of some calls that they will be refused before they are read."""
+
+    def refusal(self, method: str) -> BakeoffError | None:
+        """Why a call of a method (`/package.Service/Method`) is refused, whatever it says; None: it must be read."""
+
+
 def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """Options both sides need: gRPC's own limit is 4 MiB, and a port must not be shared by mistake."""
     return [
@@ -68,6 +78,11 @@ def channel_options(max_message_bytes: int) -> list[tuple[str, int]]:
 def server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
     """gRPC's arguments for what the settings say about messages and connections."""
     options = channel_options(settings.max_message_bytes)
+    # Its cancelling tells a caller nothing. Whatever Python can take is refused there, with a reason and a retry hint.
+    options += [
+        ("grpc.server.max_pending_requests", PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", PENDING),
+    ]
     if settings.keepalive_s is not None:
         every_ms = int(1000 * settings.keepalive_s)
         options += [

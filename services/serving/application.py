@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import grpc
 import prometheus_client
 
+from core.errors import ExhaustedError
 from services.serving.background import BackgroundTuner
 from services.serving.control import Control
 from services.serving.handler import InferenceHandler
@@ -16,6 +17,7 @@ from services.serving.models import Models
 from services.serving.servicer import SERVICE, InferenceServicer, add_to_server
 from services.serving.settings import ServingSettings
 
+INFER = f"/{SERVICE}/ModelInfer"
 LOOK_S = 0.05
 
 
@@ -49,6 +51,10 @@ class ServingApplication:
         if self._settings.tune_s:
             tuner = BackgroundTuner(self._repository, self._models, self._settings)
             self._tuning = asyncio.ensure_future(tuner.run())
+
+    def refusal(self, method: str) -> ExhaustedError | None:
+        """See `services.rpc.server.SheddingApplication`."""
+        return self._handler.refusal() if method == INFER else None
 
     async def drain(self) -> None:
         """Goes on answering until no request has come for a while: callers need a moment to see NOT_SERVING."""

@@ -111,6 +111,20 @@ class Batcher:
         """Images that wait."""
         return self._queued
 
+    def refusal(self, images: int = 1) -> ExhaustedError | None:
+        """Why so many images more cannot wait now; None: they can."""
+        if self._queued + images <= self.policy.max_queue:
+            return None
+        # What was computed during this turn of the event loop makes room, and its threads want their next batches.
+        self._workers.deliver()
+        if self._queued + images <= self.policy.max_queue:
+            return None
+        return ExhaustedError(
+            f"the queue of model {self._name!r} is full: {self._queued} images wait and {images} more exceed "
+            f"{self.policy.max_queue}; send fewer at a time or try again later",
+            retry_after_s=self._retry_after_s(),
+        )
+
     async def infer(self, images: NDArray[np.uint8], deadline_ns: int | None = None) -> Answer:
         """Computes the probabilities of one request, together with whoever waits too.
 
@@ -126,12 +140,8 @@ class Batcher:
         """
         if self._closed:
             raise NotReadyError(f"model {self._name!r} is being unloaded; try again later")
-        if self._queued + len(images) > self.policy.max_queue:
-            raise ExhaustedError(
-                f"the queue of model {self._name!r} is full: {self._queued} images wait and {len(images)} more exceed "
-                f"{self.policy.max_queue}; send fewer at a time or try again later",
-                retry_after_s=self._retry_after_s(),
-            )
+        if (refusal := self.refusal(len(images))) is not None:
+            raise refusal
         waiting = _Waiting(images, deadline_ns, self._loop.create_future(), time.monotonic_ns())
         self._queue.append(waiting)
         self._queued += len(images)

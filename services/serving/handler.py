@@ -17,9 +17,11 @@ ALL_OUTPUTS = (OutputRequest(OUTPUT),)
 
 
 class FindsModels(Protocol):
-    """Knows which loaded version answers; see Models.get."""
+    """Knows which loaded version answers; see Models."""
 
     def get(self, name: str, version: str = "") -> ServedModel: ...
+
+    def only(self) -> ServedModel | None: ...
 
 
 class InferenceHandler:
@@ -29,6 +31,18 @@ class InferenceHandler:
         self._models = models
         self.last_arrival = time.monotonic()
         """time.monotonic when the newest request came in."""
+
+    def refusal(self) -> ExhaustedError | None:
+        """Why any request would be refused now; None: it must be read. Counts the request as a rejected one.
+
+        Known before a request is read where one model is served: with several, the request says whose queue it wants.
+        """
+        model = self._models.only()
+        refusal = None if model is None else model.batcher.refusal()
+        if model is not None and refusal is not None:
+            self.last_arrival = time.monotonic()
+            model.statistics.failed(_reason(refusal), 0)
+        return refusal
 
     async def infer(self, request: InferRequest) -> InferResult:
         """Runs one request.

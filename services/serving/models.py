@@ -100,6 +100,13 @@ class Models:
             raise NotFoundError(f"version {version} of model {name!r} is not loaded; loaded: {versions}")
         return loaded[int(version)]
 
+    def only(self) -> ServedModel | None:
+        """The version that answers whatever is asked; None where several models or versions are loaded, or none."""
+        if len(self._serving) != 1:
+            return None
+        (loaded,) = self._serving.values()
+        return next(iter(loaded.values())) if len(loaded) == 1 else None
+
     def versions(self, name: str) -> list[int]:
         """Loaded versions of a model, ascending."""
         return sorted(self._serving.get(name, ()))

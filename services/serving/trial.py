@@ -51,6 +51,10 @@ class _Only:
         """The one there is."""
         return self._model
 
+    def only(self) -> ServedModel:
+        """The same."""
+        return self._model
+
 
 async def measure(loaded: LoadedModel, predict: Predict, choice: Choice, seconds: float, cores: int) -> Measured:
     """Runs one-image requests through everything but a transport for `seconds`, after a fifth of that to warm up."""

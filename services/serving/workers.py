@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Generic, TypeVar
@@ -18,7 +19,7 @@ class Workers(Generic[Job, Outcome]):
 
     Args:
         work: runs in one of the threads and must not raise.
-        done: is told the job and its outcome, in the event loop.
+        done: is told the job and its outcome, in the event loop; it must not raise either.
     """
 
     def __init__(
@@ -27,12 +28,21 @@ class Workers(Generic[Job, Outcome]):
         self._work, self._done, self._count = work, done, count
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._finished: deque[tuple[Job, Outcome]] = deque()
         for number in range(count):
             threading.Thread(target=self._run, name=f"infer-{name}-{number}", daemon=True).start()
 
     def submit(self, job: Job) -> None:
         """Has an idle thread, or the next one that is, do the job."""
         self._jobs.put(job)
+
+    def deliver(self) -> None:
+        """Hands over what is finished. The event loop does it by itself, once a turn; whoever cannot wait may before.
+
+        With thousands of calls to refuse a turn takes long, and until its end no thread would get its next job.
+        """
+        while self._finished:
+            self._done(*self._finished.popleft())
 
     def close(self) -> None:
         """Ends the threads once what was submitted is done."""
@@ -41,8 +51,8 @@ class Workers(Generic[Job, Outcome]):
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            outcome = self._work(job)
+            self._finished.append((job, self._work(job)))
+            del job
             # The loop may be closed already when the process ends: then nobody waits.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._done, job, outcome)
-            del job, outcome
+                self._loop.call_soon_threadsafe(self.deliver)

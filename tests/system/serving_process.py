@@ -71,6 +71,12 @@ class ServingProcess:
         with urllib.request.urlopen(address, timeout=5) as page:
             return str(page.read().decode())
 
+    def answering_pid(self) -> int:
+        """The process that answers calls: Envoy where it is the transport, else the one that was started."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return next((int(one) for one in children if Path(f"/proc/{one}/comm").read_text() == "envoy\n"), pid)
+
     def stop(self) -> int:
         """SIGTERM; returns the exit status."""
         self.process.send_signal(signal.SIGTERM)

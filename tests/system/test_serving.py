@@ -3,13 +3,15 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -167,6 +169,32 @@ def test_a_full_queue_refuses_and_everything_accepted_is_answered(tmp_path, tran
         )
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_thousands_of_calls_at_once_are_answered_or_refused_with_a_reason(tmp_path, transport):
+    publish(tmp_path / "models", MODEL)
+    images = published.images(32)
+
+    async def main(target: str) -> tuple[Counter[grpc.StatusCode], set[str]]:
+        codes: Counter[grpc.StatusCode] = Counter()
+        reasons = set()
+        # Without retries: what the server says is what is seen.
+        async with grpc.aio.insecure_channel(target, options=[("grpc.enable_retries", 0)]) as channel:
+            stub = pb_grpc.GRPCInferenceServiceStub(channel)
+            calls = [stub.ModelInfer(infer_request(MODEL, images), timeout=60) for _ in range(5000)]
+            for call in calls:
+                codes[await call.code()] += 1
+                if await call.code() is not grpc.StatusCode.OK:
+                    reasons.add((await call.details()).split(":")[0])
+        return codes, reasons
+
+    flags = ("--transport", transport, "--max-queue", "64", "--max-batch", "1", "--instances", "1")
+    with serving(tmp_path, tmp_path / "models", *flags) as server:
+        codes, reasons = asyncio.run(main(server.target))
+        assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert reasons == {f"the queue of model '{MODEL}' is full"}
+        server.stub.ModelInfer(infer_request(MODEL, images), timeout=30)
+
+
 def test_a_new_version_takes_over_under_load_without_a_failed_request(tmp_path):
     publish(tmp_path / "models", MODEL, seed=0)
     images = published.images(3)
@@ -262,6 +290,81 @@ def test_our_client_loses_no_request_to_a_replica_that_shuts_down_under_it(tmp_p
                 caller.join()
     assert not failed
     assert sum(answered) > before > 0
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_our_client_loses_no_request_to_a_replica_that_is_killed_under_it(tmp_path, transport):
+    publish(tmp_path / "models", MODEL)
+    answered, problems, done = [0] * 8, list[str](), threading.Event()
+    with contextlib.ExitStack() as stack:
+        folders = [tmp_path / name for name in ("one", "two")]
+        for folder in folders:
+            folder.mkdir()
+        flags = ("--transport", transport)
+        one, two = (stack.enter_context(serving(folder, tmp_path / "models", *flags)) for folder in folders)
+        client = stack.enter_context(InferenceClient(f"ipv4:{one.target},{two.target}", timeout_s=20))
+
+        def call(number: int) -> None:
+            images = published.images(2, seed=number)
+            while not done.is_set():
+                try:
+                    found = client.predict(MODEL, images).probabilities
+                except BakeoffError as error:
+                    problems.append(repr(error))
+                    continue
+                answered[number] += 1
+                if not np.allclose(found, expected(images), atol=1e-6):
+                    problems.append(f"caller {number} got another's answer")
+
+        callers = [threading.Thread(target=call, args=(number,)) for number in range(len(answered))]
+        for caller in callers:
+            caller.start()
+        try:
+            wait_until(lambda: asked(two) > 20)
+            os.kill(two.answering_pid(), signal.SIGKILL)
+            two.process.wait(10)
+            before = list(answered)
+            wait_until(lambda: all(now > then + 5 for now, then in zip(answered, before, strict=True)))
+        finally:
+            done.set()
+            for caller in callers:
+                caller.join()
+        assert one.process.poll() is None
+    assert not problems
+
+
+def asked(server: ServingProcess) -> int:
+    (found,) = server.stub.ModelStatistics(pb.ModelStatisticsRequest(name=MODEL), timeout=10).model_stats
+    return int(found.inference_count)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    last = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < last
+        time.sleep(0.02)
+
+
+def test_a_server_whose_envoy_is_killed_ends_and_says_so(tmp_path):
+    publish(tmp_path / "models", MODEL)
+    with serving(tmp_path, tmp_path / "models", "--transport", "envoy") as server:
+        os.kill(server.answering_pid(), signal.SIGKILL)
+        assert server.process.wait(10) == 1
+        log = server.log.read_text()
+        assert "serving-onnxruntime ends: Envoy was ended by SIGKILL" in log
+        assert "Traceback" not in log
+
+
+def test_a_drain_ends_at_once_when_envoy_is_killed_in_it(tmp_path):
+    publish(tmp_path / "models", MODEL)
+    flags = ("--transport", "envoy", "--drain-s", "600", "--quiet-s", "600")
+    with serving(tmp_path, tmp_path / "models", *flags) as server:
+        envoy = server.answering_pid()
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: "drains" in server.log.read_text())
+        os.kill(envoy, signal.SIGKILL)
+        assert server.process.wait(20) == 1
+        assert "Envoy was ended by SIGKILL" in server.log.read_text()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -62,8 +62,8 @@ async def _overload(target: str, data: bytes, rate: float, seconds: float) -> Go
         gaps = np.random.default_rng(0).exponential(1 / rate, int(rate * seconds))
         started = time.perf_counter()
         for due in started + np.cumsum(gaps):
-            if (wait := due - time.perf_counter()) > 0:
-                await asyncio.sleep(wait)
+            # Late or not, what was sent must go out now: else a late generator sends everything in one burst.
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
             task = asyncio.ensure_future(one(call, due))
             running.add(task)
             task.add_done_callback(running.discard)

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from core.errors import DeadlineError, InvalidInputError, NotFoundError, NotReadyError
+from core.errors import DeadlineError, ExhaustedError, InvalidInputError, NotFoundError, NotReadyError
 from services.serving.handler import classify
 from services.serving.requests import InferRequest, OutputRequest, Tensor
 from tests.unit.serving import published
@@ -151,3 +151,36 @@ def test_the_best_classes_are_written_as_triton_writes_them():
     assert classify(probabilities, ("a", "b", "c:d"), 3).tolist() == [
         [b"0.500000:1:b", b"0.250000:0:a", b"0.250000:2:c:d"]
     ]
+
+
+def test_a_full_queue_is_known_before_a_request_is_read_where_one_model_is_served(tmp_path):
+    publish(tmp_path, "other")
+
+    async def scenario(server):
+        handler, queue = server.handler, server.settings.max_queue
+        assert handler.refusal() is None
+        server.gate.clear()
+        # The first are taken by the instances, whose compute waits for the gate; the rest fills the queue.
+        instances = server.models.get("m").config.policy.instances
+        waiting = []
+        for _ in range(instances):
+            waiting.append(asyncio.ensure_future(handler.infer(request(published.images(GATED)))))
+            await asyncio.sleep(0.01)
+        while server.models.get("m").batcher.queued < queue:
+            assert handler.refusal() is None
+            waiting.append(asyncio.ensure_future(handler.infer(request(published.images(1)))))
+            await asyncio.sleep(0)
+        refused = handler.refusal()
+        counted = server.models.get("m").statistics.failures.copy()
+        await server.control.load("other")
+        several = handler.refusal()
+        server.gate.set()
+        await asyncio.gather(*waiting)
+        return refused, counted, several, handler.refusal()
+
+    refused, counted, several, after = serve(tmp_path, scenario)
+    assert isinstance(refused, ExhaustedError)
+    assert "the queue of model 'm' is full" in str(refused)
+    assert counted == {"REJECTED": 1}
+    assert several is None
+    assert after is None

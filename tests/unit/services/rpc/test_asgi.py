@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from core.errors import ExhaustedError
-from services.rpc.asgi import GrpcApplication
+from services.rpc.asgi import GrpcApplication, Refusal
 from services.rpc.asgi_context import seconds
 from services.rpc.errors import GuardedServer
 from services.rpc.frames import frame
@@ -32,6 +32,10 @@ class Caller:
             return self._events.pop(0)
         await self.left.wait()
         return {"type": "http.disconnect"}
+
+    @property
+    def unread(self) -> list[dict[str, Any]]:
+        return self._events
 
     async def send(self, event: dict[str, Any]) -> None:
         self.sent.append(event)
@@ -69,12 +73,18 @@ class Service:
 
     async def each(self, requests: Any, context: Any) -> Any:
         async for request in requests:
+            if request == b"full":
+                raise ExhaustedError("the queue is full")
             yield request.upper()
+            if request == b"slow":
+                await self.slow(request, context)
 
 
-def call(scenario: Callable[[GrpcApplication, Service], Any], compression: str = "none") -> Any:
+def call(
+    scenario: Callable[[GrpcApplication, Service], Any], compression: str = "none", refusal: Refusal | None = None
+) -> Any:
     async def main() -> Any:
-        application, service = GrpcApplication(LIMIT, compression), Service()
+        application, service = GrpcApplication(LIMIT, compression, refusal=refusal), Service()
         methods = {
             "Echo": grpc.unary_unary_rpc_method_handler(service.echo),
             "Slow": grpc.unary_unary_rpc_method_handler(service.slow),
@@ -121,12 +131,45 @@ def test_a_stream_answers_each_message():
     assert caller.status[b"grpc-status"] == b"0"
 
 
+@pytest.mark.parametrize(("second", "status"), [(b"full", b"8"), (b"slow", b"4")])
+def test_a_stream_that_ends_with_an_error_completes_its_body_before_the_status(second, status):
+    messages = frame(b"a", "identity") + frame(second, "identity")
+    caller = answered(lambda: Caller(messages, path="/t.S/Each", grpc_timeout="100m"))
+    assert caller.bodies[0] == frame(b"A", "identity")
+    assert caller.status[b"grpc-status"] == status
+    assert [event["type"].rpartition(".")[2] for event in caller.sent[-2:]] == ["body", "trailers"]
+    assert [event["more_body"] for event in caller.sent if event["type"] == "http.response.body"][-2:] == [True, False]
+
+
 def test_a_domain_error_becomes_a_status_with_its_retry_hint():
     caller = answered(lambda: Caller(frame(b"", "identity"), path="/t.S/Full"))
     assert caller.bodies == []
     assert caller.status[b"grpc-status"] == b"8"
     assert caller.status[b"grpc-message"] == b"the queue is full"
     assert caller.status[b"grpc-retry-pushback-ms"] == b"250"
+
+
+def test_a_call_that_is_refused_whatever_it_says_is_not_read():
+    asked = []
+
+    def refusal(method: str) -> ExhaustedError | None:
+        asked.append(method)
+        return ExhaustedError("the queue is full", retry_after_s=0.25) if method == "/t.S/Echo" else None
+
+    async def scenario(application: GrpcApplication, service: Service) -> tuple[Caller, Caller]:
+        callers = Caller(frame(b"hello", "identity")), Caller(frame(b"a", "identity"), path="/t.S/Each")
+        for caller in callers:
+            await application(caller.scope, caller.receive, caller.send)
+        assert application.working == 0
+        return callers
+
+    refused, other = call(scenario, refusal=refusal)
+    assert asked == ["/t.S/Echo", "/t.S/Each"]
+    assert len(refused.unread) == 1
+    assert refused.status[b"grpc-status"] == b"8"
+    assert refused.status[b"grpc-message"] == b"the queue is full"
+    assert refused.status[b"grpc-retry-pushback-ms"] == b"250"
+    assert (other.bodies, other.unread) == ([frame(b"A", "identity")], [])
 
 
 def test_unknown_methods_and_broken_requests_are_refused():
