@@ -18,6 +18,7 @@ FRAMEWORKS = (
 TRAINING = {"onnx", "onnxruntime", "sklearn", "datasets"}
 HOLDS = {
     "serving-onnx": {"onnxruntime"},
+    "serving-openvino": {"openvino"},
     "evaluator": {"sklearn", "plotly"},
     "loadtest": {"locust"},
     "cli": {"typer", "locust"},
@@ -31,7 +32,6 @@ HEAVY_HOLDS = {
     "trainer-tensorflow": TRAINING | {"keras", "tensorflow", "tf2onnx"},
     # spaCy, which fastai needs, has a command line.
     "trainer-fastai": TRAINING | {"torch", "onnxscript", "torchvision", "fastai", "typer"},
-    "serving-openvino": {"openvino"},
     "serving-tensorflow": {"keras", "tensorflow"},
     "serving-pytorch": {"torch"},
 }
