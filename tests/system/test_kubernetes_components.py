@@ -108,6 +108,26 @@ def test_autoscalers_policies_and_scrapes_find_what_they_mean(combined: Combinat
                 assert any(selects(spec["podSelector"], each) for each in labels), own
 
 
+def test_the_address_of_every_server_and_of_mlflow_is_told_to_who_needs_it(combined: Combinations) -> None:
+    """Under the name its runtime has everywhere, and only where the server is."""
+    for name, documents in combined.items():
+        if not name.startswith("base"):
+            continue
+        there = {document["metadata"]["name"] for document in documents if document["kind"] == "Service"}
+        servers = {each for each in there if each.startswith("serving-")} - {"serving-onnx"} | {"serving-onnxruntime"}
+        assert len(servers) == (5 if has(name, "openvino") else 3), name
+        wanted = {each.upper().replace("-", "_"): f"{each.replace('onnxruntime', 'onnx')}:7111" for each in servers}
+        for pod, prefix in (("evaluator", "BAKEOFF_EVALUATOR_"), ("experiment", "BAKEOFF_ENDPOINT_")):
+            (spec,) = (spec for found, _, spec in pods(documents) if found == pod)
+            told = environment(spec["containers"][0], documents)
+            assert {key: value for key, value in told.items() if key.startswith(f"{prefix}SERVING_")} == {
+                prefix + key: value for key, value in wanted.items()
+            }, (name, pod)
+            tracked = pod == "experiment" and has(name, "tracking")
+            assert told.get("MLFLOW_TRACKING_URI") == ("http://tracking:5000" if tracked else None), (name, pod)
+            assert spec["containers"][0]["image"].endswith("cli-tracking") is tracked, (name, pod)
+
+
 def selects(selector: Document, labels: dict[str, str]) -> bool:
     """Whether a label selector, with `In` as its only operator, selects these labels."""
     expressions = selector.get("matchExpressions", [])
