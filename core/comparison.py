@@ -26,6 +26,8 @@ REPEATED: dict[str, repeats.Figures] = {
     "cpu_ms": repeats.cpu_ms,
 }
 """Figures of which every repeat of a load test has its own."""
+TIMED = (*REPEATED, "best_rate", "training_s")
+"""Figures that are about the machine and the settings as much as about the artefact."""
 UNKNOWN = {
     "training_s": "one training on either side",
     "best_rate": "one search on either side",
@@ -71,7 +73,12 @@ def compare(first: Summary, second: Summary) -> Comparison:
     before = {row.label: row for row in first.rows}
     after = {row.label: row for row in second.rows}
     return Comparison(
-        differences=tuple(d for label, row in before.items() if label in after for d in _rows(row, after[label])),
+        differences=tuple(
+            difference
+            for label, row in before.items()
+            if label in after
+            for difference in _rows((first, row), (second, after[label]))
+        ),
         only_first=tuple(label for label in before if label not in after),
         only_second=tuple(label for label in after if label not in before),
         notes=tuple(_notes(first, second)),
@@ -89,7 +96,8 @@ def newcombe(first: float, first_interval: Interval, second: float, second_inter
     return change - below, change + above
 
 
-def _rows(first: Row, second: Row) -> Iterator[Difference]:
+def _rows(*sides: tuple[Summary, Row]) -> Iterator[Difference]:
+    first, second = (row for _, row in sides)
     for metric in COMPARED:
         before, after = MEASURES[metric].get(first), MEASURES[metric].get(second)
         if before is None or after is None:
@@ -97,8 +105,8 @@ def _rows(first: Row, second: Row) -> Iterator[Difference]:
         interval = _interval(first, second) if metric == "accuracy" else None
         finding: Finding = "equal"
         reason = ""
-        if metric in REPEATED and first.load and second.load and first.load.settings != second.load.settings:
-            finding, reason = "not comparable", f"{_setting(first.load)} against {_setting(second.load)}"
+        if apart := _settings_apart(metric, *sides):
+            finding, reason = "not comparable", apart
         elif before == after:
             pass
         elif metric in REPEATED and first.load and second.load:
@@ -106,6 +114,33 @@ def _rows(first: Row, second: Row) -> Iterator[Difference]:
         else:
             finding, reason = _finding(metric, interval)
         yield Difference(first.label, metric, before, after, finding, interval, reason)
+
+
+def _settings_apart(metric: str, *sides: tuple[Summary, Row]) -> str:
+    """Why two figures of time are about different things; empty where they are not."""
+    if metric not in TIMED:
+        return ""
+    machines = [_machines(summary) for summary, _ in sides]
+    if machines[0] != machines[1]:
+        return "different machines or quotas"
+    if metric == "best_rate":
+        bounds = [_bound(*side) for side in sides]
+        return "" if bounds[0] == bounds[1] else f"within {bounds[0]:g} ms against within {bounds[1]:g} ms"
+    loads = [row.load for _, row in sides if row.load]
+    if metric in REPEATED and len(loads) == 2 and loads[0].settings != loads[1].settings:
+        return f"{_setting(loads[0])} against {_setting(loads[1])}"
+    return ""
+
+
+def _machines(summary: Summary) -> set[tuple[str, float]]:
+    return {(place.environment.cpu_model, place.environment.cpu_quota) for place in summary.places}
+
+
+def _bound(summary: Summary, row: Row) -> float:
+    """Milliseconds that the row's best rate was searched within; 0 where the summary does not tell."""
+    served = row.model, row.version, row.runtime
+    curves = (curve for curve in summary.saturation if (curve.model, curve.version, curve.runtime) == served)
+    return next((curve.bound_ms for curve in curves if curve.bound_ms is not None), 0.0)
 
 
 def _interval(first: Row, second: Row) -> Interval | None:
@@ -149,10 +184,7 @@ def _notes(first: Summary, second: Summary) -> Iterator[str]:
     prints = [summary.data.fingerprint if summary.data else "" for summary in (first, second)]
     if prints[0] != prints[1]:
         yield "The reports rest on different prepared data: their accuracies are about different images."
-    machines = [
-        {(p.environment.cpu_model, p.environment.cpu_quota) for p in summary.places} for summary in (first, second)
-    ]
-    if machines[0] != machines[1]:
+    if _machines(first) != _machines(second):
         yield "The reports were measured on different machines or quotas: their times do not compare."
     for name, summary in (("first", first), ("second", second)):
         if not summary.complete:

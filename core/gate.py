@@ -50,6 +50,8 @@ def junit_xml(checks: tuple[Check, ...], experiment: str) -> str:
         case = ElementTree.SubElement(suite, "testcase", {"classname": f"bakeoff.{experiment}", "name": _clean(name)})
         if not one.passed:
             ElementTree.SubElement(case, "failure", {"message": _clean(one.message)}).text = _clean(one.message)
+        else:
+            ElementTree.SubElement(case, "system-out").text = _clean(one.message)
     ElementTree.indent(suites)
     return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.images import IMAGES
-from tests.system.containers import ROOT, Engine, start_engine
+from tests.system.containers import ROOT, Engine, start_engine, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
@@ -87,6 +87,25 @@ def test_a_service_refuses_to_listen_for_everybody_unless_told_to(engine: Engine
     refused = engine.run("run", "--rm", "--read-only", "--tmpfs", "/tmp", full)
     assert refused.returncode == 2
     assert "--insecure" in refused.stderr
+
+
+@pytest.mark.skipif("tracking" not in HOLDS, reason="takes minutes to build: BAKEOFF_TEST_ALL_IMAGES=1")
+def test_mlflow_answers_within_its_memory_limit_and_refuses_other_names(engine: Engine) -> None:
+    full = f"bakeoff/tracking:{engine.build('tracking')}"
+    run = ["run", "--detach", "--name", "bakeoff-mlflow", "--read-only", "--tmpfs", "/tmp", "--volume", "/data"]
+    engine(*run, "--memory", "1g", "--memory-swap", "1g", full, "--allowed-hosts", "localhost:*")
+    ask = (
+        "import sys, urllib.request as u; "
+        "print(u.urlopen(u.Request(sys.argv[1], headers={'Host': sys.argv[2]})).status)"
+    )
+    url = "http://127.0.0.1:5000/api/2.0/mlflow/experiments/search?max_results=1"
+    inside = ("exec", "bakeoff-mlflow", "python", "-c", ask, url)
+    try:
+        wait_for(lambda: engine.run(*inside, "localhost:5000").stdout == "200\n", "MLflow to answer")
+        assert "403" in engine.run(*inside, "elsewhere:5000").stderr
+        assert engine.inspect("bakeoff-mlflow")["State"]["OOMKilled"] is False
+    finally:
+        engine("rm", "--force", "--volumes", "bakeoff-mlflow")
 
 
 def test_the_sbom_lists_every_part_with_its_locked_version(engine: Engine) -> None:

@@ -3,7 +3,7 @@ from statistics import median
 import pytest
 
 from core.comparison import COMPARED, REPEATED, compare, newcombe
-from core.schemas.loads import Run
+from core.schemas.loads import Run, Saturation
 from core.schemas.summary import Summary
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment, digest
@@ -83,6 +83,11 @@ def test_other_data_other_machines_and_missing_parts_are_noted(summary: Summary)
     notes = " ".join(compare(summary, other).notes)
     for words in ("different prepared data", "different machines", "The second report is incomplete"):
         assert words in notes
+    times = {one.metric: (one.finding, one.reason) for one in compare(summary, other).differences}
+    assert {times[metric] for metric in ("training_s", *REPEATED) if metric in times} == {
+        ("not comparable", "different machines or quotas")
+    }
+    assert times["size_bytes"] == ("equal", "")
 
 
 def measured(summary: Summary, p99: tuple[float, ...], **changes: object) -> Summary:
@@ -145,3 +150,19 @@ def test_load_tests_with_other_settings_are_not_comparable_however_equal_their_f
 ) -> None:
     one, two = measured(summary, (1.0, 1.1, 1.2)), measured(summary, p99, **changes)
     assert findings(one, two) == {("not comparable", f"closed, 8 users, batches of 1 against {other}")}
+
+
+def test_best_rates_within_other_bounds_are_not_comparable(summary: Summary) -> None:
+    row = summary.rows[0]
+
+    def searched(bound_ms: float) -> Summary:
+        curve = Saturation(model=row.model, version=row.version, runtime=row.runtime, bound_ms=bound_ms, points=())
+        rows = (row.model_copy(update={"best_rate": 100.0}),)
+        return summary.model_copy(update={"rows": rows, "saturation": (curve,)})
+
+    def finding(first: Summary, second: Summary) -> tuple[str, str]:
+        (found,) = (one for one in compare(first, second).differences if one.metric == "best_rate")
+        return found.finding, found.reason
+
+    assert finding(searched(10), searched(10)) == ("equal", "")
+    assert finding(searched(10), searched(20)) == ("not comparable", "within 10 ms against within 20 ms")

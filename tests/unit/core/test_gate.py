@@ -87,6 +87,7 @@ def test_a_percentile_that_its_queries_do_not_support_fails_and_says_how_many_it
     allowed = check(queried(summary, needed - 1), gates({**rule, "unsupported": "allow"}))[-1]
     assert allowed.passed
     assert "too few" in allowed.message
+    assert "too few" in junit_xml((allowed,), "digits")
     above = check(queried(summary, needed - 1), gates({"metric": metric, "max": 0, "unsupported": "allow"}))[-1]
     assert not above.passed
 
