@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core.errors import NotFoundError
+from core.errors import InvalidInputError, NotFoundError
 
 
 @dataclass(frozen=True)
@@ -51,3 +51,15 @@ OTHER_RUNTIMES: dict[str, tuple[str, ...]] = {"openvino": ("onnx",), "openvino-b
 def formats_of(runtime: str) -> tuple[str, ...]:
     """Names of the formats a runtime serves."""
     return OTHER_RUNTIMES.get(runtime) or tuple(fmt.name for fmt in FORMATS.values() if fmt.runtime == runtime)
+
+
+def choose_runtime(format_name: str, wanted: str | None = None) -> str:
+    """The runtime that serves a format: its own, or the one that is wanted if it can.
+
+    Raises:
+        InvalidInputError: it cannot, or there is none of that name; lists those that can.
+    """
+    able = [get_format(format_name).runtime, *(name for name, also in OTHER_RUNTIMES.items() if format_name in also)]
+    if wanted is not None and wanted not in able:
+        raise InvalidInputError(f"runtime {wanted!r} does not serve {format_name}; able are: {', '.join(able)}")
+    return wanted or able[0]

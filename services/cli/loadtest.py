@@ -10,7 +10,7 @@ import typer
 
 from core import percentiles, rates
 from core.errors import BakeoffError, CancelledError, InvalidInputError
-from core.formats import get_format
+from core.formats import choose_runtime
 from core.schemas.base import explain
 from core.schemas.experiment import LoadTestPlan
 from core.schemas.results import LoadTestResult
@@ -21,7 +21,7 @@ from services.cli.progress import reporter
 from services.cli.services import say
 from services.cli.stack import Stack
 from services.orchestrator.measuring import Measuring
-from services.orchestrator.steps import Step, load_spec
+from services.orchestrator.steps import Step, load_spec, served_label
 
 Options = dict[str, Any]
 
@@ -43,6 +43,10 @@ def loadtest(
     duration_s: Annotated[float, typer.Option(help="Seconds measured, at least.")] = 5.0,
     min_queries: Annotated[int, typer.Option(help="Measure until there were so many; p99 takes 459 or more.")] = 0,
     version: Annotated[int | None, typer.Option(help="Version; default: the newest.", min=1)] = None,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option("--runtime", help="Runtime that serves them, for example openvino; repeat it to compare several."),
+    ] = None,
     style: FormatOption = ListFormat.TABLE,
 ) -> None:
     """Load-test served models; started again, it repeats no measurement that is stored."""
@@ -52,7 +56,8 @@ def loadtest(
     given |= {"batch_size": batch_size} if batch_size is not None else {}
     given |= {"sweep": tuple(at) if at else sweep}
     plan, home = read_plan(given), Home()
-    subjects = [_subject(home, plan, name, version) for name in dict.fromkeys(models)]
+    wanted: list[str | None] = list(dict.fromkeys(runtime or ())) or [None]
+    subjects = [_subject(home, plan, name, version, one) for name in dict.fromkeys(models) for one in wanted]
     services = sorted({f"serving-{subject.runtime}" for subject in subjects})
     failures: list[str] = []
     with Stack(home, say).with_services(services), reporter(err) as progress:
@@ -62,9 +67,8 @@ def loadtest(
     show([result.model_dump(mode="json") for result in found] if style is ListFormat.JSON else rows(found), style)
     for line in conclusions(found):
         err.print(line, highlight=False, markup=False, soft_wrap=True)
-    unusable = [
-        subject.model for subject in subjects if not any(r.valid for r in found if r.spec.model == subject.model)
-    ]
+    usable = {_label(result.spec) for result in found if result.valid}
+    unusable = [_label(subject) for subject in subjects if _label(subject) not in usable]
     for line in (*failures, *(f"{model}: no measurement counts" for model in unusable)):
         err.print(f"failed: {line}", style="red", highlight=False, markup=False, soft_wrap=True)
     if failures or unusable:
@@ -83,7 +87,7 @@ def rows(results: Iterable[LoadTestResult]) -> list[dict[str, Any]]:
     """One table row for each model and setting; repeats as median and range."""
     groups: dict[tuple[str, str], list[LoadTestResult]] = {}
     for result in results:
-        groups.setdefault((result.spec.model, _setting(result.spec)), []).append(result)
+        groups.setdefault((_label(result.spec), _setting(result.spec)), []).append(result)
     return [_row(model, setting, group) for (model, setting), group in groups.items()]
 
 
@@ -119,9 +123,9 @@ def conclusions(results: Iterable[LoadTestResult]) -> Iterator[str]:
     for result in results:
         spec = result.spec
         for problem in result.problems:
-            yield f"does not count: {spec.model}, {_setting(spec)}: {problem}"
+            yield f"does not count: {_label(spec)}, {_setting(spec)}: {problem}"
         if spec.rate is not None and spec.bound_ms is not None:
-            key = spec.model, spec.bound_ms
+            key = _label(spec), spec.bound_ms
             held, wrong = judged.setdefault(key, {}), invalid.setdefault(key, {})
             held[spec.rate] = held.get(spec.rate, True) and bool(result.within_bound)
             wrong[spec.rate] = wrong.get(spec.rate, False) or not result.valid
@@ -164,11 +168,15 @@ def _bound(results: list[LoadTestResult]) -> str:
     return "within" if all(result.within_bound for result in results) else "over"
 
 
-def _subject(home: Home, plan: LoadTestPlan, model: str, version: int | None) -> LoadTestSpec:
+def _subject(home: Home, plan: LoadTestPlan, model: str, version: int | None, runtime: str | None) -> LoadTestSpec:
     repository = home.open_repository()
     artifact = repository.artifact(model, version or repository.latest(model))
-    runtime = get_format(artifact.format).runtime
-    return load_spec(plan, model, artifact.version, artifact.digest, runtime, artifact.data_fingerprint)
+    chosen = choose_runtime(artifact.format, runtime)
+    return load_spec(plan, model, artifact.version, artifact.digest, chosen, artifact.data_fingerprint)
+
+
+def _label(spec: LoadTestSpec) -> str:
+    return served_label(spec.model, spec.runtime)
 
 
 @contextmanager

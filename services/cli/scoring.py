@@ -1,5 +1,6 @@
 """`bakeoff evaluate`: scores a served model, ours or on any server of the Open Inference Protocol."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any
 
 import pydantic
@@ -7,7 +8,7 @@ import typer
 from bakeoff.run.v1 import run_pb2
 
 from core.errors import InvalidInputError, NotFoundError
-from core.formats import get_format
+from core.formats import choose_runtime
 from core.results import read_result
 from core.schemas.base import explain
 from core.schemas.results import Scored
@@ -20,6 +21,7 @@ from services.cli.progress import reporter
 from services.cli.services import say
 from services.cli.stack import Stack
 from services.client.control import EvaluatorClient, raise_unless_succeeded
+from services.orchestrator.measuring import Measuring
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
 
@@ -41,6 +43,9 @@ def evaluate(
         ),
     ] = None,
     version: Annotated[int | None, typer.Option(help="Version; default: the newest.", min=1)] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="Runtime that serves it, for example openvino; default: the format's own.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per request.", min=1, max=4096)] = 64,
     calibrate: Annotated[bool, typer.Option(help="Score the validation split too, for the temperature.")] = True,
     style: FormatOption = ListFormat.TABLE,
@@ -53,13 +58,19 @@ def evaluate(
     home = Home()
     store = home.open_store()
     given = {"batch_size": batch_size, "calibrate": calibrate}
+    if target is not None and runtime is not None:
+        raise InvalidInputError(
+            "--runtime chooses among the servers here; the one at --target has its own: leave one out"
+        )
     if target is None:
-        published = _published(home, model, version, data, given)
+        published = _published(home, model, version, data, {**given, "runtime": runtime})
         step, services = Step(published, "evaluator", model), [f"serving-{published.runtime}", "evaluator"]
     else:
         step, services = _served(store, model, version, data, {**given, "target": target}), ["evaluator"]
     with Stack(home, say).with_services(services), reporter(err) as progress:
-        _finish(step, home, progress)
+        loaded = _loaded(step, home, progress) if target is None else nullcontext()
+        with loaded:
+            _finish(step, home, progress)
     result = read_result(store, step.run_id)
     assert isinstance(result, Scored), "the run's kind decides"
     if style is ListFormat.JSON:
@@ -72,6 +83,11 @@ def evaluate(
         highlight=False, soft_wrap=True,
     )  # fmt: skip
     out.print(f"predictions: {store.path('results', step.run_id) / 'predictions'}", highlight=False, soft_wrap=True)
+
+
+def _loaded(step: Step, home: Home, progress: Reporter) -> AbstractContextManager[None]:
+    """Has a model of the repository loaded meanwhile, by the server of its runtime."""
+    return Measuring(home.directory, home.open_store(), progress, lambda _step: nullcontext()).served([step])
 
 
 def _finish(step: Step, home: Home, progress: Reporter) -> None:
@@ -101,7 +117,7 @@ def _published(home: Home, model: str, version: int | None, data: str | None, gi
             "model": model,
             "version": artifact.version,
             "artifact": artifact.digest,
-            "runtime": get_format(artifact.format).runtime,
+            "runtime": choose_runtime(artifact.format, given["runtime"]),
             "data": _fingerprint(home.open_store(), data) if data else artifact.data_fingerprint,
         }
     )

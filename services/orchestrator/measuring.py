@@ -62,12 +62,12 @@ class Measuring:
                 self._measure([subject.model_copy(update={"repeat": repeat})])
         if plan.sweep is None and not plan.search:
             return
-        able = {subject.model: self._capacity(plan, subject) for subject in subjects}
-        answering = [subject for subject in subjects if able[subject.model]]
-        curves = [rates.sweep_rates(plan.sweep, able[one.model]) if plan.sweep else () for one in answering]
-        self._sweep(plan.repeats, list(zip(answering, curves, strict=True)))
-        for subject, swept in zip(answering, curves, strict=True) if plan.search else ():
-            while rate := rates.next_rate(self._judged(subject), able[subject.model], swept):
+        # Not by model: one model may be served by several runtimes.
+        answering = [(subject, able) for subject in subjects if (able := self._capacity(plan, subject))]
+        curves = [(subject, rates.sweep_rates(plan.sweep, able) if plan.sweep else ()) for subject, able in answering]
+        self._sweep(plan.repeats, curves)
+        for (subject, able), (_, swept) in zip(answering, curves, strict=True) if plan.search else ():
+            while rate := rates.next_rate(self._judged(subject), able, swept):
                 if self._measure([at_rate(subject, rate)]) < 1:
                     break
 

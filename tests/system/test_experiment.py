@@ -152,6 +152,22 @@ def test_predict_decodes_a_file_as_training_did(elsewhere: Bakeoff, summary: Sum
     assert [max(answer, key=answer.get) for answer in answers] == [str(test.labels[0])] * 2
 
 
+def test_evaluate_gives_the_stored_result_or_scores_through_another_runtime(
+    elsewhere: Bakeoff, summary: Summary
+) -> None:
+    row = next(
+        row for row in summary.rows if (row.model, row.runtime) == ("digits-matched-keras-s0-onnx", "onnxruntime")
+    )
+    stored = elsewhere.json("evaluate", row.model)
+    assert (stored["accuracy"], stored["spec"]["runtime"]) == (row.accuracy, "onnxruntime")
+    scored = elsewhere.json("evaluate", row.model, "--runtime", "openvino", "--data", "digits")
+    assert scored["run_id"] != stored["run_id"]
+    assert scored["accuracy"] == pytest.approx(row.accuracy, abs=1.5 / scored["images"])  # A near-tie may fall over.
+    table = elsewhere.run("evaluate", row.model)
+    for words in (f"accuracy {row.accuracy:.2%} (", "Wilson", f"log loss {row.log_loss:.4f}", "predictions: "):
+        assert words in table.out
+
+
 def test_the_report_comes_in_every_form(elsewhere: Bakeoff, summary: Summary) -> None:
     assert json.loads(elsewhere.run("report", "digits", "--format", "json").out)["experiment"] == "digits"
     assert "| matched" in elsewhere.run("report", "digits", "--format", "md").out

@@ -49,6 +49,21 @@ def test_models_are_measured_in_turns_and_a_second_call_repeats_nothing(bakeoff:
     assert {path: path.stat().st_mtime_ns for path in stored(bakeoff)} == before
 
 
+def test_one_model_in_two_runtimes_is_measured_in_turns_and_told_apart(bakeoff: Bakeoff) -> None:
+    runtimes = ("--runtime", "onnxruntime", "--runtime", "openvino")
+    asked = ("loadtest", "one", *runtimes, "--at", "20", "--at", "40", "--users", "1", *SHORT)
+    order = [(result["spec"]["runtime"], result["spec"]["rate"]) for result in bakeoff.json(*asked)]
+    first, second = "onnxruntime", "openvino"
+    paced = [(first, 20), (second, 20), (second, 40), (first, 40)]
+    assert order == [(first, None), (second, None), *paced]
+    table = bakeoff.run(*asked)
+    assert table.code == 0, table.err
+    assert len([line for line in table.out.splitlines() if line.startswith("one on openvino")]) == 3
+    refused = bakeoff.run("loadtest", "one", "--runtime", "pytorch")
+    assert refused.code == 2
+    assert "runtime 'pytorch' does not serve onnx; able are: onnxruntime, openvino, openvino-bf16" in refused.err
+
+
 def test_a_search_measures_rates_until_it_is_done_and_names_the_highest_that_holds(bakeoff: Bakeoff) -> None:
     ended = bakeoff.run("loadtest", "two", "--search", "--bound-ms", "250", "--users", "1", *SHORT, "--format", "json")
     results = [LoadTestResult.model_validate(one) for one in json.loads(ended.out)]
