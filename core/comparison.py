@@ -13,7 +13,7 @@ from typing import Literal
 from core import repeats
 from core.measures import MEASURES
 from core.schemas.loads import Load
-from core.schemas.summary import Row, Summary
+from core.schemas.summary import LOAD_TEST, TRAINING, Row, Summary
 
 Finding = Literal["exceeds noise", "within noise", "noise not known", "not comparable", "exact", "equal"]
 COMPARED = (
@@ -120,20 +120,28 @@ def _settings_apart(metric: str, *sides: tuple[Summary, Row]) -> str:
     """Why two figures of time are about different things; empty where they are not."""
     if metric not in TIMED:
         return ""
-    machines = [_machines(summary) for summary, _ in sides]
+    training = metric == "training_s"
+    machines = [_machines(summary, training) for summary, _ in sides]
     if machines[0] != machines[1]:
-        return "different machines or quotas"
+        return f"{'trained' if training else 'load-tested'} on different machines or quotas"
     if metric == "best_rate":
         bounds = [_bound(*side) for side in sides]
         return "" if bounds[0] == bounds[1] else f"within {bounds[0]:g} ms against within {bounds[1]:g} ms"
     loads = [row.load for _, row in sides if row.load]
-    if metric in REPEATED and len(loads) == 2 and loads[0].settings != loads[1].settings:
+    # Of an earlier version's load tests the generator is not known, the rest is.
+    known = 0 if all(load.generator for load in loads) else 1
+    if metric in REPEATED and len(loads) == 2 and loads[0].settings[known:] != loads[1].settings[known:]:
         return f"{_setting(loads[0])} against {_setting(loads[1])}"
     return ""
 
 
-def _machines(summary: Summary) -> set[tuple[str, float]]:
-    return {(place.environment.cpu_model, place.environment.cpu_quota) for place in summary.places}
+def _machines(summary: Summary, training: bool) -> set[tuple[str, float]]:
+    """Where what was trained, or else load-tested: processor and cores."""
+    return {
+        (place.environment.cpu_model, place.environment.cpu_quota)
+        for place in summary.places
+        if any(role.endswith(TRAINING) if training else role == LOAD_TEST for role in place.roles)
+    }
 
 
 def _bound(summary: Summary, row: Row) -> float:
@@ -184,8 +192,9 @@ def _notes(first: Summary, second: Summary) -> Iterator[str]:
     prints = [summary.data.fingerprint if summary.data else "" for summary in (first, second)]
     if prints[0] != prints[1]:
         yield "The reports rest on different prepared data: their accuracies are about different images."
-    if _machines(first) != _machines(second):
-        yield "The reports were measured on different machines or quotas: their times do not compare."
+    for training, what in ((True, "trainings"), (False, "load tests")):
+        if _machines(first, training) != _machines(second, training):
+            yield f"The {what} of the reports ran on different machines or quotas: their times do not compare."
     for name, summary in (("first", first), ("second", second)):
         if not summary.complete:
             yield f"The {name} report is incomplete: {len(summary.missing)} parts are missing."

@@ -34,4 +34,5 @@ def share_cores() -> None:
     By default they spin until the others are done. Where anything else runs on the cores, the one they wait for is not
     running, and a step takes several times as long. Call it before the library is loaded; the environment wins.
     """
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if "OMP_WAIT_POLICY" not in os.environ:  # The library would heed the number before the policy.
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")

@@ -6,11 +6,11 @@ from core.schemas.data import DatasetSource, FolderSource
 from core.schemas.environment import Environment
 from core.schemas.results import AnyResult, LoadTestResult, PrepareResult, TrainResult
 from core.schemas.scenarios import GENERATOR_BUSY
-from core.schemas.summary import Data, Place, Row
+from core.schemas.summary import LOAD_TEST, TRAINING, Data, Place, Row
 from evaluator import text
 
 Result = AnyResult
-ROLES = {"prepare": "Preparation", "quantize": "Quantisation", "evaluate": "Evaluation", "loadtest": "Load test"}
+ROLES = {"prepare": "Preparation", "quantize": "Quantisation", "evaluate": "Evaluation", "loadtest": LOAD_TEST}
 
 
 def describe_data(result: PrepareResult | None) -> Data | None:
@@ -79,7 +79,7 @@ def _machine(environment: Environment) -> tuple[str, str, float]:
 
 def _role(result: Result) -> str:
     return (
-        f"{text.framework(result.spec.framework)} training" if isinstance(result, TrainResult) else ROLES[result.kind]
+        f"{text.framework(result.spec.framework)}{TRAINING}" if isinstance(result, TrainResult) else ROLES[result.kind]
     )
 
 

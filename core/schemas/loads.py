@@ -41,7 +41,8 @@ class Load(Schema):
     runtime: RuntimeName
     loop: str
     scenario: Scenario = "closed"
-    generator: Generator = "bakeoff"
+    generator: Generator | None = None
+    """None in a summary of an earlier version, which did not tell."""
     rate: float | None = None
     """Queries per second the server scenario was asked for."""
     bound_ms: float | None = None
@@ -80,8 +81,8 @@ class Load(Schema):
         return self.generator_cpu is not None and self.generator_cpu >= GENERATOR_BUSY
 
     @property
-    def settings(self) -> tuple[str, str, float | None, int, int, str]:
-        """Load tests compare where these are equal."""
+    def settings(self) -> tuple[str | None, str, float | None, int, int, str]:
+        """Load tests compare where these are equal; the first is the generator."""
         return self.generator, self.scenario, self.rate, self.users, self.batch_size, self.loop
 
     @property

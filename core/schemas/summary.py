@@ -246,6 +246,10 @@ class Data(Schema):
         return sum(self.counts.get(split, {}).values())
 
 
+TRAINING, LOAD_TEST = " training", "Load test"
+"""How the roles of trainings end (`PyTorch training`), and the role of load tests."""
+
+
 class Place(Schema):
     """An environment, and what was measured in it."""
 

@@ -1,13 +1,13 @@
 """`bakeoff evaluate`: scores a served model, ours or on any server of the Open Inference Protocol."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import pydantic
 import typer
 from bakeoff.run.v1 import run_pb2
 
-from core.errors import InvalidInputError, NotFoundError
+from core.errors import InvalidInputError, NotFoundError, WrongStateError
 from core.formats import choose_runtime
 from core.results import read_result
 from core.schemas.base import explain
@@ -20,7 +20,7 @@ from services.cli.formats import FormatOption, ListFormat, show
 from services.cli.progress import reporter
 from services.cli.services import say
 from services.cli.stack import Stack
-from services.client.control import EvaluatorClient, raise_unless_succeeded
+from services.client.control import TERMINAL, EvaluatorClient, raise_unless_succeeded
 from services.orchestrator.measuring import Measuring
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
@@ -47,13 +47,17 @@ def evaluate(
         str | None, typer.Option(help="Runtime that serves it, for example openvino; default: the format's own.")
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per request.", min=1, max=4096)] = 64,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="With --target: go on with what was interrupted; the model is the same.")
+    ] = False,
     calibrate: Annotated[bool, typer.Option(help="Score the validation split too, for the temperature.")] = True,
     style: FormatOption = ListFormat.TABLE,
 ) -> None:
     """Score a served model on the test images; every prediction is kept.
 
     With --target the model is whatever that server (Triton, KServe, MLServer, another Bakeoff) has under the name;
-    asked again it is scored again, and what was interrupted goes on. Without, it is a model of the repository.
+    asked again it is scored again from the beginning, unless --resume. Without, it is a model of the repository, and a
+    result that is there is shown.
     """
     home = Home()
     store = home.open_store()
@@ -63,14 +67,25 @@ def evaluate(
             "--runtime chooses among the servers here; the one at --target has its own: leave one out"
         )
     if target is None:
+        if resume:
+            raise InvalidInputError(
+                "--resume goes with --target; a model of the repository always goes on where it was"
+            )
         published = _published(home, model, version, data, {**given, "runtime": runtime})
-        step, services = Step(published, "evaluator", model), [f"serving-{published.runtime}", "evaluator"]
+        step = Step(published, "evaluator", model)
+        if not store.has("results", step.run_id):
+            services = [f"serving-{published.runtime}", "evaluator"]
+            with (
+                Stack(home, say).with_services(services),
+                reporter(err) as progress,
+                Measuring(home.directory, store, progress, lambda _step: nullcontext()).served([step]),
+            ):
+                _finish(step, home, store, progress)
     else:
-        step, services = _served(store, model, version, data, {**given, "target": target}), ["evaluator"]
-    with Stack(home, say).with_services(services), reporter(err) as progress:
-        loaded = _loaded(step, home, progress) if target is None else nullcontext()
-        with loaded:
-            _finish(step, home, progress)
+        asked = _served(store, model, version, data, {**given, "target": target})
+        with Stack(home, say).with_services(["evaluator"]), reporter(err) as progress:
+            step = _next(asked, home, store, resume)
+            _finish(step, home, store, progress)
     result = read_result(store, step.run_id)
     assert isinstance(result, Scored), "the run's kind decides"
     if style is ListFormat.JSON:
@@ -85,12 +100,25 @@ def evaluate(
     out.print(f"predictions: {store.path('results', step.run_id) / 'predictions'}", highlight=False, soft_wrap=True)
 
 
-def _loaded(step: Step, home: Home, progress: Reporter) -> AbstractContextManager[None]:
-    """Has a model of the repository loaded meanwhile, by the server of its runtime."""
-    return Measuring(home.directory, home.open_store(), progress, lambda _step: nullcontext()).served([step])
+def _next(asked: EvaluateServedSpec, home: Home, store: Store, resume: bool) -> Step:
+    """The first of equal evaluations that is new, or still under way.
+
+    One that ended without a result is passed over: its answers may be those of another model. `resume` goes on with it.
+    """
+    with EvaluatorClient(home.directory.target("evaluator")) as client:
+        while True:
+            step = Step(asked, "evaluator", asked.model)
+            if not store.has("results", step.run_id):
+                try:
+                    state = client.get(step.run_id).state
+                except NotFoundError:
+                    return step
+                if resume or state not in TERMINAL:
+                    return step
+            asked = asked.model_copy(update={"repeat": asked.repeat + 1})
 
 
-def _finish(step: Step, home: Home, progress: Reporter) -> None:
+def _finish(step: Step, home: Home, store: Store, progress: Reporter) -> None:
     def show_event(event: run_pb2.RunEvent) -> None:
         if event.HasField("progress"):
             now = event.progress
@@ -105,6 +133,10 @@ def _finish(step: Step, home: Home, progress: Reporter) -> None:
             client.cancel(step.run_id)
             raise
     raise_unless_succeeded(run)
+    if not store.has("results", step.run_id):
+        raise WrongStateError(
+            f"run {step.run_id} succeeded, but its result is not in {store.url}: is it the evaluator's store?"
+        )
     progress.finished(step, "done", "")
 
 
@@ -123,24 +155,20 @@ def _published(home: Home, model: str, version: int | None, data: str | None, gi
     )
 
 
-def _served(store: Store, model: str, version: int | None, data: str | None, given: dict[str, Any]) -> Step:
-    """The first of equal evaluations that has no result yet: a new one, or one that was interrupted."""
+def _served(
+    store: Store, model: str, version: int | None, data: str | None, given: dict[str, Any]
+) -> EvaluateServedSpec:
     if data is None:
         raise InvalidInputError(
             "what another server was trained on is not known here: give --data, an experiment or a fingerprint of "
             f"prepared data; there are: {_known(store)}"
         )
-    given = {**given, "model": model, "version": version, "data": _fingerprint(store, data)}
-    repeat = 0
-    while True:
-        try:
-            spec = EvaluateServedSpec.model_validate({**given, "repeat": repeat})
-        except pydantic.ValidationError as error:
-            raise InvalidInputError(f"options are not valid: {explain(error)}") from error
-        step = Step(spec, "evaluator", model)
-        if not store.has("results", step.run_id):
-            return step
-        repeat += 1
+    try:
+        return EvaluateServedSpec.model_validate(
+            {**given, "model": model, "version": version, "data": _fingerprint(store, data)}
+        )
+    except pydantic.ValidationError as error:
+        raise InvalidInputError(f"options are not valid: {explain(error)}") from error
 
 
 def _fingerprint(store: Store, data: str) -> str:

@@ -97,8 +97,13 @@ class Stack:
 
     @contextmanager
     def with_services(self, names: Sequence[str]) -> Iterator[None]:
-        """Has services running during a block; those it had to start end with it, at free ports."""
+        """Has services running during a block; those it had to start end with it, at free ports.
+
+        Services that had to be restarted for it, such as an evaluator that does not know a new server's address, get
+        their own address back afterwards.
+        """
         missing = self.missing(names)
+        replaced = [service for service in self.running() if service.name in missing]
         try:
             if missing:
                 self.start(missing, base_port=0)
@@ -106,6 +111,9 @@ class Stack:
         finally:
             if missing:
                 self.stop([service for service in self._directory.started() if service.name in missing])
+            for service in replaced:
+                port = int(service.target.rpartition(":")[2])
+                self.start([service.name], port - SERVICES[service.name] + min(SERVICES.values()))
 
     def _launch(self, name: str, base_port: int | None) -> Started:
         home = self._home.home

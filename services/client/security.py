@@ -39,6 +39,10 @@ class Security(BaseSettings):
     insecure: bool = False
     """BAKEOFF_INSECURE: send the token also without TLS beyond loopback, where others can read it."""
 
+    def anonymous(self) -> "Security":
+        """The same without what proves who calls: for addresses that others chose."""
+        return self.model_copy(update={"token": pydantic.SecretStr(""), "tls_cert": None, "tls_key": None})
+
     def metadata(self, target: str) -> Metadata:
         """What goes with each call. Raises InvalidInputError for a token that would travel in the open."""
         token = self.token.get_secret_value()

@@ -24,6 +24,7 @@ from evaluator.passes import Pass, judge, passes
 from evaluator.predictions import About
 from services.client.checks import NOT_TOLD, check_artifact, check_tensors
 from services.client.inference import InferenceClient
+from services.client.security import from_environment
 
 CALL_TIMEOUT_S = 120.0
 AnyEvaluation = EvaluateSpec | EvaluateServedSpec
@@ -45,7 +46,9 @@ def evaluate(run: RunFolder, spec: AnyEvaluation, store: Store, server: Server) 
     data = open_prepared(store, spec.data)
     wanted = passes(spec, data.manifest.images("validation") if "validation" in data.manifest.counts else 0)
     start = time.perf_counter()
-    with InferenceClient(server.target, timeout_s=CALL_TIMEOUT_S) as client:
+    # Whoever asked chose the other address: what opens our own servers does not go there.
+    security = from_environment() if isinstance(spec, EvaluateSpec) else from_environment().anonymous()
+    with InferenceClient(server.target, timeout_s=CALL_TIMEOUT_S, security=security) as client:
         metadata = client.model_metadata(spec.model, spec.version)
         label = spec.model if spec.version is None else f"{spec.model} version {spec.version}"
         check_tensors(metadata, label, data.manifest.spec.image.shape, len(data.manifest.classes))

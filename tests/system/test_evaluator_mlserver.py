@@ -210,6 +210,13 @@ def test_the_command_scores_what_mlserver_serves_anew_each_time_and_says_what_is
     assert "macro" in table.out
     away = bakeoff.run(*asked)
     assert (unknown.code, away.code) == (1, 1)
+    with server.running(python):
+        resumed = bakeoff.json(*asked, "--resume")["spec"]["repeat"]
+    assert bakeoff.run(*asked).code == 1
+    with server.running(python):
+        anew = bakeoff.json(*asked)["spec"]["repeat"]
+    # What failed is gone on with only where the caller says that the model is the same.
+    assert (resumed, anew) == (2, 4)
     assert "none" in unknown.err
     assert server.target in away.err
     for wrong, code, message in (

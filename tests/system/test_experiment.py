@@ -158,10 +158,14 @@ def test_evaluate_gives_the_stored_result_or_scores_through_another_runtime(
     row = next(
         row for row in summary.rows if (row.model, row.runtime) == ("digits-matched-keras-s0-onnx", "onnxruntime")
     )
-    stored = elsewhere.json("evaluate", row.model)
+    shown = elsewhere.run("evaluate", row.model, "--format", "json")
+    assert (shown.code, shown.err) == (0, ""), "nothing is started for a result that is there"
+    stored, addresses = json.loads(shown.out), {row["service"]: row["grpc"] for row in elsewhere.json("status")}
     assert (stored["accuracy"], stored["spec"]["runtime"]) == (row.accuracy, "onnxruntime")
     scored = elsewhere.json("evaluate", row.model, "--runtime", "openvino", "--data", "digits")
     assert scored["run_id"] != stored["run_id"]
+    # The evaluator had to learn where OpenVINO's server is; it is back at its address, without it.
+    assert {row["service"]: row["grpc"] for row in elsewhere.json("status") if row["state"] == "serving"} == addresses
     assert scored["accuracy"] == pytest.approx(row.accuracy, abs=1.5 / scored["images"])  # A near-tie may fall over.
     table = elsewhere.run("evaluate", row.model)
     for words in (f"accuracy {row.accuracy:.2%} (", "Wilson", f"log loss {row.log_loss:.4f}", "predictions: "):

@@ -389,7 +389,7 @@ def test_locusts_web_page_starts_and_stops_a_load_test(null_server, free_port):
             failures = row.locator("td").nth(3).inner_text()
             browser.close()
         assert failures == "0"
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # Not Ctrl-C, which is ignored below a shell's background job.
         output, _ = process.communicate(timeout=30)
         assert re.search(r"over [\d,]+ answered requests: p50 \d", output), output
     finally:

@@ -4,7 +4,7 @@ import pytest
 
 from core.comparison import COMPARED, REPEATED, compare, newcombe
 from core.schemas.loads import Run, Saturation
-from core.schemas.summary import Summary
+from core.schemas.summary import LOAD_TEST, Summary
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment, digest
 
@@ -69,14 +69,14 @@ def test_rows_only_one_report_has_are_named(summary: Summary) -> None:
 
 def test_other_data_other_machines_and_missing_parts_are_noted(summary: Summary) -> None:
     assert summary.data is not None
-    place = summary.places[0]
-    elsewhere = place.model_copy(
-        update={"environment": place.environment.model_copy(update={"cpu_model": "Another CPU"})}
+    elsewhere = tuple(
+        place.model_copy(update={"environment": place.environment.model_copy(update={"cpu_model": "Another CPU"})})
+        for place in summary.places
     )
     other = summary.model_copy(
         update={
             "data": summary.data.model_copy(update={"fingerprint": digest("other")}),
-            "places": (elsewhere,),
+            "places": elsewhere,
             "missing": ("train keras: lost",),
         }
     )
@@ -84,10 +84,27 @@ def test_other_data_other_machines_and_missing_parts_are_noted(summary: Summary)
     for words in ("different prepared data", "different machines", "The second report is incomplete"):
         assert words in notes
     times = {one.metric: (one.finding, one.reason) for one in compare(summary, other).differences}
-    assert {times[metric] for metric in ("training_s", *REPEATED) if metric in times} == {
-        ("not comparable", "different machines or quotas")
+    assert times["training_s"] == ("not comparable", "trained on different machines or quotas")
+    assert {times[metric] for metric in REPEATED if metric in times} == {
+        ("not comparable", "load-tested on different machines or quotas")
     }
     assert times["size_bytes"] == ("equal", "")
+
+
+def test_a_machine_that_only_trained_keeps_no_load_tests_from_being_compared(summary: Summary) -> None:
+    places = tuple(
+        place
+        if LOAD_TEST in place.roles
+        else place.model_copy(
+            update={"environment": place.environment.model_copy(update={"cpu_model": "Another CPU"})},
+        )
+        for place in summary.places
+    )
+    assert 0 < sum(LOAD_TEST in place.roles for place in places) < len(places)
+    other = summary.model_copy(update={"places": places})
+    findings = {one.metric: one.finding for one in compare(summary, other).differences}
+    assert findings["training_s"] == "not comparable"
+    assert {findings[metric] for metric in REPEATED if metric in findings} == {"equal"}
 
 
 def measured(summary: Summary, p99: tuple[float, ...], **changes: object) -> Summary:

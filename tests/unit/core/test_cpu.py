@@ -50,6 +50,7 @@ def test_threads_are_whole_and_at_least_one(monkeypatch: pytest.MonkeyPatch, quo
 def test_openmps_threads_wait_awake_for_a_moment_unless_the_environment_says_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     for before, after in ((None, "10000"), ("7", "7")):
         if before is None:
             monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
@@ -57,3 +58,7 @@ def test_openmps_threads_wait_awake_for_a_moment_unless_the_environment_says_oth
             monkeypatch.setenv("GOMP_SPINCOUNT", before)
         cpu.share_cores()
         assert os.environ["GOMP_SPINCOUNT"] == after
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    cpu.share_cores()
+    assert "GOMP_SPINCOUNT" not in os.environ

@@ -93,6 +93,11 @@ def test_sweeps_are_interleaved_over_artefacts_and_repeated(measured, tmp_path) 
     ]
 
 
+def test_a_sweep_over_the_rate_of_the_plan_itself_counts_no_measurement_twice(measured, tmp_path) -> None:
+    found = measure(tmp_path, plan(scenario="server", rate=200, sweep=(100.0, 200.0), repeats=2), "x")
+    assert len({result.run_id for result in found}) == len(found) == len(measured) == 2 + 1 + 2
+
+
 def test_a_scenario_that_shows_no_capacity_gets_a_closed_loop_for_it(measured, tmp_path) -> None:
     measure(tmp_path, plan(scenario="multi_stream", sweep=(100.0, 200.0)), "x")
     assert [spec.scenario for spec in measured] == ["multi_stream", "closed", "server", "server"]
