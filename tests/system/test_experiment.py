@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -349,9 +350,12 @@ def test_ctrl_c_in_any_step_leaves_nothing_half_written_and_the_next_run_goes_on
     assert again.code == 0, again.err
     assert bakeoff.processes() == []
     assert half_written(bakeoff.home) == []
-    events = [path.read_text() for path in sorted(bakeoff.home.glob("runs/*/*/events.jsonl"))]
-    # Runs of services: preparing, scoring and reporting were stopped once, the training twice.
-    assert sorted(text.count("asked again") for text in events if "asked again" in text) == [1, 1, 1, 2]
+    asked_again = Counter[str]()
+    for path in bakeoff.home.glob("runs/*/*/events.jsonl"):
+        asked_again[path.parent.name.partition("-")[0]] += path.read_text().count("asked again")
+    # A report is written in a moment: the interruption may come too late for it.
+    assert asked_again.pop("report") in (0, 1)
+    assert asked_again == {"prepare": 1, "train": 2, "evaluate": 1}
 
 
 def write_images(folder: Path) -> Path:
