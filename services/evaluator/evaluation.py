@@ -132,7 +132,7 @@ def _score(
     except BakeoffError as error:
         raise BakeoffError(
             f"{error}. Scored until then: {len(journal):,} of {len(split):,} images ({one.name}); they are kept, and "
-            "asked again, it goes on from there"
+            "it can go on from there"
         ) from error
 
 
