@@ -11,6 +11,7 @@ from evaluator.report.tables import Table
 
 CORRUPTIONS = {"noise": "Noise", "blur": "Blur", "contrast": "Contrast", "jpeg": "JPEG"}
 """Name in results to name for people, in the order they are shown."""
+PRECISION_DASHES = {"fp32": "solid", "int8": "dot", "bf16": "dash"}
 
 
 def temperatures(summary: Summary) -> Table:
@@ -73,21 +74,21 @@ def robustness(summary: Summary) -> Table:
 
 
 def robustness_curves(rows: Sequence[Row], kind: str) -> Figure:
-    """Accuracy over severity under one corruption, one line for each framework; 0 is the clean split."""
+    """Accuracy over severity under one corruption, a line for each framework and precision; 0 is clean."""
     chart, seen = go.Figure(), set()
     for row in rows:
         points = sorted((one.severity, one.accuracy, one.interval) for one in row.robustness if one.corruption == kind)
         clean = [(0, row.accuracy, row.accuracy_interval)] if row.accuracy is not None and row.accuracy_interval else []
-        name = text.framework(row.framework)
-        every, first = [*clean, *points], row.framework not in seen
-        seen.add(row.framework)
+        name = f"{text.framework(row.framework)} {row.precision}" if row.variant else text.framework(row.framework)
+        every, first = [*clean, *points], name not in seen
+        seen.add(name)
         chart.add_scatter(
             x=[severity for severity, _, _ in every],
             y=[accuracy for _, accuracy, _ in every],
             name=name,
             showlegend=first,
             mode="lines+markers",
-            line={"color": color(row.framework), "width": 2},
+            line={"color": color(row.framework), "width": 2, "dash": PRECISION_DASHES[row.precision]},
             marker={"symbol": SYMBOLS[row.framework], "size": 7, "color": color(row.framework)},
             customdata=[text.interval(interval) for _, _, interval in every],
             hovertemplate=f"{name}: %{{y:.2%}} (%{{customdata}})<extra></extra>",

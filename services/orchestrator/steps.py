@@ -161,11 +161,12 @@ def _varied(experiment: Experiment, trained: TrainResult) -> list[PublishedModel
 def evaluate_step(experiment: Experiment, subject: Subject, fingerprint: str) -> Step:
     """Scores one published model as it is served.
 
-    Corruptions are scored for fp32 ONNX of the first seed on ONNX Runtime alone: what they change is the network's
-    doing, not the format's.
+    Corruptions are scored for ONNX of the first seed, once for each precision: what they change is the network's doing
+    and its numbers', not that of a format or of another runtime with the same numbers.
     """
     plan, model = experiment.evaluate, subject.model
-    corrupted = not subject.variant and model.format == "onnx" and subject.trained.spec.seed == experiment.seeds[0]
+    first_seed = subject.trained.spec.seed == experiment.seeds[0]
+    corrupted = first_seed and model.format == "onnx" and subject.runtime != "openvino"
     spec = EvaluateSpec(
         model=model.name,
         version=model.version,

@@ -90,7 +90,7 @@ def test_other_runtimes_get_the_same_artefact_and_steps_of_their_own() -> None:
     assert [spec.runtime for spec in specs] == ["onnxruntime", "openvino", "openvino-bf16"]
     assert len({spec.artifact for spec in specs}) == 1
     assert len({step.run_id for step in scored}) == len({step.label for step in scored}) == 3
-    assert [bool(spec.corruptions) for spec in specs] == [True, False, False]
+    assert [bool(spec.corruptions) for spec in specs] == [True, False, True]  # openvino computes what onnxruntime does
     loads = [steps.loadtest_spec(wanted, subject, DATA) for subject in subjects]
     services = [steps.load_step(spec).service for spec in loads if isinstance(spec, LoadTestSpec)]
     assert services == ["serving-onnxruntime", "serving-openvino", "serving-openvino-bf16"]
