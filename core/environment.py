@@ -14,6 +14,7 @@ from core.schemas.environment import Environment
 DISTRIBUTIONS = (
     "bakeoff", "numpy", "pillow", "grpcio", "protobuf", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "torch",
     "torchvision", "fastai", "safetensors", "onnx", "onnxruntime", "onnxscript", "scikit-learn", "datasets", "locust",
+    "openvino", "uvloop", "pyvoy", "hdrhistogram",
 )  # fmt: skip
 
 

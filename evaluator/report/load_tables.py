@@ -1,6 +1,6 @@
 """Tables of load tests: every test with what its data support, and the highest rate within the bound."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core import percentiles
@@ -92,10 +92,18 @@ def loads(summary: Summary) -> Table:
             *(text.significant(load.server_ms[p]) if p in load.server_ms else text.MISSING for p in phases),
             *(column.show(load) for column in last),
         )
-        for load in summary.loads
+        for load in _by_subject(summary.loads)
     )
     marked = any(cell.endswith(UNSUPPORTED) for row in rows for cell in row)
     return Table(_caption(phases, columns, marked), headers, rows, names=3 if settings else 2)
+
+
+def _by_subject(loads: Sequence[Load]) -> list[Load]:
+    """The tests of an artefact together, its rates ascending; they were measured in turns with the others."""
+    places: dict[tuple[str, int, str], int] = {}
+    for load in loads:
+        places.setdefault((load.model, load.version, load.runtime), len(places))
+    return sorted(loads, key=lambda load: (places[load.model, load.version, load.runtime], load.rate or 0.0))
 
 
 def _flag(load: Load) -> str:

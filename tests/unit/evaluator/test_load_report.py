@@ -57,6 +57,16 @@ def test_the_table_shows_settings_repeats_and_what_the_server_spent(swept: Summa
     assert re.fullmatch(r"[\d.]+–[\d.]+", first["p99 of repeats"])
 
 
+def test_the_tests_of_an_artefact_stand_together_by_rate(swept: Summary) -> None:
+    rows = load_tables.loads(swept).rows
+    subjects = [row[:2] for row in rows]
+    assert len(set(subjects)) == 5
+    assert all(subjects[start : start + 5] == [subjects[start]] * 5 for start in range(0, len(rows), 5))
+    closed, *rates = [row[2] for row in rows[:5]]
+    assert "closed" in closed
+    assert [re.findall(r"\d+", rate) for rate in rates] == [["100"], ["300"], ["700"], ["1100"]]
+
+
 def test_the_page_holds_both_charts_and_the_table_of_the_verdict_only_the_common_test(swept: Summary) -> None:
     page = render(swept, (), {}, {})
     figures = json.loads(re.search(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
