@@ -175,6 +175,38 @@ def test_a_trainer_killed_in_the_middle_goes_on_from_its_checkpoint(project: Pro
     assert epochs_trained[restart] > 1, "it began again at the first epoch"
 
 
+def test_an_experiment_survives_the_kill_of_the_command_and_of_the_evaluator(project: Project, promoted: str) -> None:
+    """The command is killed while it trains and run again; then the evaluator is, while it scores."""
+    wanted = ("run", "experiments/digits.yaml", *QUICK, "--set", "name=survivor")
+    wanted += ("--set", "arms.matched.recipe.epochs=12", "--set", "evaluate.batch_size=2")
+    wanted += ("--set", "evaluate.corruptions=[noise, blur, contrast, jpeg]")
+    name = f"{project.name}-survivor"
+
+    def start() -> None:
+        project.compose("run", "--detach", "--no-deps", "--name", name, "cli", *wanted)
+
+    def said() -> str:
+        found = project.engine.run("logs", name)
+        return found.stdout + found.stderr
+
+    try:
+        start()
+        wait_for(lambda: "train matched keras s0: train" in said(), "a training", timeout_s=120)
+        project.engine("kill", name)
+        project.engine("rm", "--force", name)
+        start()
+        wait_for(lambda: ": score " in said(), "an evaluation", timeout_s=180)
+        evaluator = project.container("evaluator")
+        project.engine("kill", evaluator)
+        project.engine("start", evaluator)
+        assert project.engine("wait", name, timeout_s=240).strip() == "0", said()
+        lines = said()
+        assert "incomplete" not in lines
+        assert "report: /home/bakeoff/reports/survivor/report.html" in lines
+    finally:
+        project.engine.run("rm", "--force", name)
+
+
 def test_a_server_killed_under_requests_serves_the_same_again(project: Project, promoted: str) -> None:
     """Whoever waits for it is told that it is not there; nobody gets a wrong answer."""
     name = project.container("production")

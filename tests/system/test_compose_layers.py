@@ -1,4 +1,4 @@
-"""What Compose makes of its files, every layer alone and all together; needs its command, but no engine."""
+"""What Compose makes of its files, every layer alone and all together; no container runs."""
 
 import json
 import os
@@ -13,8 +13,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from deploy import compose, images
+from tests.system.containers import ROOT, start_engine
 
-ROOT = Path(__file__).parents[3]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
 FILES = sorted(compose.FOLDER.glob("compose*.yaml"))
 CHOICES = [(), *((layer,) for layer in compose.LAYERS), tuple(compose.LAYERS)]
 NO_HEALTH = {
@@ -26,14 +28,17 @@ THEIR_USER = {"prometheus", "grafana", "s3"}
 """Third-party images, which come with a user of their own."""
 
 
+def has_compose() -> bool:
+    """Whether the command is there, which is all these tests need."""
+    found = shutil.which("docker")
+    return found is not None and not subprocess.run([found, "compose", "version"], capture_output=True).returncode
+
+
 @lru_cache
 def config(layers: tuple[str, ...]) -> dict[str, Any]:
     """The services of some layers, as Compose understands them."""
-    if (
-        shutil.which("docker") is None
-        or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode
-    ):
-        pytest.skip("there is no docker compose")
+    if not has_compose():
+        start_engine()
     return parse(compose.FOLDER, layers)
 
 
