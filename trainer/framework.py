@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from core.errors import MissingExtraError, NotFoundError, WrongStateError
 from core.prepared import Split
+from core.runtimes.devices import Device, Wanted
 from core.schemas.recipe import Recipe
 from core.schemas.results import EpochMetrics
 from trainer.batches import Batch
@@ -28,9 +29,6 @@ Model = Any
 
 State = dict[str, NDArray[Any]]
 """All a training needs to continue after an epoch, weights and optimiser, as arrays; opaque to everybody else."""
-
-
-Device = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ class Framework(Protocol):
         """Logits, loss and gradients of one batch in training mode, without changing the model's weights."""
 
 
-def choose_device(framework: Framework, wanted: Literal["auto", "cpu", "cuda"]) -> Device:
+def choose_device(framework: Framework, wanted: Wanted) -> Device:
     """The device of a training; auto takes the GPU where there is one.
 
     Raises:

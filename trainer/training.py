@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.errors import DivergedError, InvalidInputError
 from core.prepared import PreparedData
+from core.runtimes.devices import Device
 from core.schemas.data import PreparedManifest
 from core.schemas.recipe import IMAGENET_MEAN, IMAGENET_STD
 from core.schemas.results import EpochMetrics
@@ -17,7 +18,7 @@ from core.schemas.specs import FindRateSpec, TrainSpec
 from core.worker import RunFolder
 from trainer import checkpoint, samples, weight_files
 from trainer.architectures import get_architecture
-from trainer.framework import BuildSettings, Device, Framework, Model, State, TrainingData
+from trainer.framework import BuildSettings, Framework, Model, State, TrainingData
 from trainer.layers import Architecture
 from trainer.objective import class_weights
 from trainer.originals import Originals, check_originals, open_originals

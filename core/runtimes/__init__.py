@@ -1,9 +1,10 @@
 """Loads artefacts: one file per format, imported when it is asked for.
 
-Every module here has `load(path, threads) -> Predictor`. Names select the module through one dict; the library it needs
-is imported inside `load`.
+Every module of a format has `load(path, threads, device) -> Predictor`. Names select the module through one dict; the
+library it needs is imported inside `load`.
 """
 
+import logging
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import MissingExtraError
+from core.errors import MissingExtraError, WrongStateError
 from core.formats import OTHER_RUNTIMES, get_format
+from core.runtimes import devices
 
+log = logging.getLogger(__name__)
 Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """images uint8 [n, height, width, channels] → probabilities float32 [n, classes]. Safe to call from several threads."""
 
@@ -33,7 +36,9 @@ EXTRAS = {
 }
 
 
-def load(format_name: str, path: Path, threads: int, runtime: str | None = None) -> Predictor:
+def load(
+    format_name: str, path: Path, threads: int, runtime: str | None = None, device: devices.Wanted = "cpu"
+) -> Predictor:
     """Loads an artefact.
 
     Args:
@@ -41,19 +46,48 @@ def load(format_name: str, path: Path, threads: int, runtime: str | None = None)
         path: the file or folder the format names.
         threads: CPU threads the runtime may use.
         runtime: one that loads the format; None: the format's first choice.
+        device: what to compute on; auto: a CUDA GPU where the runtime finds and can use one, else the CPU.
 
     Raises:
         NotFoundError: unknown format, the known ones listed.
         MissingExtraError: its library is not installed; says which extra to install.
+        WrongStateError: cuda is wanted, and the runtime finds none or cannot use it.
     """
     fmt = get_format(format_name)
     chosen = runtime or fmt.runtime
+    on = choose_device(chosen, device)
+    try:
+        return _load(fmt.name, path, threads, chosen, on)
+    except WrongStateError as error:
+        if device != "auto":
+            raise
+        log.warning("%s; computing on the CPU", error)
+        return _load(fmt.name, path, threads, chosen, "cpu")
+
+
+def choose_device(runtime: str, wanted: devices.Wanted) -> devices.Device:
+    """What a runtime computes on here.
+
+    Raises:
+        MissingExtraError, WrongStateError: as `load` does.
+    """
+    try:
+        return devices.choose(runtime, wanted)
+    except ModuleNotFoundError as error:
+        raise _missing(runtime, error) from error
+
+
+def _load(format_name: str, path: Path, threads: int, runtime: str, device: devices.Device) -> Predictor:
     try:
         predictor: Predictor
-        if chosen in OTHER_RUNTIMES:
-            predictor = import_module(OTHER_MODULES[chosen]).load(path, threads, chosen)
+        if runtime in OTHER_RUNTIMES:
+            predictor = import_module(OTHER_MODULES[runtime]).load(path, threads, device, runtime)
         else:
-            predictor = import_module(MODULES[fmt.name]).load(path, threads)
+            predictor = import_module(MODULES[format_name]).load(path, threads, device)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"the {chosen} runtime ({error.name})", EXTRAS[chosen]) from error
+        raise _missing(runtime, error) from error
     return predictor
+
+
+def _missing(runtime: str, error: ModuleNotFoundError) -> MissingExtraError:
+    return MissingExtraError(f"the {runtime} runtime ({error.name})", EXTRAS[runtime])

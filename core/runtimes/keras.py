@@ -1,6 +1,5 @@
 """`.keras` archives, loaded in safe mode and called through one traced graph."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +7,19 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
 from core.runtimes import Predictor
-from core.runtimes._tensorflow import import_tensorflow, set_threads
+from core.runtimes._tensorflow import import_tensorflow, set_threads, use_device
+from core.runtimes.devices import Device
 
 
-def load(path: Path, threads: int) -> Predictor:
+def load(path: Path, threads: int, device: Device = "cpu") -> Predictor:
     """Loads a `.keras` file.
 
     Raises:
         InvalidInputError: not a readable archive, or its input is not the contract's uint8 images.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"
     tf = import_tensorflow()
     set_threads(threads)
+    use_device(device)
     import keras
 
     try:

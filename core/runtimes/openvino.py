@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from core import cpu
 from core.errors import InvalidInputError
 from core.runtimes import Predictor
+from core.runtimes.devices import Device
 
 HINTS = {"openvino": "f32", "openvino-bf16": "bf16"}
 
 
-def load(path: Path, threads: int, runtime: str = "openvino") -> Predictor:
+def load(path: Path, threads: int, device: Device = "cpu", runtime: str = "openvino") -> Predictor:
     """Loads `model.onnx` on the CPU. `openvino` computes in the file's precision, int8 included, `openvino-bf16` in
     bfloat16 where the file says float32.
 

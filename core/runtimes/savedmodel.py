@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
 from core.runtimes import Predictor
-from core.runtimes._tensorflow import import_tensorflow, set_threads
+from core.runtimes._tensorflow import import_tensorflow, set_threads, use_device
+from core.runtimes.devices import Device
 
 
-def load(path: Path, threads: int) -> Predictor:
+def load(path: Path, threads: int, device: Device = "cpu") -> Predictor:
     """Loads a SavedModel folder.
 
     Raises:
@@ -18,6 +19,7 @@ def load(path: Path, threads: int) -> Predictor:
     """
     tf = import_tensorflow()
     set_threads(threads)
+    use_device(device)
     try:
         loaded = tf.saved_model.load(str(path))
     except Exception as error:

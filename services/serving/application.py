@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import grpc
 import prometheus_client
 
+from core import runtimes
 from core.errors import ExhaustedError
 from services.serving.background import BackgroundTuner
 from services.serving.control import Control
@@ -45,7 +46,10 @@ class ServingApplication:
         prometheus_client.REGISTRY.register(self._collector)
 
     async def ready(self) -> None:
-        """Loads the first models. Raises BakeoffError when one that was named at start cannot be loaded."""
+        """Loads the first models. Raises BakeoffError when one that was named at start cannot be loaded, or the GPU
+        that was asked for is not there."""
+        if self._settings.device == "cuda":
+            await asyncio.to_thread(runtimes.choose_device, self._settings.runtime, "cuda")
         await self._control.start()
         self._ready = True
         if self._settings.tune_s:

@@ -59,7 +59,7 @@ class BackgroundTuner:
         settings = self._settings
         command = [sys.executable, "-m", "services.serving.tune", name, "--nice", "19", "--runtime", settings.runtime]
         command += ["--repository", str(self._repository.root), "--cache", str(settings.cache)]
-        command += ["--seconds", str(settings.tune_s), "--threads", str(settings.threads)]
+        command += ["--device", settings.device, "--seconds", str(settings.tune_s), "--threads", str(settings.threads)]
         return [*command, *["--trust-repository"] * settings.trust_repository]
 
 

@@ -48,8 +48,8 @@ class Loader:
         self, repository: ModelRepository, settings: ServingSettings, runtime: LoadRuntime | None = None
     ) -> None:
         self._repository, self._settings = repository, settings
-        self._runtime = runtime or functools.partial(runtimes.load, runtime=settings.runtime)
-        self._tuning = TuningCache(settings.cache, settings.runtime)
+        self._runtime = runtime or functools.partial(runtimes.load, runtime=settings.runtime, device=settings.device)
+        self._tuning = TuningCache(settings.cache, settings.runtime, settings.device)
 
     def load(self, name: str, version: int) -> LoadedModel:
         """Verifies, loads, compares with the golden cases and warms up.

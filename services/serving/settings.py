@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from core import cpu
 from core.mirror import MirroredRepository
 from core.repository import MAX_BATCH, ModelRepository
+from core.runtimes import devices
 from services.rpc.settings import ServiceSettings
 from services.serving.versions import PATTERN
 
@@ -28,6 +29,8 @@ class ServingSettings(ServiceSettings):
     """grpcio, or envoy: Envoy takes the connections and runs the same handlers (extra `envoy`)."""
     repository: Annotated[str, pydantic.BeforeValidator(str)]
     """Models in Triton's layout, only read: a folder, or an fsspec URL (s3://bucket/models), which needs --cache."""
+    device: devices.Wanted = "auto"
+    """What models compute on; auto: a CUDA GPU where the runtime finds and can use one, else the CPU."""
     trust_repository: bool = False
     """Whoever writes the repository may run code here. Without it only plain ONNX is loaded."""
     model_control: ModelControl = "poll"

@@ -41,7 +41,7 @@ def tune_model(name: str, settings: ServingSettings, cache: TuningCache, seconds
 
     def predictor(threads: int) -> Predict:
         path = repository.model_path(name, version)
-        return runtimes.load(loaded.artifact.format, path, threads, settings.runtime)
+        return runtimes.load(loaded.artifact.format, path, threads, settings.runtime, settings.device)
 
     def progress(done: int, total: int, text: str) -> None:
         tell(progress=done, total=total, model=name, text=text)
@@ -56,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m services.serving.tune", description=__doc__)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--runtime", required=True)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="unset: the servers' own variable")
     parser.add_argument("--repository", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=20.0, help="for each model, about")
@@ -67,11 +68,12 @@ def main() -> None:
     # Without a cache: what was found before must not be the default this is compared with.
     settings = ServingSettings(
         runtime=given.runtime,
+        **({"device": given.device} if given.device else {}),
         repository=given.repository,
         threads=given.threads,
         trust_repository=given.trust_repository,
     )
-    cache, failed = TuningCache(given.cache, given.runtime), False
+    cache, failed = TuningCache(given.cache, given.runtime, settings.device), False
     for name in given.models:
         try:
             tell(tuned=tune_model(name, settings, cache, given.seconds).model_dump())

@@ -51,20 +51,35 @@ class Tuned(Schema):
     """Of the machine when it began: other work makes a measurement worth less."""
 
 
-def machine(runtime: str) -> str:
-    """A name for machines on which a choice holds: processor, CPU quota, and the runtime with its version."""
+LIBRARIES = {
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "pytorch": ("torch",),
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "openvino": ("openvino",),
+    "openvino-bf16": ("openvino",),
+}
+"""Runtime to the distributions its library may come from."""
+GPUS = Path("/proc/driver/nvidia/gpus")
+"""NVIDIA's driver describes each of them there; the first line is the model."""
+
+
+def machine(runtime: str, device: str = "auto") -> str:
+    """A name for machines on which a choice holds: processor, CPU quota, the runtime with its version, GPUs, and the
+    device where it was not left to the runtime."""
     described = environment.describe(threads=1)
-    version = described.versions.get({"pytorch": "torch"}.get(runtime, runtime), "")
-    kind = [platform.machine(), described.cpu_model, f"{quota():g}", runtime, version]
+    versions = [described.versions[name] for name in LIBRARIES[runtime] if name in described.versions]
+    gpus = [path.read_text().partition("\n")[0] for path in sorted(GPUS.glob("*/information"))]
+    own = [device] if device != "auto" else []
+    kind = [platform.machine(), described.cpu_model, f"{quota():g}", runtime, *versions, *gpus, *own]
     return hashlib.sha256(json.dumps(kind).encode()).hexdigest()[:12]
 
 
 class TuningCache:
     """The choices in one cache directory; `folder` None keeps and finds nothing."""
 
-    def __init__(self, folder: Path | None, runtime: str) -> None:
+    def __init__(self, folder: Path | None, runtime: str, device: str = "auto") -> None:
         self._folder = folder / "tuning" if folder else None
-        self.machine = machine(runtime) if folder else ""
+        self.machine = machine(runtime, device) if folder else ""
 
     def find(self, artifact: str) -> Tuned | None:
         """What is known of an artefact here. A file that cannot be read counts as nothing, with a warning."""

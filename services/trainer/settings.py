@@ -1,13 +1,14 @@
 """Settings of the trainer service."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import pydantic
 from pydantic_settings import SettingsConfigDict
 
 from core import cpu
 from core.repository import writable_folder
+from core.runtimes.devices import Wanted
 from core.schemas.specs import Framework
 from services.rpc.settings import ServiceSettings
 
@@ -31,7 +32,7 @@ class TrainerSettings(ServiceSettings):
     """Runs executed at a time; more are queued."""
     warm_workers: bool = True
     """On Linux, fork workers from a process that keeps their imports in memory; else each starts from nothing."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Wanted = "auto"
     """What trainings compute on; auto: a CUDA GPU where the framework finds one. Results say which it was."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
     """CPU threads of a run; by default what the CPU quota gives."""

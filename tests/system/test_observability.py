@@ -121,4 +121,3 @@ def test_every_panel_of_a_dashboard_has_something_to_show(query: Query, dashboar
     assert len(asked) > 3
     empty = {one for one in asked if not query(one.replace("$service", ".*").replace("$model", ".*"))}
     assert empty == set()
-

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.system.serving_process import infer_request, launched, probabilities, serving
+from core import runtimes
+from core.errors import WrongStateError
+from tests.system.onnx_models import linear_model
+from tests.system.serving_process import infer_request, launched, probabilities, publish, serving
 from tests.unit.serving import published
 
 pytestmark = pytest.mark.system
@@ -45,6 +48,29 @@ def test_an_exported_network_answers_the_same_alone_and_among_others(tmp_path, f
         with ThreadPoolExecutor(8) as clients:
             differences = list(clients.map(ask, [1, 2, 5, 8] * 4))
         assert max(differences) < 1e-5
+
+
+@pytest.mark.parametrize("transport", ["grpcio", "envoy"])
+def test_a_gpu_that_is_not_there_ends_the_server_with_its_reason(tmp_path, transport):
+    if any(Path("/dev").glob("nvidia[0-9]*")):
+        pytest.skip("this machine has a GPU")
+    publish(tmp_path / "models", "m")
+    flags = ("--runtime", "onnxruntime", "--repository", str(tmp_path / "models"), "--port", "0", "--device", "cuda")
+    with launched(tmp_path, *flags, "--transport", transport) as (process, _, log):
+        assert process.wait(60) == 1
+    assert "the onnxruntime runtime finds no CUDA GPU here" in log.read_text()
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_session_that_fell_back_to_the_cpu_is_refused_unless_the_choice_is_open(tmp_path, monkeypatch, caplog):
+    """A mock of the choice alone: ONNX Runtime's CPU build takes the CPU as the CUDA build does without cuDNN."""
+    (tmp_path / "model.onnx").write_bytes(linear_model(published.weights(0), published.SHAPE))
+    monkeypatch.setattr(runtimes.devices, "choose", lambda runtime, wanted: "cuda")
+    with pytest.raises(WrongStateError, match="cannot use the CUDA GPU"):
+        runtimes.load("onnx", tmp_path / "model.onnx", 1, device="cuda")
+    predict = runtimes.load("onnx", tmp_path / "model.onnx", 1, device="auto")
+    assert predict(published.images(2)).shape == (2, 3)
+    assert "computing on the CPU" in caplog.text
 
 
 def test_bfloat16_is_another_runtime_and_stays_near(tmp_path):

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from core.errors import BakeoffError
 from core.prepared import Split
 from core.runtimes._tensorflow import import_tensorflow
+from core.runtimes.devices import Device
 from core.schemas.recipe import Recipe
 from trainer.batches import Batch, matched_batches
-from trainer.framework import Callbacks, Device
+from trainer.framework import Callbacks
 from trainer.frameworks._onnx import INPUT, OUTPUT, read_facts
 from trainer.layers import Architecture
 
