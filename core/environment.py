@@ -13,8 +13,8 @@ from core.schemas.environment import Environment
 
 DISTRIBUTIONS = (
     "bakeoff", "numpy", "pillow", "grpcio", "protobuf", "keras", "tensorflow", "tensorflow-cpu", "tf2onnx", "torch",
-    "torchvision", "fastai", "safetensors", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript", "scikit-learn", "datasets",
-    "locust", "openvino", "uvloop", "pyvoy", "hdrhistogram",
+    "torchvision", "fastai", "safetensors", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript", "scikit-learn",
+    "datasets", "locust", "openvino", "uvloop", "pyvoy", "hdrhistogram",
 )  # fmt: skip
 
 
