@@ -16,7 +16,7 @@ import yaml
 
 from tests.system import prometheus
 from tests.system.manifests import K8S, ROOT
-from tests.system.serving_process import ServingProcess, infer_request, launched, publish, wait_for
+from tests.system.serving_process import ServingProcess, infer_request, publish, serving, wait_for
 from tests.unit.serving import published
 from tools.bench.ports import free_port
 
@@ -52,9 +52,8 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
     program, _ = prometheus.programs()
     folder = tmp_path_factory.mktemp("observability")
     publish(folder / "models", MODEL)
-    flags = ("--runtime", "onnxruntime", "--repository", str(folder / "models"), "--port", "0", "--load-model", MODEL)
-    with launched(folder, *flags) as (process, address, log), ServingProcess(process, address, log) as server:
-        (page,) = [line.split()[-1] for line in log.read_text().splitlines() if "metrics on " in line]
+    with serving(folder, folder / "models") as server:
+        (page,) = [line.split()[-1] for line in server.log.read_text().splitlines() if "metrics on " in line]
         where = urllib.parse.urlsplit(page)
         target = {"targets": [where.netloc], "labels": {"service": "production"}}
         config = {
