@@ -3,6 +3,7 @@
 import html
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,6 +17,8 @@ SYMBOLS = {"keras": "circle", "tensorflow": "square", "pytorch": "diamond", "fas
 GLYPHS = {"circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "diamond-open": "◇", "square-open": "□"}
 GLYPHS |= {"triangle-up-open": "△", "x-thin-open": "×"}
 """A legend's sign for each of Plotly's symbols."""
+DASHES = {"solid": "", "dot": "2 3", "dash": "6 3", "dashdot": "7 3 2 3", "longdash": "11 4", "longdashdot": "13 3 2 3"}
+"""Plotly's names of dashes to SVG's, for the legend."""
 ARM_SYMBOLS = ("circle", "diamond-open", "square-open", "triangle-up-open", "x-thin-open")
 PHASES = ("data", "build", "train", "validate", "export")
 COUNTED_CLASSES = 15
@@ -204,15 +207,31 @@ def confusion(result: Classification) -> Figure:
     return as_json(chart)
 
 
-def legend(figure: Figure) -> list[tuple[str, str, str]]:
-    """Colour, sign and name of each trace to explain; the page writes it, because Plotly's own does not fit a phone."""
-    found = []
-    for trace in figure["data"]:
-        if trace.get("showlegend", True) and "name" in trace:
-            own = trace["marker"]["color"]
-            sign = GLYPHS[trace["marker"].get("symbol", "square")]
-            found.append((own if isinstance(own, str) else color("muted"), sign, html.unescape(trace["name"])))
-    return found
+@dataclass(frozen=True)
+class Key:
+    """What a legend says of one trace."""
+
+    color: str
+    sign: str
+    name: str
+    dashes: str | None
+    """Of its line, as SVG's stroke-dasharray; None where all lines of the chart are alike."""
+
+
+def legend(figure: Figure) -> list[Key]:
+    """Each trace to explain; the page writes it, because Plotly's own does not fit a phone."""
+    shown = [trace for trace in figure["data"] if trace.get("showlegend", True) and "name" in trace]
+    dashes = [trace.get("line", {}).get("dash", "solid") for trace in shown]
+    varied = len(set(dashes)) > 1
+    return [
+        Key(
+            color=own if isinstance(own := trace["marker"]["color"], str) else color("muted"),
+            sign=GLYPHS[trace["marker"].get("symbol", "square")],
+            name=html.unescape(trace["name"]),
+            dashes=DASHES[dash] if varied else None,
+        )
+        for trace, dash in zip(shown, dashes, strict=True)
+    ]
 
 
 def loaded_rows(summary: Summary) -> list[Row]:

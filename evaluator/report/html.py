@@ -222,11 +222,8 @@ def _matrix_panels(results: Sequence[Classification]) -> list[Panel]:
 
 
 def _matrix_label(result: Classification, among: Sequence[Classification]) -> str:
-    """Framework, format and precision, with runtime, arm and seed where artefacts differ in them."""
-    same = [c for c in among if (c.arm, c.framework, c.format) == (result.arm, result.framework, result.format)]
-    parts = [text.framework(result.framework), text.format_name(result.format)]
-    parts += [result.precision] if len({c.precision for c in same}) > 1 else []
-    parts += [text.runtime(result.runtime)] if len({c.runtime for c in same}) > 1 else []
+    """Framework and how it is served, with arm and seed where artefacts differ in them."""
+    parts = [text.framework(result.framework), naming.served(result)]
     parts += [result.arm] if len({c.arm for c in among}) > 1 else []
     parts += [f"s{result.seed}"] if len({c.seed for c in among}) > 1 else []
     return " ".join(parts)

@@ -10,8 +10,9 @@ from evaluator import naming, text
 from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe
 
 TICKS = (50, 90, 99, 99.9, 99.99)
-DASHES = {"onnx": "solid", "savedmodel": "dash"}
-"""Line by format; every other one is dotted, a variant dashed and dotted."""
+LINES = {"ONNX": "solid", "SavedModel": "dash", "ONNX int8": "dashdot", "ONNX on OpenVINO": "longdash"}
+LINES |= {"ONNX on OpenVINO bf16": "longdashdot"}
+"""By how an artefact is served; the native formats are dotted. Colour and symbol are the framework's."""
 
 
 def figures(summary: Summary) -> dict[str, Figure]:
@@ -123,7 +124,7 @@ def _judgement(load: Load) -> str:
 
 
 def _dash(row: Row) -> str:
-    return "dashdot" if row.variant else DASHES.get(row.format, "dot")
+    return LINES.get(naming.served(row), "dot")
 
 
 def _name(row: Row, summary: Summary) -> str:

@@ -1,6 +1,7 @@
 """Tables and charts of what was chosen on validation data, and of robustness."""
 
 from collections.abc import Sequence
+from math import floor
 
 import plotly.graph_objects as go
 
@@ -11,7 +12,7 @@ from evaluator.report.tables import Table
 
 CORRUPTIONS = {"noise": "Noise", "blur": "Blur", "contrast": "Contrast", "jpeg": "JPEG"}
 """Name in results to name for people, in the order they are shown."""
-PRECISION_DASHES = {"fp32": "solid", "int8": "dot", "bf16": "dash"}
+PRECISION_DASHES = {"fp32": "solid", "int8": "dashdot", "bf16": "longdashdot"}
 
 
 def temperatures(summary: Summary) -> Table:
@@ -96,9 +97,15 @@ def robustness_curves(rows: Sequence[Row], kind: str) -> Figure:
     chart.update_layout(
         hovermode="x unified",
         xaxis={"title": {"text": "Severity, 0 is clean"}, "dtick": 1, "range": [-0.2, 5.2]},
-        yaxis={"tickformat": ".0%", "range": [0, 1.03], "nticks": 6},
+        yaxis={"tickformat": ".0%", "range": [_floor(rows), 1.01], "nticks": 6},
     )
     return as_json(chart)
+
+
+def _floor(rows: Sequence[Row]) -> float:
+    """Where the axis of accuracy begins, for all corruptions: at the tenth below the lowest, else the lines are one."""
+    lowest = min((one.accuracy for row in rows for one in row.robustness), default=0.0)
+    return max(0.0, floor(10 * lowest - 1e-9) / 10)
 
 
 def corrupted_rows(rows: Sequence[Row]) -> list[Row]:

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from core.schemas.summary import Summary
-from evaluator.report import load_charts, load_tables, quality_tables
+from evaluator.report import charts, load_charts, load_tables, quality_tables
 from evaluator.report.cards import card
 from evaluator.report.columns import columns
 from evaluator.report.html import describe_load, render
@@ -28,6 +28,15 @@ def test_every_artefact_has_a_line_over_percentiles_that_its_queries_reach(swept
     assert len(traces) == 5
     assert traces[0]["customdata"][-1] == "99.95"  # Six thousand queries say nothing about p99.99.
     assert {trace["line"]["dash"] for trace in traces} == {"solid", "dot", "dash"}
+
+
+def test_the_legend_tells_lines_of_one_framework_apart(swept: Summary) -> None:
+    keys = charts.legend(load_charts.percentiles(swept))
+    assert len({(key.color, key.dashes) for key in keys}) == len(keys) == 5
+    training = charts.legend(charts.curves(swept.trainings, "validation_loss"))
+    assert [key.dashes for key in training] == [None, None]  # Colour says it all.
+    page = render(swept, (), {}, {})
+    assert page.count('<svg class="line"') >= 10
 
 
 def test_a_saturation_curve_has_its_rates_in_order_and_the_bound_drawn_in(swept: Summary) -> None:

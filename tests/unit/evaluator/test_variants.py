@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from core.schemas.gates import Gates
 from core.schemas.results import EvaluateResult, LoadTestResult, Parity, QuantizeResult, TrainResult
 from core.schemas.specs import QuantizeSpec, RuntimeName
 from core.schemas.summary import Row, Summary
+from evaluator import naming
 from evaluator.report.cards import cards
 from evaluator.report.csvfile import to_csv
 from evaluator.report.html import render
@@ -207,3 +209,10 @@ def test_the_verdict_names_precision_and_runtime(summary: Summary) -> None:
     picks = {pick.kind: summary.rows[pick.row].label for pick in summary.verdict.picks}
     assert picks["size"] == "matched pytorch s0 onnx-int8/onnxruntime"
     assert "ONNX on OpenVINO" in summary.verdict.reason + "".join(pick.detail for pick in summary.verdict.picks)
+
+
+def test_every_confusion_matrix_says_how_its_artefact_is_served(summary: Summary) -> None:
+    page = render(summary, (), {}, {})
+    found = re.findall(r"<figcaption>Confusion matrix: ([^,<]+),", page)
+    assert found == [f"PyTorch {naming.served(one)}" for one in summary.classifications]
+    assert len(set(found)) == len(found) > 2
