@@ -408,6 +408,26 @@ def test_two_locust_processes_merge_their_histograms_into_exact_percentiles(null
     assert f"over {found['requests']:,} answered requests: p50 {found['latency_ms']['p50']:.3f}" in done.stdout
 
 
+SHAPE = """
+from locust import LoadTestShape
+
+class Steps(LoadTestShape):
+    def tick(self):
+        run = self.get_run_time()
+        return None if run > 4 else (1 if run < 2 else 3, 10)
+"""
+
+
+def test_a_shape_in_a_file_of_ones_own_says_how_many_users_there_are(null_server, tmp_path):
+    (tmp_path / "shape.py").write_text(SHAPE)
+    files = f"loadtests/locustfile.py,{tmp_path / 'shape.py'}"
+    command = [sys.executable, "-m", "locust", "-f", files, "--headless", "--target", null_server()[1], "--model", "m"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"Shape test updating to (\d) users", done.stdout + done.stderr) == ["1", "3"]
+    assert counted(done) > 10
+
+
 def test_a_locust_master_reports_what_its_workers_measured(null_server, tmp_path, free_port):
     _, target = null_server()
     path = tmp_path / "latency.json"
