@@ -237,4 +237,8 @@ def _explained(source: DatasetSource, function: Callable[[], ResultT]) -> Result
     except ConnectionError as error:
         raise NotReadyError(f"{error}; try again with a network, or name a local folder of Parquet files") from error
     except Exception as error:
-        raise InvalidInputError(f"data set {source.name!r} cannot be loaded: {error.__cause__ or error}") from error
+        reason = str(error.__cause__ or error).rstrip(".")
+        raise InvalidInputError(
+            f"data set {source.name!r} cannot be loaded: {reason}; expected a hub name, or a folder with the Parquet files "
+            "of this data set and no others"
+        ) from error
