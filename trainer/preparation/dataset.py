@@ -239,6 +239,6 @@ def _explained(source: DatasetSource, function: Callable[[], ResultT]) -> Result
     except Exception as error:
         reason = str(error.__cause__ or error).rstrip(".")
         raise InvalidInputError(
-            f"data set {source.name!r} cannot be loaded: {reason}; expected a hub name, or a folder with the Parquet files "
-            "of this data set and no others"
+            f"data set {source.name!r} cannot be loaded: {reason}; expected a hub name, or a folder with the Parquet "
+            "files of this data set and no others"
         ) from error
