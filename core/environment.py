@@ -33,6 +33,7 @@ def describe(threads: int, contended: bool = False, device: str = "cpu") -> Envi
     """The environment of this process, now."""
     return Environment(
         host=socket.gethostname(),
+        boot_id=_boot_id(),
         platform=platform.platform(),
         cpu_model=_cpu_model(),
         cpu_quota=cpu.quota(),
@@ -56,6 +57,13 @@ def peak_memory_bytes() -> int:
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _cpu_model() -> str:

@@ -56,9 +56,9 @@ def notes(results: Sequence[Result], rows: Sequence[Row], data: Data | None) -> 
             "neither counts in verdict and gates."
         )
     for kind, what in ((TrainResult, "Trainings"), (LoadTestResult, "Load tests")):
-        machines = {_machine(result.environment) for result in results if isinstance(result, kind)}
-        if len(machines) > 1:
-            yield f"{what} ran on {len(machines)} different machines or quotas; their times do not compare."
+        machines = _machines([result.environment for result in results if isinstance(result, kind)])
+        if machines > 1:
+            yield f"{what} ran on {machines} different machines or quotas; their times do not compare."
     yield from _data_notes(data)
 
 
@@ -73,8 +73,12 @@ def _data_notes(data: Data | None) -> Iterator[str]:
         yield f"{text.count(len(data.skipped), 'image')} could not be decoded and were left out."
 
 
-def _machine(environment: Environment) -> tuple[str, str, float]:
-    return environment.host, environment.cpu_model, environment.cpu_quota
+def _machines(environments: Sequence[Environment]) -> int:
+    """How many there are: a machine keeps its name through a restart, and its containers share one kernel."""
+    names: dict[str, str] = {}
+    for one in environments:
+        names.setdefault(one.boot_id or one.host, one.host)
+    return len({(names[one.boot_id or one.host], one.cpu_model, one.cpu_quota) for one in environments})
 
 
 def _role(result: Result) -> str:

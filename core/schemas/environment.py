@@ -7,6 +7,9 @@ class Environment(Schema):
     """Machine and software of one process; two results compare only where these agree."""
 
     host: str
+    """Its name; a container has one of its own."""
+    boot_id: str = ""
+    """Of the running kernel, which containers of one machine share; empty where it is not known."""
     platform: str
     cpu_model: str
     cpu_quota: float

@@ -25,4 +25,5 @@ def test_an_environment_says_what_it_measured_on() -> None:
     assert found.contended
     assert found.cpu_quota > 0
     assert found.memory_bytes > 1 << 28
+    assert found.boot_id == environment.describe(threads=1).boot_id
     assert {"numpy", "pillow"} <= found.versions.keys()

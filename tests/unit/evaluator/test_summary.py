@@ -207,6 +207,30 @@ def test_times_from_different_machines_are_noted(experiment: Experiment) -> None
     assert "Trainings ran on 2 different machines or quotas; their times do not compare." in found.notes
 
 
+@pytest.mark.parametrize(
+    ("places", "machines"),
+    [
+        ((("a", "boot-1"), ("b", "boot-1"), ("b", "boot-1")), 1),  # Containers of one machine.
+        (
+            (("a", "boot-1"), ("a", "boot-2"), ("a", "")),
+            1,
+        ),  # One machine, started again; results of an earlier version.
+        ((("a", "boot-1"), ("b", "boot-2"), ("a", "boot-1")), 2),
+    ],
+)
+def test_containers_of_one_machine_are_one_machine_and_so_is_one_that_was_restarted(
+    places: tuple[tuple[str, str], ...], machines: int
+) -> None:
+    one = Experiment(arms=("matched",), frameworks=("keras",), seeds=(0, 1, 2), load_tests=False)
+    results = one.results
+    for seed, (host, boot) in enumerate(places):
+        run_id = f"train-test-digits-matched-keras-s{seed}"
+        results = changed(results, run_id, environment=environment(host=host, boot_id=boot))
+    found = summarise(one.spec, results, one.probabilities, one.labels)
+    expected = f"Trainings ran on {machines} different machines or quotas; their times do not compare."
+    assert [note for note in found.notes if "machines" in note] == ([expected] if machines > 1 else [])
+
+
 def test_a_class_without_test_images_is_noted() -> None:
     one = Experiment(classes=("a", "b", "c"), images=2, seeds=(0,), arms=("matched",), frameworks=("keras",))
     assert "c has no test image and counts as zero in macro averages." in summary_of(one).notes
