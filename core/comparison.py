@@ -11,7 +11,7 @@ from math import sqrt
 from typing import Literal
 
 from core import repeats
-from core.measures import MEASURES
+from core.measures import ERRORS_ALLOWED, MEASURES
 from core.schemas.loads import Load
 from core.schemas.summary import LOAD_TEST, TRAINING, Row, Summary
 
@@ -128,6 +128,11 @@ def _settings_apart(metric: str, *sides: tuple[Summary, Row]) -> str:
         bounds = [_bound(*side) for side in sides]
         return "" if bounds[0] == bounds[1] else f"within {bounds[0]:g} ms against within {bounds[1]:g} ms"
     loads = [row.load for _, row in sides if row.load]
+    if (
+        MEASURES[metric].of_answered
+        and (failed := max((load.error_share for load in loads), default=0.0)) > ERRORS_ALLOWED
+    ):
+        return f"{failed:.1%} of the requests of one side failed: the figures are of those that were answered"
     # Of an earlier version's load tests the generator is not known, the rest is.
     known = 0 if all(load.generator for load in loads) else 1
     if metric in REPEATED and len(loads) == 2 and loads[0].settings[known:] != loads[1].settings[known:]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from core import percentiles
-from core.measures import MEASURES, Measure
+from core.measures import ERRORS_ALLOWED, MEASURES, Measure
 from core.schemas.gates import Gates, Rule
 from core.schemas.summary import Row, Summary
 
@@ -82,6 +82,11 @@ def _judge(rule: Rule, row: Row, value: float, measure: Measure) -> Check:
         if rule.unsupported == "fail":
             remedy = f"measure longer (loadtest: min_queries: {needed}), or let the rule allow it (unsupported: allow)"
             return Check(rule.name, row.label, value, False, f"{shown}; {remedy}")
+    if measure.of_answered and row.load is not None and row.load.error_share > ERRORS_ALLOWED:
+        codes = ", ".join(f"{code} {count:,}" for code, count in row.load.errors.items())
+        shown += f" of the answered requests, but {row.load.error_share:.2%} failed ({codes})"
+        remedy = f"at most {ERRORS_ALLOWED:.1%} may: lower the load, or find out why they fail"
+        return Check(rule.name, row.label, value, False, f"{shown}; {remedy}")
     if rule.min is not None and value < rule.min:
         return Check(rule.name, row.label, value, False, f"{shown}, below the minimum of {rule.min:g}")
     if rule.max is not None and value > rule.max:

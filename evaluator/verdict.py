@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from core import percentiles, repeats
+from core.measures import ERRORS_ALLOWED
 from core.schemas.loads import Load
 from core.schemas.scenarios import TARGET_PERCENTILE
 from core.schemas.summary import Pick, PickKind, Row, Verdict
@@ -10,7 +11,6 @@ from evaluator import naming, text
 from evaluator.paired import ALPHA
 from evaluator.statistics import overlap
 
-ERRORS_ALLOWED = 0.001
 """Share of failed requests above which a latency or throughput is not compared: failing fast is not being fast."""
 
 Indexed = tuple[int, Row]

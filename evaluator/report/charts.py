@@ -21,6 +21,8 @@ DASHES = {"solid": "", "dot": "2 3", "dash": "6 3", "dashdot": "7 3 2 3", "longd
 """Plotly's names of dashes to SVG's, for the legend."""
 ARM_SYMBOLS = ("circle", "diamond-open", "square-open", "triangle-up-open", "x-thin-open")
 PHASES = ("data", "build", "train", "validate", "export")
+SHARED_CLASSES = 10
+"""With more classes the cells of a confusion matrix hold the count alone; hovering gives the share."""
 COUNTED_CLASSES = 15
 """With more classes the cells of a confusion matrix are too small for a number; hovering gives it."""
 
@@ -179,10 +181,14 @@ def phases(trainings: Sequence[Training]) -> Figure:
 
 
 def confusion(result: Classification) -> Figure:
-    """Correct predictions in one colour, mistakes in another, each on its own scale: few mistakes still show."""
+    """Counts, and below them shares of the true class. Correct predictions in one colour, mistakes in another, each on
+    its own scale: few mistakes still show."""
     names = [safe(row.name) for row in result.classes]
     hits = [[n if i == j else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
     misses = [[n if i != j and n else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
+    totals = [max(1, sum(row)) for row in result.confusion]
+    shares = [[text.percent(n / total, 1) for n in row] for row, total in zip(result.confusion, totals, strict=True)]
+    shown = "%{z}<br>%{text}" if len(names) <= SHARED_CLASSES else "%{z}"
     chart = go.Figure()
     for cells, scale in ((hits, "hit"), (misses, "miss")):
         chart.add_heatmap(
@@ -196,8 +202,10 @@ def confusion(result: Classification) -> Figure:
             xgap=2,
             ygap=2,
             hoverongaps=False,
-            texttemplate="%{z}" if len(names) <= COUNTED_CLASSES else "",
-            hovertemplate="true %{y}, predicted %{x}: %{z}<extra></extra>",
+            text=shares,
+            meta={"shares": shares},
+            texttemplate=shown if len(names) <= COUNTED_CLASSES else "",
+            hovertemplate="true %{y}, predicted %{x}: %{z}, %{text} of its row<extra></extra>",
         )
     axis = {"type": "category", "showgrid": False, "tickangle": 0 if len(names) <= 12 else -90}
     chart.update_layout(

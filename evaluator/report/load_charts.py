@@ -36,6 +36,7 @@ def percentiles(summary: Summary) -> Figure:
             x=[x for x, _, _ in points],
             y=[ms for _, ms, _ in points],
             customdata=[label for _, _, label in points],
+            meta={"x": [float(label) for _, _, label in points]},
             name=safe(_name(row, summary)),
             mode="lines+markers",
             line={"color": color(row.framework), "width": 2, "dash": _dash(row)},
@@ -72,7 +73,7 @@ def saturation(summary: Summary) -> Figure:
             line={"color": shade, "width": 2, "dash": _dash(row) if row else "solid"},
             marker={"symbol": own, "size": 9, "color": shade, "opacity": [_opacity(load) for load in curve.points]},
             hovertemplate=(
-                f"{name} at %{{x:,.4g}}/s: p99 %{{y:.3g}} ms<br>%{{customdata[0]}} images/s answered, "
+                f"{name} at %{{x:,.4~g}}/s: p99 %{{y:.3g}} ms<br>%{{customdata[0]}} images/s answered, "
                 "%{customdata[1]}<extra></extra>"
             ),
         )

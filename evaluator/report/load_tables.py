@@ -9,6 +9,9 @@ from core.schemas.summary import Summary
 from evaluator import text
 from evaluator.report.tables import UNSUPPORTED, Table
 
+FROM = {"server": "the time a query was due", "offline": "the start of the test"}
+"""What latency counts from, by scenario; in the others from the client's send."""
+
 
 @dataclass(frozen=True)
 class _Column:

@@ -115,6 +115,7 @@ def trade_offs(summary: Summary) -> Figure:
             x=[load.latency_ms.p99 for load in loads],
             y=[rows[index].accuracy for index in own],
             name=text.framework(framework),
+            meta={"names": [f"{safe(artefact(rows[i], others))}, {text.size(rows[i].size_bytes)}" for i in own]},
             mode="markers",
             marker={
                 "symbol": SYMBOLS[framework],

@@ -118,28 +118,25 @@ def _row(model: str, setting: str, group: list[LoadTestResult]) -> dict[str, Any
 
 def conclusions(results: Iterable[LoadTestResult]) -> Iterator[str]:
     """What does not count and why, and the highest rate within the bound by model."""
-    judged: dict[tuple[str, float], dict[float, bool]] = {}
-    invalid: dict[tuple[str, float], dict[float, bool]] = {}
+    bounded: dict[tuple[str, float], list[LoadTestResult]] = {}
     for result in results:
         spec = result.spec
         for problem in result.problems:
             yield f"does not count: {_label(spec)}, {_setting(spec)}: {problem}"
         if spec.rate is not None and spec.bound_ms is not None:
-            key = _label(spec), spec.bound_ms
-            held, wrong = judged.setdefault(key, {}), invalid.setdefault(key, {})
-            held[spec.rate] = held.get(spec.rate, True) and bool(result.within_bound)
-            wrong[spec.rate] = wrong.get(spec.rate, False) or not result.valid
-    for key, measured in judged.items():
-        yield _highest(*key, measured, invalid[key])
+            bounded.setdefault((_label(spec), spec.bound_ms), []).append(result)
+    for key, measured in bounded.items():
+        yield _highest(*key, measured)
 
 
-def _highest(model: str, bound: float, measured: dict[float, bool], invalid: dict[float, bool]) -> str:
-    best, failed = rates.highest_passed(measured)
+def _highest(model: str, bound: float, measured: list[LoadTestResult]) -> str:
+    best, failed = rates.highest_passed(rates.judged(measured))
     found = f"{best:g} queries/s" if best is not None else "none of the rates measured"
     line = f"{model}: highest rate whose p99 is shown to stay within {bound:g} ms (99 % confidence): {found}"
     if failed is None:
         return f"{line}; no higher one was measured"
-    who = "the generator could not send" if invalid[failed] else "the server did not hold"
+    server = any(result.valid for result in measured if result.spec.rate == failed)
+    who = "the server did not hold" if server else "the generator could not send"
     return f"{line}; {who} {failed:g}/s"
 
 

@@ -7,6 +7,7 @@ import typer
 
 from core import promotion
 from core.errors import BakeoffError
+from core.formats import get_format
 from core.promotion import Evidence, Promotion
 from core.results import read_result
 from core.schemas.artifact import Artifact
@@ -37,7 +38,10 @@ def promote(
     found = find_evidence(home, candidates.artifact(candidate, number))
     done = promotion.promote(candidates, candidate, number, production, name, force, found)
     _report(done, str(production.root))
-    _say_evidence(found)
+    if done.published:
+        _say_evidence(found)
+    else:
+        say("nothing was written: the version that is there keeps the card it came with")
 
 
 @ends_well
@@ -67,6 +71,8 @@ def _cards(reports: Path, artifact: Artifact) -> list[str]:
 
 
 def _evaluation(store: Store, artifact: Artifact) -> EvaluateResult | None:
+    """On its own data, by the runtime that production serves it with; of several one that chose an operating point."""
+    own, found = get_format(artifact.format).runtime, None
     for result_id in store.ids("results"):
         if not result_id.startswith("evaluate-"):
             continue
@@ -74,9 +80,14 @@ def _evaluation(store: Store, artifact: Artifact) -> EvaluateResult | None:
             result = read_result(store, result_id)
         except BakeoffError:  # Of another version: the report names it, here it is of no use.
             continue
-        if isinstance(result, EvaluateResult) and result.spec.artifact == artifact.digest:
+        if not isinstance(result, EvaluateResult) or result.spec.artifact != artifact.digest:
+            continue
+        if (result.spec.runtime, result.spec.data) != (own, artifact.data_fingerprint):
+            continue
+        if result.operating is not None:
             return result
-    return None
+        found = result
+    return found
 
 
 def _report(done: Promotion, root: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from core.errors import WrongStateError
 from core.percentiles import queries_needed
+from core.rates import judged
 from core.results import read_result
 from core.schemas.experiment import LoadTestPlan
 from core.schemas.results import LoadTestResult
@@ -89,13 +90,9 @@ class Measuring:
         return median(result.throughput / result.spec.batch_size for result in known) if known else 0.0
 
     def _judged(self, subject: LoadTestSpec) -> dict[float, bool]:
-        """Rates measured so far against the bound, which every repeat has to hold."""
-        points = [r for r in self.found if _same_artefact(r.spec, subject) and r.spec.bound_ms == subject.bound_ms]
-        judged: dict[float, bool] = {}
-        for r in points:
-            if r.spec.rate is not None:
-                judged[r.spec.rate] = judged.get(r.spec.rate, True) and bool(r.within_bound)
-        return judged
+        """Rates measured so far against the bound."""
+        mine = (r for r in self.found if _same_artefact(r.spec, subject) and r.spec.bound_ms == subject.bound_ms)
+        return judged(mine)
 
     def _measure(self, specs: Sequence[LoadTestSpec]) -> int:
         """Measures what has no result yet, with the model loaded once; returns how many results there are."""

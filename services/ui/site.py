@@ -82,7 +82,7 @@ class Site:
         for name in self._repository.models():
             try:
                 found.append(_model(self._repository.artifact(name, self._repository.latest(name))))
-            except (BakeoffError, KeyError):  # Damaged, or of another version: the others can be asked.
+            except (BakeoffError, KeyError, OSError):  # Damaged, or of another version: the others can be asked.
                 continue
         return found
 

@@ -183,19 +183,24 @@ def test_an_experiment_survives_the_kill_of_the_command_and_of_the_evaluator(pro
     name = f"{project.name}-survivor"
 
     def start() -> None:
-        project.compose("run", "--detach", "--no-deps", "--name", name, "cli", *wanted)
+        project.compose("run", "--detach", "--no-TTY", "--no-deps", "--name", name, "cli", *wanted)
 
     def said() -> str:
         found = project.engine.run("logs", name)
         return found.stdout + found.stderr
 
+    def reaches(line: str) -> bool:
+        lines = said()
+        assert project.engine.inspect(name)["State"]["Running"], lines
+        return line in lines
+
     try:
         start()
-        wait_for(lambda: "train matched keras s0: train" in said(), "a training", timeout_s=120)
+        wait_for(lambda: reaches("train matched keras s0: train"), "a training")
         project.engine("kill", name)
         project.engine("rm", "--force", name)
         start()
-        wait_for(lambda: ": score " in said(), "an evaluation", timeout_s=180)
+        wait_for(lambda: reaches(": score "), "an evaluation", timeout_s=180)
         evaluator = project.container("evaluator")
         project.engine("kill", evaluator)
         project.engine("start", evaluator)

@@ -1,7 +1,9 @@
 """The report in real Chromium, from synthetic results: TEST DATA, nothing in it was measured."""
 
 import os
+import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,9 @@ EXPERIMENTS = {
     ),
     "asl": Experiment(classes=tuple(f"letter {n}" for n in range(29)), images=870, arms=("matched",), seeds=(0,)),
     "rows": Experiment(arms=("matched", "idiomatic", "matched-large"), seeds=(0, 1)),
+    "swept": Experiment(
+        arms=("matched",), frameworks=("keras", "pytorch"), seeds=(0,), repeats=3, rates=(50, 100, 200, 400, 800, 1600)
+    ),
     "nothing": Experiment(arms=(), missing=("prepare: folder not found",)),
 }
 MANY = Experiment(arms=("matched", "idiomatic", "matched-large"), seeds=tuple(range(24)), images=200, epochs=4)
@@ -190,6 +195,39 @@ def test_every_chart_opens_as_a_table_by_keyboard_with_the_values_it_draws(opene
     assert shown.count() == 18
     largest = max(float(text) for text in shown.locator("td.num").all_inner_texts())
     assert largest == pytest.approx(max(float(value) for value in column(page, "Throughput") if value), rel=1e-4)
+
+
+def test_the_values_of_a_chart_are_what_people_read_and_not_what_it_is_drawn_with(opened: Any) -> None:
+    page = opened("swept")
+
+    def values(chart: str) -> list[list[str]]:
+        details = page.locator(f'details.values[data-of="{chart}"]')
+        details.locator("summary").click()
+        details.locator("tbody tr").first.wait_for()
+        return [row.locator("td").all_inner_texts() for row in details.locator("tbody tr").all()]
+
+    assert {"25", "50", "90", "99", "99.9"} <= {percentile for _, percentile, _ in values("percentiles")}
+    artefacts = [name for name, *_ in values("trade-off")]
+    assert len(set(artefacts)) == len(artefacts) > 2
+    assert all("iB" in name for name in artefacts)
+    shares: defaultdict[str, float] = defaultdict(float)
+    for true, _, _, share in values("matrix-0"):
+        shares[true] += float(share.rstrip("%"))
+    assert all(total == pytest.approx(100, abs=0.5) for total in shares.values())
+    rates = {rate for _, rate, _ in values("saturation")}
+    assert {"50", "100", "200", "400", "800", "1600"} <= rates
+
+
+def test_a_saturation_curve_tells_its_figures_on_hover_and_draws_the_bound(opened: Any) -> None:
+    page = opened("swept")
+    chart = page.locator("#saturation")
+    chart.scroll_into_view_if_needed()
+    chart.locator(".scatterlayer .point").first.wait_for()
+    assert "bound 20.0 ms" in chart.locator(".annotation-text").first.text_content()
+    chart.locator(".scatterlayer .point").first.hover(force=True)
+    hover = chart.locator(".hoverlayer")
+    hover.locator("text").first.wait_for()
+    assert re.search(r"at 50/s: p99 .* ms", hover.text_content() or "")
 
 
 def test_robustness_is_shown_only_where_it_was_measured(opened: Any) -> None:

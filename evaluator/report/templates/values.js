@@ -20,13 +20,20 @@ function values(figure) {
   for (const trace of figure.data) {
     if (trace.hoverinfo === "skip") continue;
     if (trace.z) {
-      trace.z.forEach((line, i) => line.forEach((z, j) => { if (z !== null) rows.push([plain(trace.y[i]), plain(trace.x[j]), z]); }));
+      trace.z.forEach((line, i) => line.forEach((z, j) => {
+        if (z === null) return;
+        const share = trace.meta?.shares?.[i][j];
+        rows.push([plain(trace.y[i]), plain(trace.x[j]), z, ...(share === undefined ? [] : [share])]);
+      }));
     } else {
-      (trace.x || []).forEach((value, i) => rows.push([plain(trace.name || ""), plain(value), plain(trace.y[i])]));
+      /* A figure whose axis is not in the unit people read, or whose points have names of their own, says so. */
+      const [xs, names] = [trace.meta?.x || trace.x || [], trace.meta?.names];
+      xs.forEach((value, i) => rows.push([plain(names?.[i] ?? trace.name ?? ""), plain(value), plain(trace.y[i])]));
     }
   }
-  const head = figure.data.some((trace) => trace.z) ? [y, x, "Value"] : ["Series", x, y];
-  return { head, rows };
+  const cells = figure.data.find((trace) => trace.z);
+  if (!cells) return { head: ["Series", x, y], rows };
+  return { head: [y, x, "Value", ...(cells.meta?.shares ? ["Share of its row"] : [])], rows };
 }
 
 document.querySelectorAll(".values").forEach((details) => {

@@ -144,7 +144,11 @@ async function ask() {
 
 async function start() {
   clear();
-  const response = await fetch("/api/models");
+  const response = await fetch("/api/models").catch(() => null);
+  if (!response?.ok) {
+    state.textContent = "The list of models could not be read; bakeoff ui says why on its terminal.";
+    return;
+  }
   models = await response.json();
   const names = [...new Set(models.map((model) => model.experiment))];
   select.append(...names.map((name) => new Option(`${name} (${models.find((model) => model.experiment === name).input})`, name)));

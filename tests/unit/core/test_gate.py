@@ -92,6 +92,27 @@ def test_a_percentile_that_its_queries_do_not_support_fails_and_says_how_many_it
     assert not above.passed
 
 
+def test_figures_of_the_few_that_were_answered_do_not_pass_where_the_others_failed(summary: Summary) -> None:
+    rows = tuple(
+        row.model_copy(
+            update={"load": row.load.model_copy(update={"requests": 1000, "errors": {"RESOURCE_EXHAUSTED": failed}})}
+        )
+        if row.load
+        else row
+        for row, failed in zip(summary.rows, [3000, *[1] * len(summary.rows)], strict=False)
+    )
+    full = summary.model_copy(update={"rows": rows})
+    for metric in ("p99_ms", "throughput"):
+        first, second, *_ = check(full, gates({"metric": metric, "min": 0}))[1:]
+        assert not first.passed
+        assert (
+            "of the answered requests, but 75.00% failed (RESOURCE_EXHAUSTED 3,000); at most 0.1% may" in first.message
+        )
+        assert second.passed
+    share, *_ = check(full, gates({"metric": "failed_share", "max": 0.8}))[1:]
+    assert share.passed
+
+
 def test_parity_takes_the_worse_of_export_and_serving(summary: Summary) -> None:
     assert all(one.passed for one in check(summary, gates({"metric": "parity_disagreements", "max": 0})))
     index = next(i for i, row in enumerate(summary.rows) if row.parity)
