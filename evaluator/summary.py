@@ -17,7 +17,7 @@ from core.schemas.results import (
 )
 from core.schemas.specs import FRAMEWORKS, ReportSpec
 from core.schemas.summary import Arm, Classification, Export, Group, Row, SeedAccuracy, Summary, Training
-from evaluator import attribution, curves, evidence, losses, paired, provenance, statistics
+from evaluator import attribution, curves, evidence, losses, paired, parity, provenance, statistics
 from evaluator.loads import pool_repeats, saturation
 from evaluator.paired import Predictions
 from evaluator.provenance import Result
@@ -72,6 +72,7 @@ def summarise(
         framework_tests=statistics.framework_tests(groups),
         agreement=paired.agreement(representatives, answers, labels),
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
+        parities=parity.pairs(rows, answers),
         data=data,
         places=provenance.places(results),
         notes=tuple(provenance.notes(results, rows, data)),

@@ -200,6 +200,14 @@ class Export(Schema):
     parity: Parity
 
 
+class PairParity(Schema):
+    """Two artefacts of one training, served. Rows are indices into Summary.rows."""
+
+    first: int
+    second: int
+    parity: Parity
+
+
 class Classification(Schema):
     """Confusion matrix, classification report, curves and worst images of one artefact of its arm's first seed."""
 
@@ -281,6 +289,8 @@ class Summary(Schema):
     search: SearchOutcome | None = None
     agreement: Agreement | None = None
     disagreements: tuple[Disagreement, ...] = ()
+    parities: tuple[PairParity, ...] = ()
+    """Every pair of artefacts of the first seed of each arm and framework; empty in a summary of an earlier version."""
     data: Data | None
     places: tuple[Place, ...]
     notes: tuple[str, ...]

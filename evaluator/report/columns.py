@@ -66,6 +66,11 @@ def parity_text(parity: Parity | None) -> str:
     return text.scientific(parity.largest_difference) if parity else text.MISSING
 
 
+def differences(parity: Parity | None) -> str:
+    """Largest and mean difference, or a dash: `1.2e-07 / 3.4e-09`."""
+    return f"{parity_text(parity)} / {text.scientific(parity.mean_difference)}" if parity else text.MISSING
+
+
 def disagreements(parity: Parity | None) -> str:
     """How many predictions differ, in words; empty where nothing was compared."""
     return f"{parity.disagreements:,} differ" if parity else ""

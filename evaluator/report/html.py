@@ -22,6 +22,7 @@ from evaluator.report import (
     load_charts,
     load_tables,
     operating_tables,
+    parity_tables,
     quality_charts,
     quality_tables,
     search,
@@ -85,6 +86,7 @@ def render(
             quality=quality_tables,
             operating=operating_tables,
             robust=robust,
+            parities=_parity_panels(summary),
             cards=_rendered(cards),
             alpha=ALPHA,
             artefact=quality_charts.artefact,
@@ -238,6 +240,14 @@ def _quality_panels(summary: Summary) -> list[Panel]:
         if own:
             panels.append(Panel(f"quality-{number}", arm.name, own))
     return panels
+
+
+def _parity_panels(summary: Summary) -> list[Panel]:
+    """One for each training whose artefacts were compared with each other."""
+    return [
+        Panel(f"parities-{number}", parity_tables.label(row), table, row.framework)
+        for number, (row, table) in enumerate(parity_tables.matrices(summary))
+    ]
 
 
 def _robustness_panels(summary: Summary) -> list[Panel]:

@@ -7,6 +7,7 @@ from evaluator.report import (
     attribution,
     load_tables,
     operating_tables,
+    parity_tables,
     quality_tables,
     search,
     seed_tables,
@@ -62,6 +63,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
     for title, table in sections:
         if table.rows:
             yield f"## {title}\n\n" + markdown_table(table) + _legend(table)
+    yield from (f"{escape(table.caption)}\n\n{markdown_table(table)}" for _, table in parity_tables.matrices(summary))
     if data := summary.data:
         yield f"## Data\n\n{escape(data.source)}, fingerprint `{data.fingerprint}`\n\n" + markdown_table(
             tables.counts(data)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from core.schemas.results import ClassMetrics
 from core.schemas.summary import Classification, Data, Group, Place, Spread, Summary
 from evaluator import text
-from evaluator.report.columns import disagreements, parity_text
+from evaluator.report.columns import differences, disagreements
 
 CONFUSED_PAIRS = 8
 """Most frequent mistakes listed beside a confusion matrix."""
@@ -67,16 +67,16 @@ def exports(summary: Summary) -> Table:
             text.format_name(export.format),
             export.arm,
             str(export.seed),
-            parity_text(export.parity),
+            differences(export.parity),
             disagreements(export.parity),
-            parity_text(served.get((export.model, export.version))),
+            differences(served.get((export.model, export.version))),
             disagreements(served.get((export.model, export.version))) or text.MISSING,
             text.size(export.size_bytes),
             text.seconds(export.export_seconds),
         )
         for export in summary.exports
     )
-    return Table("Largest difference of probabilities", headers, rows, names=3)
+    return Table("Largest / mean difference of probabilities", headers, rows, names=3)
 
 
 def counts(data: Data) -> Table:

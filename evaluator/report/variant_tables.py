@@ -6,7 +6,7 @@ from core import repeats
 from core.schemas.loads import Load
 from core.schemas.summary import Row, Summary
 from evaluator import naming, text
-from evaluator.report.columns import disagreements, parity_text
+from evaluator.report.columns import differences, disagreements
 from evaluator.report.tables import Table
 from evaluator.variants import references
 from evaluator.verdict import comparable
@@ -37,7 +37,7 @@ def _cells(row: Row, plain: Row) -> tuple[str, ...]:
         text.signed_points(row.accuracy_change) if row.accuracy_change is not None else text.MISSING,
         f"{test.only_first:,} : {test.only_second:,}" if test else text.MISSING,
         text.p_value(test.p_adjusted).removeprefix("p ").removeprefix("= ") if test else text.MISSING,
-        parity_text(row.parity),
+        differences(row.parity),
         disagreements(row.parity) or text.MISSING,
         _times(row, plain, lambda load: 1 / repeats.typical(load, repeats.seconds_per_image)),
         _times(row, plain, lambda load: repeats.typical(load, repeats.p99)),

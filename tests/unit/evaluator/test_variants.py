@@ -15,6 +15,7 @@ from evaluator.report.cards import cards
 from evaluator.report.csvfile import to_csv
 from evaluator.report.html import render
 from evaluator.report.markdown import to_markdown
+from evaluator.report.parity_tables import matrices
 from evaluator.report.tables import artefacts, exports
 from evaluator.report.variant_tables import costs
 from evaluator.summary import summarise
@@ -143,7 +144,19 @@ def test_the_table_of_variants_sets_speed_beside_cost(summary: Summary) -> None:
     assert int8["Right alone"] == "9 : 0"
     assert int8["Throughput"] == "× 2.00"
     assert int8["Size"] == "× 0.333"
+    parity = row_of(summary, "onnx-int8/onnxruntime").parity
+    assert parity is not None
+    assert int8["Parity"] == f"{parity.largest_difference:.1e} / {parity.mean_difference:.1e}"
     assert found["ONNX on OpenVINO"]["Change"] == "±0.00 points"
+
+
+def test_variants_stand_in_the_matrix_beside_the_plain_artefacts(summary: Summary) -> None:
+    assert len(summary.parities) == 10
+    ((row, table),) = matrices(summary)
+    assert (row.framework, row.seed) == ("pytorch", 0)
+    assert table.headers[1:] == (".pt2", "ONNX", "ONNX int8", "ONNX on OpenVINO", "ONNX on OpenVINO bf16")
+    assert table.rows[1][3].endswith(f"({WRONG} differ)")
+    assert table.rows[1][4] == "0 / 0 (0 differ)"
 
 
 def test_a_variant_whose_fp32_was_not_scored_has_no_parity(experiment: Experiment) -> None:
