@@ -124,11 +124,12 @@ def _pooled_latency(results: Sequence[LoadTestResult]) -> tuple[LatencySummary, 
 
 
 def _mean_phases(results: Sequence[LoadTestResult]) -> dict[str, float]:
-    """Means per request over all requests."""
-    requests = sum(result.requests for result in results)
-    phases = dict.fromkeys(phase for result in results for phase in result.server_ms)
+    """Means per request over the requests of the repeats whose server told: nothing told is not no time."""
+    told = [result for result in results if result.server_ms]
+    requests = sum(result.requests for result in told)
+    phases = dict.fromkeys(phase for result in told for phase in result.server_ms)
     return {
-        phase: sum(result.server_ms.get(phase, 0.0) * result.requests for result in results) / requests
+        phase: sum(result.server_ms.get(phase, 0.0) * result.requests for result in told) / requests
         for phase in phases
         if requests
     }

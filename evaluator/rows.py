@@ -91,7 +91,8 @@ def build_rows(
         (load.model, load.version, load.runtime): load for load in reversed(loads) if load.settings == loads[0].settings
     }
     curves = {(one.model, one.version, one.runtime): one for one in loads_of.saturation(loads)}
-    natives = _native_predictions(published, evaluations, predictions)
+    # Of two evaluations of a native artefact the one its row shows, in the experiment's order.
+    natives = _native_predictions(published, list(scored.values())[::-1], predictions)
     eight_bits = {(result.model.name, result.model.version) for result in quantized}
     arms = list(dict.fromkeys(training.spec.arm for training, _ in published.values()))
     rows = []

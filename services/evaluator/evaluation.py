@@ -90,18 +90,25 @@ def object_folder(run: RunFolder) -> Iterator[Path]:
 
 
 def check_classes(client: InferenceClient, spec: AnyEvaluation, data: PreparedData) -> None:
-    """Refuses a served model whose classes are others than the data's, or in another order.
+    """Refuses a served model whose classes are others than the data's, more or fewer, or in another order.
 
     A server that does not tell, for example another product's, is taken at its word.
 
     Raises:
-        WrongStateError: naming the first class that differs.
+        WrongStateError: naming the first class that differs, or how many there are on either side.
     """
     try:
         served = client.preprocess_spec(spec.model, spec.version).classes
     except NOT_TOLD:
         return
-    for place, (theirs, ours) in enumerate(zip(served, data.manifest.classes, strict=False)):
+    expected = data.manifest.classes
+    # An empty list is none; check_tensors does not see another number where the server leaves the dimension free.
+    if served and len(served) != len(expected):
+        raise WrongStateError(
+            f"model {spec.model}: the server lists {len(served)} classes, expected the {len(expected)} of the data "
+            f"{data.fingerprint[:12]}…; evaluate it on the data it was trained for"
+        )
+    for place, (theirs, ours) in enumerate(zip(served, expected, strict=False)):
         if theirs != ours:
             raise WrongStateError(
                 f"model {spec.model}: class {place} is {theirs!r}, in the data {data.fingerprint[:12]}… it is "

@@ -66,6 +66,14 @@ def test_the_servers_cpu_time_is_per_image() -> None:
     assert pool([result([1.0])]).cpu_ms is None
 
 
+def test_a_repeat_whose_server_tells_no_phases_does_not_dilute_the_others() -> None:
+    queued, working = result([1.0] * 9, server_ms={"queue": 1.0}), result([1.0] * 3, server_ms={"infer": 4.0})
+    assert pool([queued, result([1.0] * 9, server_ms={})]).server_ms == {"queue": 1.0}
+    # Who tells other phases spent no time in this one.
+    assert pool([queued, working]).server_ms == {"queue": 0.75, "infer": 1.0}
+    assert pool([result([1.0], server_ms={})]).server_ms == {}
+
+
 def at(rate: float, slow: int = 0, **changes: object) -> LoadTestResult:
     values = {"over_bound": slow, "scenario": "server", "rate": rate, "bound_ms": 10.0, "loop": "open"}
     return result([1.0] * 1000, **(values | changes))

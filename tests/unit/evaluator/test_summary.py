@@ -156,6 +156,22 @@ def test_absent_predictions_cost_the_parity_but_not_the_row(experiment: Experime
     )
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_parity_is_with_the_evaluation_of_the_native_artefact_that_its_row_shows(
+    experiment: Experiment, summary: Summary, kept: bool
+) -> None:
+    run_id = "evaluate-test-digits-matched-keras-s0-keras"
+    first = next(r for r in experiment.results if r.run_id == run_id)
+    again = first.model_copy(update={"run_id": "again"})
+    values = experiment.probabilities[run_id]
+    predictions = experiment.probabilities | {"again": 0.9 * values + 0.01}
+    if not kept:
+        del predictions[run_id]
+    found = summarise(experiment.spec, [*experiment.results, again], predictions, experiment.labels)
+    onnx = row_of(found, "test-digits-matched-keras-s0-onnx")
+    assert onnx.parity == (row_of(summary, onnx.model).parity if kept else None)
+
+
 def test_predictions_that_give_another_accuracy_are_not_trusted(experiment: Experiment) -> None:
     run_id = "evaluate-test-digits-matched-keras-s0-onnx"
     predictions = experiment.probabilities | {run_id: experiment.probabilities[run_id][:, ::-1]}

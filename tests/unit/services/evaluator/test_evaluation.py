@@ -56,6 +56,14 @@ def test_classes_in_another_order_are_refused_naming_the_first_that_differs(data
         check_classes(cast(InferenceClient, Told(("zero", "two", "one"))), SPEC, data)
 
 
+@pytest.mark.parametrize("classes", [("zero", "one", "two", "three"), ("zero", "one")])
+def test_a_list_of_another_length_is_refused_though_it_begins_alike(data, classes):
+    with pytest.raises(
+        WrongStateError, match=f"model linear: the server lists {len(classes)} classes, expected the 3 of the data cdcd"
+    ):
+        check_classes(cast(InferenceClient, Told(classes)), SPEC, data)
+
+
 @pytest.mark.parametrize("error", [NotReadyError("away"), DeadlineError("slow"), DeniedError("no")])
 def test_a_server_that_cannot_be_asked_is_not_taken_for_one_that_does_not_tell(data, error):
     with pytest.raises(type(error), match=str(error)):
