@@ -6,13 +6,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core import preprocess
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, MissingExtraError
 from core.schemas.data import ImageSpec
 
 
 def decode_files(paths: Sequence[Path], spec: ImageSpec) -> NDArray[np.uint8]:
-    """uint8 [n, height, width, channels] in the order of `paths`. InvalidInputError names a file that is no image."""
+    """uint8 [n, height, width, channels] in the order of `paths`.
+
+    Raises:
+        InvalidInputError: names a file that is no image.
+        MissingExtraError: Pillow is not installed, which who sends arrays does without.
+    """
+    try:
+        from core import preprocess
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"decoding image files ({error.name})", "images") from error
     return np.stack([preprocess.decode(path, spec, str(path)) for path in paths])
 
 
