@@ -51,7 +51,7 @@ def read_results(store: Store, spec: ReportSpec) -> tuple[ReportSpec, list[AnyRe
     for result_id in spec.results:
         try:
             results.append(read_result(store, result_id))
-        except WrongStateError as error:
+        except BakeoffError as error:
             unread.append(str(error))
     return spec.model_copy(update={"missing": (*spec.missing, *unread)}), results
 
