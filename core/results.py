@@ -13,10 +13,13 @@ def read_result(store: Store, result_id: str) -> AnyResult:
 
     Raises:
         NotFoundError: no such result.
-        WrongStateError: it cannot be read, for example because a later version wrote it; says what to remove.
+        WrongStateError: it is not there or cannot be read, for example because a later version wrote it; says what to
+            remove.
     """
     path = store.path("results", result_id) / FILE
     try:
         return parse_result(path.read_bytes(), str(path))
+    except OSError as error:
+        raise WrongStateError(f"{path} cannot be read: {error}; remove {path.parent} to do the step again") from error
     except InvalidInputError as error:
         raise WrongStateError(f"{error}; remove {path.parent} to do the step again") from error

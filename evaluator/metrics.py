@@ -47,7 +47,7 @@ def compute(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
     Raises:
         InvalidInputError: no images, shapes that do not fit, labels out of range, or no probabilities.
     """
-    _check(labels, probabilities, classes)
+    check(labels, probabilities, classes)
     predicted = probabilities.argmax(axis=1)
     correct = int((predicted == labels).sum())
     indices = list(range(len(classes)))
@@ -72,7 +72,8 @@ def log_loss(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> f
     return float(sk.log_loss(labels, rows, labels=list(range(probabilities.shape[1]))))
 
 
-def _check(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: Sequence[str]) -> None:
+def check(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: Sequence[str]) -> None:
+    """Refuses what cannot be scored, as `compute` does."""
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise InvalidInputError(f"labels are {labels.dtype} {list(labels.shape)}, expected int64 [images]")
     if not len(labels):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InvalidInputError
 from core.schemas.scores import Corrupted
 from core.schemas.specs import Corruption, Scoring
 from evaluator import metrics, operating
@@ -52,9 +53,15 @@ def judge(
         found: float32 [n, classes] by pass; `TEST` has to be there.
 
     Raises:
-        InvalidInputError: as `evaluator.metrics.compute`.
+        InvalidInputError: as `evaluator.metrics.compute`, for any pass; names it.
     """
     truth = labels["test"]
+    for one, probabilities in found.items():
+        # One row too few and numpy complains in its own words; a single row would be compared with every label.
+        try:
+            metrics.check(labels[one.split], probabilities, classes)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{one.name}: {error}") from error
     corrupted = [
         Corrupted(
             corruption=one.corruption,

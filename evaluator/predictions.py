@@ -1,10 +1,12 @@
 """Every prediction of one pass as a Parquet file: enough to compute any metric again without a server."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,12 @@ OLD_FILE = "predictions.npz"
 """Where results up to schema version 2 keep the test split's."""
 ROW_GROUP = 8192
 """Rows that are in memory at a time while a file is written."""
+# What the readers raise for damaged content; AttributeError where a column is of another type, RuntimeError
+# where a zip says that it is encrypted or packed in another way.
+DAMAGED = (
+    pa.ArrowException, BadZipFile, zlib.error, OSError, EOFError, ValueError, LookupError, AttributeError, TypeError,
+    RuntimeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,21 +80,28 @@ def read(path: Path) -> NDArray[np.float32]:
     """Probabilities, float32 [n, classes]. Raises InvalidInputError for a file that is damaged."""
     try:
         column = pq.read_table(path, columns=["probabilities"]).column(0).combine_chunks()
-        flat = np.asarray(column.flatten(), np.float32)
-    except (pa.ArrowException, OSError) as error:
-        raise InvalidInputError(
-            f"{path} cannot be read: {error}; remove its folder to score the model again"
-        ) from error
-    return flat.reshape(len(column), -1)
+        return np.asarray(column.flatten(), np.float32).reshape(len(column), -1)
+    except DAMAGED as error:
+        raise _unreadable(path, error) from error
 
 
 def read_result(folder: Path) -> NDArray[np.float32]:
-    """The test split's probabilities in a result object's folder, also one of an earlier version."""
-    if (old := folder / OLD_FILE).is_file():
-        with np.load(old, allow_pickle=False) as archive:
-            found: NDArray[np.float32] = archive["probabilities"]
-        return found
-    return read(folder / FOLDER / "test.parquet")
+    """The test split's probabilities in a result object's folder, also one of an earlier version.
+
+    Raises InvalidInputError for a file that is absent or damaged.
+    """
+    if not (old := folder / OLD_FILE).is_file():
+        return read(folder / FOLDER / "test.parquet")
+    try:
+        # Opened here: numpy leaves a file it cannot read open.
+        with old.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return np.asarray(archive["probabilities"], np.float32)
+    except DAMAGED as error:
+        raise _unreadable(old, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidInputError:
+    return InvalidInputError(f"{path} cannot be read: {error}; remove its folder to score the model again")
 
 
 def _table(

@@ -34,7 +34,7 @@ def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
         raise WrongStateError(f"the report of {spec.experiment} names no prepared data; run its prepare step first")
     data = open_prepared(store, prepared.fingerprint)
     spec, probabilities = read_predictions(store, spec, results)
-    results = [recomputed(store, one, data, probabilities, bool(spec.remake)) for one in results]
+    spec, results = recompute(store, spec, results, data, probabilities)
     samples = samples_of(data.split("train"), data.manifest.classes)
     with object_folder(run) as folder:
         grids = {one.run_id: grid for one in results if (grid := read_grid(store, one)) is not None}
@@ -51,7 +51,7 @@ def read_results(store: Store, spec: ReportSpec) -> tuple[ReportSpec, list[AnyRe
     for result_id in spec.results:
         try:
             results.append(read_result(store, result_id))
-        except WrongStateError as error:
+        except BakeoffError as error:
             unread.append(str(error))
     return spec.model_copy(update={"missing": (*spec.missing, *unread)}), results
 
@@ -78,12 +78,38 @@ def read_predictions(
     return spec.model_copy(update={"missing": (*spec.missing, *unread)}), found
 
 
+def recompute(
+    store: Store,
+    spec: ReportSpec,
+    results: list[AnyResult],
+    data: PreparedData,
+    probabilities: Mapping[str, NDArray[np.float32]],
+) -> tuple[ReportSpec, list[AnyResult]]:
+    """The results with metrics computed anew where they have to be, and a line of `missing` for each that cannot.
+
+    Such a result stays as it is: it is no reason to withhold the others.
+    """
+    found: list[AnyResult] = []
+    kept: list[str] = []
+    for result in results:
+        try:
+            found.append(recomputed(store, result, data, probabilities, bool(spec.remake)))
+        # ValueError: what scikit-learn and numpy raise for predictions that nobody foresaw.
+        except (BakeoffError, OSError, ValueError) as error:
+            found.append(result)
+            kept.append(f"{result.kind} {result.run_id}: its metrics could not be computed anew: {error}")
+    return spec.model_copy(update={"missing": (*spec.missing, *kept)}), found
+
+
 def recomputed(
     store: Store, result: AnyResult, data: PreparedData, probabilities: Mapping[str, NDArray[np.float32]], always: bool
 ) -> AnyResult:
     """The result with all metrics computed anew, where they follow an earlier definition or `always`.
 
     From the kept predictions; without them it stays as it is.
+
+    Raises:
+        InvalidInputError: kept predictions that are damaged or do not fit the data.
     """
     if not isinstance(result, EvaluateResult) or result.run_id not in probabilities:
         return result

@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.errors import InvalidInputError
 from core.schemas.specs import EvaluateSpec
 from evaluator.passes import TEST, VALIDATION, Pass, judge, passes
 
@@ -47,3 +48,12 @@ def test_a_corrupted_pass_gives_its_own_accuracy_with_an_interval():
     assert (one.corruption, one.severity, one.accuracy) == ("blur", 2, pytest.approx(2 / 3))
     assert one.interval[0] < 2 / 3 < one.interval[1]
     assert found["operating"].images == 30
+
+
+@pytest.mark.parametrize("one", [TEST, VALIDATION, Pass("test", "blur", 2)])
+@pytest.mark.parametrize("count", [1, 29])
+def test_predictions_that_do_not_fit_their_split_are_refused_with_the_name_of_the_pass(one, count):
+    labels = np.arange(30) % 3
+    found = {TEST: certain(labels), VALIDATION: certain(labels)} | {one: certain(labels)[:count]}
+    with pytest.raises(InvalidInputError, match=rf"^{one.name}: probabilities have shape \[{count}, 3\]"):
+        judge({"test": labels, "validation": labels}, found, CLASSES)

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -52,6 +53,41 @@ def test_predictions_of_an_earlier_version_are_read(tmp_path):
 def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content):
     path = tmp_path / "test.parquet"
     path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"test\.parquet cannot be read.*remove its folder"):
+        predictions.read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04 cut short", b"not numpy at all", b"\x93NUMPY"])
+def test_a_damaged_file_of_an_earlier_version_is_named_with_what_to_do(tmp_path, content):
+    (tmp_path / "predictions.npz").write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"predictions\.npz cannot be read.*remove its folder"):
+        predictions.read_result(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [{"other": np.zeros(2)}, {"probabilities": np.array(["no", "number"])}])
+def test_a_file_of_an_earlier_version_that_holds_something_else_is_named(tmp_path, kept):
+    np.savez(tmp_path / "predictions.npz", **kept)
+    with pytest.raises(InvalidInputError, match=r"predictions\.npz cannot be read.*remove its folder"):
+        predictions.read_result(tmp_path)
+
+
+@pytest.mark.parametrize("at", [100, 150, 200, 400])
+def test_a_file_of_an_earlier_version_with_other_bytes_inside_is_named(tmp_path, at):
+    path = tmp_path / "predictions.npz"
+    np.savez_compressed(path, probabilities=np.random.default_rng(0).random((99, 2), np.float32))
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"predictions\.npz cannot be read.*remove its folder"):
+        predictions.read_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array([[1.0], [0.5, 0.5]]), pa.array([1, 2]), pa.array([], pa.list_(pa.float32()))]
+)
+def test_a_file_whose_column_is_no_table_of_probabilities_is_named(tmp_path, column):
+    path = tmp_path / "test.parquet"
+    pq.write_table(pa.table({"probabilities": column}), path)
     with pytest.raises(InvalidInputError, match=r"test\.parquet cannot be read.*remove its folder"):
         predictions.read(path)
 
