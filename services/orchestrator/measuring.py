@@ -67,10 +67,10 @@ class Measuring:
         answering = [(subject, able) for subject in subjects if (able := self._capacity(plan, subject))]
         curves = [(subject, rates.sweep_rates(plan.sweep, able) if plan.sweep else ()) for subject, able in answering]
         self._sweep(plan.repeats, curves)
-        for (subject, able), (_, swept) in zip(answering, curves, strict=True) if plan.search else ():
-            while rate := rates.next_rate(self._judged(subject), able, swept):
-                if self._measure([at_rate(subject, rate)]) < 1:
-                    break
+        searching = [(subject, able, swept) for (subject, able), (_, swept) in zip(answering, curves, strict=True)]
+        while plan.search and searching:
+            # A rate of each in turn, as often as all the rest: one lucky window would decide over the next rates.
+            searching = [one for one in searching if self._search_on(plan.repeats, *one)]
 
     def _sweep(self, repeats: int, curves: Sequence[tuple[LoadTestSpec, Sequence[float]]]) -> None:
         """Every artefact's first rate, then every artefact's second: a slow minute of the machine hits all curves."""
@@ -79,6 +79,11 @@ class Measuring:
                 for subject, curve in curves[:: -1 if (place + repeat) % 2 else 1]:
                     for rate in curve[place : place + 1]:
                         self._measure([at_rate(subject, rate, repeat)])
+
+    def _search_on(self, repeats: int, subject: LoadTestSpec, able: float, swept: Sequence[float]) -> bool:
+        """Measures the next rate of a search; False when there is none, or it cannot be measured."""
+        rate = rates.next_rate(self._judged(subject), able, swept)
+        return bool(rate and self._measure([at_rate(subject, rate, repeat) for repeat in range(repeats)]))
 
     def _capacity(self, plan: LoadTestPlan, subject: LoadTestSpec) -> float:
         """Queries per second of a closed loop; 0 where it could not be measured."""

@@ -116,6 +116,14 @@ def test_a_search_measures_enough_queries_for_p99_and_ends_at_the_limit(measured
     assert above / below <= 1.06
 
 
+def test_a_search_takes_a_rate_of_each_artefact_in_turn_as_often_as_the_rest(measured, tmp_path) -> None:
+    measure(tmp_path, plan(search=True, bound_ms=10, repeats=2), "x", "y")
+    searched = [(spec.model, spec.rate, spec.repeat) for spec in measured if spec.rate]
+    rate = searched[0][1]
+    assert searched[:4] == [("x", rate, 0), ("x", rate, 1), ("y", rate, 0), ("y", rate, 1)]
+    assert len(searched) == len(set(searched))
+
+
 def test_a_model_that_cannot_be_measured_does_not_stop_the_others(measured, tmp_path) -> None:
     failed = []
 
