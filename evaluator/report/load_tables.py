@@ -11,6 +11,8 @@ from evaluator.report.tables import UNSUPPORTED, Table
 
 FROM = {"server": "the time a query was due", "offline": "the start of the test"}
 """What latency counts from, by scenario; in the others from the client's send."""
+CURVE_RATES = 6
+"""Fewer rates are points and no saturation curve."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _saturation_cells(curve: Saturation) -> tuple[str, ...]:
         _optional(curve.best_rate, _per_second),
         _optional(curve.failed_rate, _per_second),
         curve.limit or text.MISSING,
-        str(len(curve.points)),
+        f"{len(curve.points)}" + f", too few for a curve (at least {CURVE_RATES})" * (len(curve.points) < CURVE_RATES),
     )
 
 

@@ -34,6 +34,7 @@ HEAVY_HOLDS = {
     "trainer-fastai": TRAINING | {"torch", "onnxscript", "torchvision", "fastai", "typer"},
     "serving-tensorflow": {"keras", "tensorflow"},
     "serving-pytorch": {"torch"},
+    "serving-onnx-envoy": {"onnxruntime", "pyvoy"},
 }
 """The same for images that take long to build: only with BAKEOFF_TEST_ALL_IMAGES=1."""
 if os.environ.get("BAKEOFF_TEST_ALL_IMAGES"):

@@ -46,6 +46,7 @@ def test_a_saturation_curve_has_its_rates_in_order_and_the_bound_drawn_in(swept:
     table = load_tables.saturation(swept)
     assert [row[2] for row in table.rows] == ["20.0 ms"] * 5
     assert any(row[3].endswith("/s") for row in table.rows)
+    assert {row[6] for row in table.rows} == {"4, too few for a curve (at least 6)"}
 
 
 def test_points_that_do_not_count_are_pale_and_say_so(swept: Summary) -> None:
