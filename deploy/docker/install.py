@@ -36,10 +36,12 @@ CUDA = {"tensorflow-cpu": "tensorflow[and-cuda]", "onnxruntime": "onnxruntime-gp
 NOT_NEEDED = (
     *("**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.a"),
     *("tensorflow/include", "torch/include", "torch/test", "torch/bin/test_*", "torch/bin/*Test", "torch/bin/protoc*"),
-    *("pyarrow/include", "onnxruntime/transformers", "onnxruntime/tools", "onnxruntime/capi/libonnxruntime.so.*"),
+    *("pyarrow/include", "onnxruntime/tools", "onnxruntime/capi/libonnxruntime.so.*"),
 )
 """Below site-packages: test suites, headers, type stubs, build tools, and ONNX Runtime's library for C programs (its
 Python module contains its own copy). Nothing imports them at run time."""
+QUANTISING = ("__init__.py", "onnx_utils.py", "onnx_model.py", "fusion_utils.py", "float16.py")
+"""What ONNX Runtime's quantisation imports of its 80 modules for transformers."""
 AWS_KEPT = ("s3", "sts", "sso", "sso-oidc", "signin")
 """Services that reading and writing a bucket can need; botocore describes four hundred."""
 CUDA_PARTS = re.compile(r"(nvidia[-_].+|triton|cuda[-_].+|onnxruntime[-_]gpu)-\d")
@@ -120,7 +122,8 @@ def prune() -> None:
     """Removes what only developers of the libraries need."""
     for site in VENV.glob("lib/python*/site-packages"):
         services = [path for path in site.glob("botocore/data/*") if path.is_dir() and path.name not in AWS_KEPT]
-        for path in [*services, *(found for pattern in NOT_NEEDED for found in site.glob(pattern))]:
+        transformers = [path for path in site.glob("onnxruntime/transformers/*") if path.name not in QUANTISING]
+        for path in [*services, *transformers, *(found for pattern in NOT_NEEDED for found in site.glob(pattern))]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
