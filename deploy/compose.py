@@ -71,7 +71,10 @@ class Compose:
         with subprocess.Popen([*self._command, *arguments], env=self._environment, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-                archive.extractall(target, filter="data")
+                if hasattr(tarfile, "data_filter"):
+                    archive.extractall(target, filter="data")
+                else:  # Python before 3.11.4, such as Debian 12's; the archive is from our own container.
+                    archive.extractall(target)
         if process.returncode:
             raise SystemExit(f"{source} could not be copied out of {service}")
 

@@ -30,6 +30,9 @@ def load(path: Path, threads: int, device: Device = "cpu") -> Predictor:
     options.inter_op_num_threads = 1
     # Spinning threads take the CPU from everybody else on a shared machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if device == "cuda":
+        # CUDA's libraries may come as packages beside this one, where the system's loader does not look.
+        onnxruntime.preload_dlls()
     try:
         # Without fallback: it would go over to the CPU for good after one failure, and say so on standard output.
         session = onnxruntime.InferenceSession(str(path), options, providers=PROVIDERS[device], enable_fallback=0)

@@ -31,7 +31,7 @@ OWNED = ("data/store", "data/models", "data/production", "runs", "cache", "home/
 """Folders that volumes are mounted on; a new named volume takes over their owner."""
 PIP_CONF = Path("/run/secrets/pip.conf")
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-CUDA = {"tensorflow-cpu": "tensorflow[and-cuda]", "onnxruntime": "onnxruntime-gpu"}
+CUDA = {"tensorflow-cpu": "tensorflow[and-cuda]", "onnxruntime": "onnxruntime-gpu[cuda,cudnn]"}
 """What the GPU variant of an image installs instead. PyTorch has one name for both."""
 NOT_NEEDED = (
     *("**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.a"),
@@ -114,6 +114,8 @@ def install_dependencies() -> Path:
     )
     if device == "cpu" and (found := cuda_parts()):
         raise SystemExit(f"the CPU image would contain {', '.join(found)}; give a CPU wheel in the context `wheels`")
+    if device == "cuda" and (cpu := [path.name for path in VENV.glob("lib/python*/site-packages/*+cpu.dist-info")]):
+        raise SystemExit(f"the CUDA image would contain {', '.join(cpu)}; leave CPU wheels out of the context `wheels`")
     prune()
     return VENV
 
