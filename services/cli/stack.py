@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -71,8 +72,9 @@ class Stack:
         started: list[Started] = []
         # The evaluator needs the addresses of the servers, so it comes last.
         for name in sorted(names, key=lambda name: name == "evaluator"):
-            started.append(self._launch(name, base_port))
-            self._directory.write((*alive, *started))
+            with interruptions_held_back():  # A process between its start and its record would be nobody's to stop.
+                started.append(self._launch(name, base_port))
+                self._directory.write((*alive, *started))
         for index, service in enumerate(started):
             started[index] = self._wait(service)
             self._directory.write((*alive, *started))
@@ -189,6 +191,30 @@ class Stack:
         if mine is None or not is_alive(mine):
             return self._directory.target(name)
         return self._wait(mine).target
+
+
+@contextmanager
+def interruptions_held_back() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP that arrive during the block are handled at its end, once each.
+
+    Handlers are exchanged, not masked: processes started in the block would inherit a mask. Only Python's main thread
+    handles signals; in others this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: dict[int, None] = {}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heard = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    for number in heard:
+        signal.signal(number, lambda number, _: arrived.setdefault(number))
+    try:
+        yield
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+        for late in arrived:
+            signal.raise_signal(late)
 
 
 def is_alive(service: Started) -> bool:
