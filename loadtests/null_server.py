@@ -15,6 +15,7 @@ from typing import Any
 import grpc
 import numpy as np
 from inference import grpc_service_pb2 as pb
+from inference import model_config_pb2
 
 from services.client.channels import MAX_MESSAGE_BYTES, SERVICE
 from services.client.tensors import INPUT, OUTPUT
@@ -33,11 +34,15 @@ class NullService:
         self.inferences = 0
 
     def handlers(self) -> grpc.GenericRpcHandler:
-        """The methods a load test calls; every other one is UNIMPLEMENTED."""
+        """The methods that load generators call; every other one is UNIMPLEMENTED."""
         methods: dict[str, tuple[Any, Any]] = {
             "ServerLive": (self.live, pb.ServerLiveRequest),
+            "ServerReady": (self.ready, pb.ServerReadyRequest),
+            "ServerMetadata": (self.server_metadata, pb.ServerMetadataRequest),
             "ModelReady": (self.model_ready, pb.ModelReadyRequest),
             "ModelMetadata": (self.metadata, pb.ModelMetadataRequest),
+            "ModelConfig": (self.config, pb.ModelConfigRequest),
+            "ModelStatistics": (self.statistics, pb.ModelStatisticsRequest),
             "ModelInfer": (self.infer, pb.ModelInferRequest),
         }
         return grpc.method_handlers_generic_handler(
@@ -54,6 +59,14 @@ class NullService:
         """Always."""
         return pb.ServerLiveResponse(live=True)
 
+    async def ready(self, _request: pb.ServerReadyRequest, _context: object) -> pb.ServerReadyResponse:
+        """Always."""
+        return pb.ServerReadyResponse(ready=True)
+
+    async def server_metadata(self, _request: pb.ServerMetadataRequest, _context: object) -> pb.ServerMetadataResponse:
+        """With the extension that perf_analyzer needs."""
+        return pb.ServerMetadataResponse(name="null", version="1", extensions=["model_configuration"])
+
     async def model_ready(self, _request: pb.ModelReadyRequest, _context: object) -> pb.ModelReadyResponse:
         """Always, whatever the name."""
         return pb.ModelReadyResponse(ready=True)
@@ -65,6 +78,22 @@ class NullService:
         response.outputs.add(name=OUTPUT, datatype="FP32", shape=(-1, self._classes))
         return response
 
+    async def config(self, request: pb.ModelConfigRequest, _context: object) -> pb.ModelConfigResponse:
+        """The metadata in Triton's words; any batch size is fine."""
+        response = pb.ModelConfigResponse()
+        response.config.name, response.config.max_batch_size = request.name, 1024
+        response.config.input.add(name=INPUT, data_type=model_config_pb2.TYPE_UINT8, dims=self._shape)
+        response.config.output.add(name=OUTPUT, data_type=model_config_pb2.TYPE_FP32, dims=[self._classes])
+        return response
+
+    async def statistics(self, request: pb.ModelStatisticsRequest, _context: object) -> pb.ModelStatisticsResponse:
+        """Inferences so far, each a batch of its own."""
+        response = pb.ModelStatisticsResponse()
+        response.model_stats.add(
+            name=request.name, version="1", inference_count=self.inferences, execution_count=self.inferences
+        )
+        return response
+
     async def infer(self, request: pb.ModelInferRequest, _context: object) -> pb.ModelInferResponse:
         """Equal probabilities for every image, without looking at one."""
         self.inferences += 1
@@ -73,7 +102,9 @@ class NullService:
         images = request.inputs[0].shape[0]
         if images not in self._answers:
             self._answers[images] = self._answer(images)
-        return self._answers[images]
+        response = pb.ModelInferResponse(id=request.id)  # perf_analyzer knows its requests by it.
+        response.MergeFrom(self._answers[images])
+        return response
 
     def _answer(self, images: int) -> pb.ModelInferResponse:
         response = pb.ModelInferResponse(model_name="null", model_version="1")

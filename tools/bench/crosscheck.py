@@ -3,12 +3,20 @@
     python -m tools.bench.crosscheck --repository DIR MODEL
 
 Two tests: one caller (single_stream; perf_analyzer with a concurrency of one), and Poisson arrivals at a fixed rate
-(server). Each generator takes its turn in every round, so a slow minute hits all of them. Prints a Markdown table: the
-median over rounds with the smallest and largest.
+(server). Each generator takes its turn in every round, so a slow minute hits all of them.
+
+A generator in Python needs longer for a call than one in C++, whatever the server. So each also measures a server that
+computes nothing (`loadtests.null_server`), right before the other: the difference of its two medians is what the server
+adds, which does not depend on who measures. Server and generators have cores of their own, as if on two machines, where
+there is more than one.
+
+Prints a Markdown table: the median over rounds with the smallest and largest.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -16,18 +24,19 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
+from core.repository import ModelRepository
 from core.schemas.specs import LoadTestSpec
 from loadtests import driver, headless
 from loadtests.checks import input_shape
 from loadtests.images import random_images
 from services.client.inference import InferenceClient
 from tools.bench import load
-from tools.bench.servers import Server, bakeoff
+from tools.bench.servers import Server, bakeoff, null_server
 from tools.venvs import ROOT
 
 Figures = dict[str, float]
 """Milliseconds, and queries per second."""
-COLUMNS = ("p50", "p99", "queries/s")
+COLUMNS = ("p50", "null p50", "p50 - null", "p99", "queries/s")
 
 
 def ours(server: Server, model: str, rate: float | None, seconds: float, repeat: int) -> Figures:
@@ -45,13 +54,13 @@ def ours(server: Server, model: str, rate: float | None, seconds: float, repeat:
     return {"p50": latency.p50, "p99": latency.p99, "queries/s": result.throughput}
 
 
-def perf_analyzer(server: Server, model: str, rate: float | None, seconds: float) -> Figures:
+def perf_analyzer(server: Server, model: str, rate: float | None, seconds: float, _repeat: int) -> Figures:
     """Asynchronous calls, as it is usually run."""
     found = load.poisson(server, model, rate, seconds) if rate else load.closed(server, model, 1, seconds)
     return {"p50": found.p50_ms, "p99": found.p99_ms, "queries/s": found.throughput}
 
 
-def loadgen(server: Server, model: str, rate: float | None, seconds: float) -> Figures:
+def loadgen(server: Server, model: str, rate: float | None, seconds: float, _repeat: int) -> Figures:
     """In a process of its own, which LoadGen's threads have to themselves."""
     command = [sys.executable, str(ROOT / "tools/loadgen.py"), server.target, model, "--seconds", str(seconds)]
     command += ["--scenario", "server", "--rate", str(rate)] if rate else ["--scenario", "single_stream"]
@@ -81,18 +90,36 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as root, bakeoff(Path(root), given.repository.resolve()) as server:
+    repository = given.repository.resolve()
+    artifact = ModelRepository(repository).artifact(given.model, 1)
+    shape = ",".join(map(str, artifact.preprocess.shape))
+    with contextlib.ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers, generators = cores()
+        os.sched_setaffinity(0, servers)
+        server = stack.enter_context(bakeoff(root, repository))
+        null = stack.enter_context(null_server(root, "--shape", shape, "--classes", str(len(artifact.classes))))
+        os.sched_setaffinity(0, generators)
         for title, rate in (("one caller", None), (f"Poisson arrivals at {given.rate:g}/s", given.rate)):
-            show(title, rounds(server, given, rate))
+            show(title, rounds(server, null, given, rate))
 
 
-def rounds(server: Server, given: argparse.Namespace, rate: float | None) -> dict[str, list[Figures]]:
-    """Every generator's turns."""
+def cores() -> tuple[set[int], set[int]]:
+    """Of the servers, and of the generators: the last one, or all where there is only one."""
+    mine = sorted(os.sched_getaffinity(0))
+    return set(mine[:-1] or mine), set(mine[-1:])
+
+
+def rounds(server: Server, null: Server, given: argparse.Namespace, rate: float | None) -> dict[str, list[Figures]]:
+    """Every generator's turns, each at the null server and then at the server."""
     results: defaultdict[str, list[Figures]] = defaultdict(list)
+    generators = {"Bakeoff": ours, "perf_analyzer": perf_analyzer, "LoadGen": loadgen}
     for number in range(given.runs):
-        results["Bakeoff"].append(ours(server, given.model, rate, given.seconds, number))
-        results["perf_analyzer"].append(perf_analyzer(server, given.model, rate, given.seconds))
-        results["LoadGen"].append(loadgen(server, given.model, rate, given.seconds))
+        for name, measure in generators.items():
+            own, found = (measure(one, given.model, rate, given.seconds, number) for one in (null, server))
+            added = {"null p50": own["p50"], "p50 - null": found["p50"] - own["p50"]}
+            results[name].append(found | added)
+            print(f"{name}: {results[name][-1]}", file=sys.stderr)
     return results
 
 

@@ -45,6 +45,13 @@ class Server:
         self.channel = grpc.insecure_channel(target)
         self._stub = stubs.GRPCInferenceServiceStub(self.channel)
 
+    def is_live(self) -> bool:
+        """Whether it answers."""
+        try:
+            return bool(self._stub.ServerLive(pb.ServerLiveRequest(), timeout=5).live)
+        except grpc.RpcError:
+            return False
+
     def spent(self, model: str) -> Spent:
         """CPU of the process and its children, inferences and batches of a model."""
         (found,) = self._stub.ModelStatistics(pb.ModelStatisticsRequest(name=model)).model_stats
@@ -88,6 +95,17 @@ def bakeoff(root: Path, models: Path, *flags: str, tree: Path = ROOT) -> Iterato
         check(address.is_file)
         server = Server(process, address.read_text().strip())
         check(lambda: _is_healthy(server.channel))
+        yield server
+
+
+@contextlib.contextmanager
+def null_server(root: Path, *options: str) -> Iterator[Server]:
+    """A server that computes nothing."""
+    port = free_port()
+    command = [sys.executable, "-m", "loadtests.null_server", "--port", str(port), *options]
+    with _process(command, ROOT, dict(os.environ), root) as (process, check):
+        server = Server(process, f"127.0.0.1:{port}")
+        check(server.is_live)
         yield server
 
 
