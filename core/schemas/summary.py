@@ -7,7 +7,7 @@ import pydantic
 from core.formats import get_format
 from core.schemas.attribution import Attribution
 from core.schemas.base import Schema, Sha256, parse_json, refuse_other_version
-from core.schemas.data import ImageSpec
+from core.schemas.data import ImageSpec, absent
 from core.schemas.environment import Environment
 from core.schemas.loads import Load, Saturation
 from core.schemas.recipe import Recipe
@@ -252,6 +252,10 @@ class Data(Schema):
     def images(self, split: str) -> int:
         """Number of images in a split; 0 for a split that is not there."""
         return sum(self.counts.get(split, {}).values())
+
+    def without(self, split: str) -> tuple[str, ...]:
+        """The classes of which a split has no image, in label order; none for a split that is not there."""
+        return absent(self.counts, self.classes, split)
 
 
 TRAINING, LOAD_TEST = " training", "Load test"
