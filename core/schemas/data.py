@@ -156,7 +156,7 @@ class PreparedManifest(Schema):
 
 
 def class_names(names: Sequence[str], most: int = 8) -> str:
-    """Classes for a sentence, the first ones by name: `class 'a'`, `classes 'a' and 'b'`, `classes 'a', … and 9 more`."""
+    """Classes for a sentence, the first ones by name: `class 'a'`, `classes 'a' and 'b'`."""
     shown = [repr(name) for name in names[:most]]
     if len(names) == 1:
         return f"class {shown[0]}"

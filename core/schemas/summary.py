@@ -65,6 +65,7 @@ class Row(Schema):
     accuracy_interval: tuple[float, float] | None = None
     """Wilson score interval at 95 %."""
     macro_f1: float | None = None
+    """Mean over the classes that have test images."""
     log_loss: float | None = None
     classes: tuple[ClassMetrics, ...] = ()
     """The classification report without its means; empty in a summary of an earlier version."""
@@ -300,7 +301,7 @@ class Summary(Schema):
     notes: tuple[str, ...]
     """What a reader must know to read the figures right."""
     missing: tuple[str, ...]
-    """One line per step that failed or result that could not be used."""
+    """One line per step that failed or result that could not be used, and one for classes that no test image is of."""
     spec_json: str = pydantic.Field(repr=False)
     """The frozen experiment."""
 

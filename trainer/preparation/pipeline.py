@@ -18,7 +18,6 @@ from trainer.preparation.output import OnProgress, Progress, write_golden, write
 from trainer.preparation.sources import Listing, digest_of, inspect, open_source
 from trainer.preparation.splits import check, divide, thin
 
-
 GAPS = {
     "validation": "each epoch's validation, temperature and threshold are those of the other classes",
     "test": "nothing will say how well that is recognised, and the report is marked incomplete",

@@ -140,7 +140,7 @@ def test_an_empty_class_folder_outside_the_train_split_is_reported(tmp_path: Pat
 def test_a_test_class_folder_that_holds_something_else_is_refused(tmp_path: Path, content: str) -> None:
     class_folders(tmp_path, {"train/cat": 2, "train/dog": 2, "test/cat": 1})
     touch(tmp_path / "test" / content)
-    with pytest.raises(InvalidInputError, match="class folder .*test/dog has no images"):
+    with pytest.raises(InvalidInputError, match=r"class folder .*test/dog has no images"):
         look(tmp_path)
 
 
