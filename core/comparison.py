@@ -117,7 +117,11 @@ def _rows(*sides: tuple[Summary, Row]) -> Iterator[Difference]:
 
 
 def _settings_apart(metric: str, *sides: tuple[Summary, Row]) -> str:
-    """Why two figures of time are about different things; empty where they are not."""
+    """Why two figures are about different things; empty where they are not."""
+    if metric == "macro_f1":
+        tested = [{one.name for one in row.classes if one.support} for _, row in sides]
+        other = all(tested) and tested[0] != tested[1]
+        return f"means over other classes: {len(tested[0])} and {len(tested[1])} have test images" if other else ""
     if metric not in TIMED:
         return ""
     training = metric == "training_s"

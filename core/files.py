@@ -131,6 +131,18 @@ def lock(path: Path, busy: str | None) -> IO[str]:
     return file
 
 
+def locked(path: Path) -> bool:
+    """Whether some process, on this host or where the file system passes locks on, holds `lock` on a file."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
 def sha256_file(path: Path) -> str:
     """Hexadecimal sha256 of a file's bytes, read in chunks."""
     digest = hashlib.sha256()

@@ -41,8 +41,9 @@ def compute(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
         probabilities: float32 [n, classes], rows summing to one.
         classes: names in the order of the columns.
 
-    A class without test images has recall, F1 and support zero and, as scikit-learn defines it, counts as zero in the
-    macro average.
+    A class without test images has no precision, recall or F1, and no part in the macro average, as in scikit-learn's
+    `labels=np.unique(labels)`: nothing was measured of it, which is not the same as zero. A class with images of which
+    none was predicted has precision zero.
 
     Raises:
         InvalidInputError: no images, shapes that do not fit, labels out of range, or no probabilities.
@@ -51,6 +52,7 @@ def compute(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
     predicted = probabilities.argmax(axis=1)
     correct = int((predicted == labels).sum())
     indices = list(range(len(classes)))
+    present = np.unique(labels).tolist()
     per_class = sk.precision_recall_fscore_support(labels, predicted, labels=indices, zero_division=0)
     return Metrics(
         metrics_version=VERSION,
@@ -59,8 +61,8 @@ def compute(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
         accuracy_interval=wilson(correct, len(labels)),
         log_loss=log_loss(labels, probabilities),
         classes=tuple(_row(name, *values) for name, *values in zip(classes, *per_class, strict=True)),
-        macro=_average("macro", labels, predicted, indices),
-        weighted=_average("weighted", labels, predicted, indices),
+        macro=_average("macro", labels, predicted, present),
+        weighted=_average("weighted", labels, predicted, present),
         confusion=tuple(tuple(map(int, row)) for row in sk.confusion_matrix(labels, predicted, labels=indices)),
         scores=compute_scores(labels, probabilities, classes),
     )
@@ -102,4 +104,6 @@ def _average(kind: str, labels: NDArray[np.int64], predicted: NDArray[np.intp], 
 
 
 def _row(name: str, precision: float, recall: float, f1: float, support: int) -> ClassMetrics:
+    if not support:
+        return ClassMetrics(name=name, precision=None, recall=None, f1=None, support=0)
     return ClassMetrics(name=name, precision=float(precision), recall=float(recall), f1=float(f1), support=int(support))

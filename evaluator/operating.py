@@ -80,15 +80,15 @@ def best_threshold(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> f
 
 
 def rates(positive: NDArray[np.bool_], called: NDArray[np.bool_]) -> Rates:
-    """Shares of one decision; a share of no images is 0, as scikit-learn has it."""
+    """Shares of one decision; the precision of calling nothing positive is 0, as scikit-learn has it."""
     hits, misses = int((positive & called).sum()), int((positive & ~called).sum())
     alarms, rejections = int((~positive & called).sum()), int((~positive & ~called).sum())
     return Rates(
-        accuracy=_share(hits + rejections, len(positive)),
+        accuracy=(hits + rejections) / len(positive),
         sensitivity=_share(hits, hits + misses),
         specificity=_share(rejections, rejections + alarms),
-        precision=_share(hits, hits + alarms),
-        f1=_share(2 * hits, 2 * hits + misses + alarms),
+        precision=_share(hits, max(1, hits + alarms)) if positive.any() else None,
+        f1=_share(2 * hits, 2 * hits + misses + alarms) if positive.any() else None,
     )
 
 
@@ -114,5 +114,5 @@ def _logs(probabilities: Probabilities) -> NDArray[np.float64]:
     return np.asarray(np.log(np.clip(normalised(probabilities), SMALLEST, 1)))
 
 
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from core.schemas.data import DatasetSource, FolderSource
+from core.schemas.data import DatasetSource, FolderSource, class_names
 from core.schemas.environment import Environment
 from core.schemas.results import AnyResult, LoadTestResult, PrepareResult, TrainResult
 from core.schemas.scenarios import GENERATOR_BUSY
@@ -65,12 +65,24 @@ def notes(results: Sequence[Result], rows: Sequence[Row], data: Data | None) -> 
 def _data_notes(data: Data | None) -> Iterator[str]:
     if data is None:
         return
-    empty = tuple(name for name in data.classes if not data.counts.get("test", {}).get(name))
-    if empty:
-        verbs = ("has", "counts") if len(empty) == 1 else ("have", "count")
-        yield f"{text.names(empty)} {verbs[0]} no test image and {verbs[1]} as zero in macro averages."
+    if unseen := data.without("validation"):
+        yield (
+            f"There is no validation image of {class_names(unseen)}: the validation figures of each epoch, temperature "
+            "and threshold come from the other classes."
+        )
     if data.skipped:
         yield f"{text.count(len(data.skipped), 'image')} could not be decoded and were left out."
+
+
+def untested(data: Data | None) -> Iterator[str]:
+    """One line where classes have no test image: what is not known of them, and what the means are over."""
+    if data is None or not (absent := data.without("test")):
+        return
+    yield (
+        f"test images of {class_names(absent)}: there are none, so how well "
+        f"{'it is' if len(absent) == 1 else 'they are'} recognised is not known; macro averages are over the other "
+        f"{len(data.classes) - len(absent)} of {len(data.classes)} classes"
+    )
 
 
 def _machines(environments: Sequence[Environment]) -> int:

@@ -54,6 +54,7 @@ def summarise(
     representatives = [one.row for one in classifications if one.representative and one.row is not None]
     groups = _groups(trainings, rows)
     data = provenance.describe_data(next((r for r in results if isinstance(r, PrepareResult)), None))
+    missing += provenance.untested(data)
     return Summary(
         experiment=spec.experiment,
         title=spec.title,

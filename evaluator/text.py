@@ -20,6 +20,16 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f}%"
 
 
+def figure(value: float | None, digits: int = 4) -> str:
+    """0.98333 → `0.9833`; a dash where nothing was measured."""
+    return MISSING if value is None else f"{value:.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """As `percent`; a dash where there is nothing it could be a share of."""
+    return MISSING if value is None else percent(value)
+
+
 def points(difference: float) -> str:
     """A difference of two shares in percentage points: 0.021 → `2.10 points`."""
     return f"{100 * difference:.2f} points"

@@ -29,6 +29,7 @@ class Originals:
     """[n]"""
     spec: ImageSpec
     """Size, colours and geometry the loaders aim at; filter and antialiasing are theirs to choose."""
+    classes: int
     work: Path
     """Where loaders may put what they need."""
     paths: tuple[Path, ...] = ()
@@ -63,10 +64,13 @@ class Originals:
         return replace(self, labels=self.labels[list(places)], work=self.work / name, paths=paths, rows=rows)
 
     def class_folders(self) -> Path:
-        """A folder `<label>/<place>.<extension>` of links to the files, for loaders that want a folder of classes."""
+        """A folder `<label>/<place>.<extension>` of links to the files, for loaders that want a folder of classes.
+
+        A class without images has a folder too: loaders number the folders they find.
+        """
         root = self.work / "class-folders"
         shutil.rmtree(root, ignore_errors=True)
-        for label in np.unique(self.labels):
+        for label in range(self.classes):
             (root / f"{label:05d}").mkdir(parents=True)
         for place, (path, label) in enumerate(zip(self.paths, self.labels, strict=True)):
             (root / f"{label:05d}" / f"{place:08d}{path.suffix.lower()}").symlink_to(path)
@@ -112,7 +116,8 @@ def open_originals(spec: OriginalsSpec, data: PreparedData, work: Path, tick: Ti
     check_originals(spec)
     found: dict[str, Originals] = {}
     for name in ("train", "validation"):
-        split = Originals(data.split(name).labels, data.manifest.spec.image, work / name)
+        manifest = data.manifest
+        split = Originals(data.split(name).labels, manifest.spec.image, len(manifest.classes), work / name)
         found[name] = _filled(split, spec.source, data.items(name), tick)
     return found
 

@@ -60,6 +60,8 @@ def prepare(run: RunFolder, spec: PrepareSpec, store: Store, threads: int) -> No
     manifest = prepared.manifest
     for item in manifest.skipped:
         run.log("warning", f"skipped {item}")
+    for gap in preparation.gaps(manifest):
+        run.log("warning", gap)
     publish_result(
         run,
         store,

@@ -1,5 +1,6 @@
 """Where images come from, what becomes of them, and how they are split."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import pydantic
@@ -148,3 +149,21 @@ class PreparedManifest(Schema):
     def images(self, split: str) -> int:
         """Number of images in a split."""
         return sum(self.counts[split].values())
+
+    def without(self, split: str) -> tuple[str, ...]:
+        """The classes of which a split has no image, in label order."""
+        return absent(self.counts, self.classes, split)
+
+
+def class_names(names: Sequence[str], most: int = 8) -> str:
+    """Classes for a sentence, the first ones by name: `class 'a'`, `classes 'a' and 'b'`."""
+    shown = [repr(name) for name in names[:most]]
+    if len(names) == 1:
+        return f"class {shown[0]}"
+    rest = [f"{len(names) - most:,} more"] if len(names) > most else [shown.pop()]
+    return f"classes {', '.join(shown)} and {rest[0]}"
+
+
+def absent(counts: dict[str, dict[str, int]], classes: tuple[str, ...], split: str) -> tuple[str, ...]:
+    """The classes of which a split has no image, in label order; none for a split that is not there."""
+    return tuple(name for name in classes if not counts[split].get(name)) if split in counts else ()

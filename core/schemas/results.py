@@ -136,13 +136,14 @@ class QuantizeResult(Schema):
 
 
 class ClassMetrics(Schema):
-    """One row of the classification report."""
+    """One row of the classification report. A class without test images has no figures: None, not zero."""
 
     name: str
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     support: int
+    """Test images."""
 
 
 class Scored(Schema):

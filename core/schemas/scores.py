@@ -59,15 +59,16 @@ class Curve(Schema):
 
 
 class Rates(Schema):
-    """Shares of a two-class decision."""
+    """Shares of a two-class decision. None where there is no image that a share could be of."""
 
     accuracy: float
-    sensitivity: float
+    sensitivity: float | None
     """Of the positive images, those called positive: recall."""
-    specificity: float
+    specificity: float | None
     """Of the negative images, those called negative."""
-    precision: float
-    f1: float
+    precision: float | None
+    """Of those called positive, the positive ones; None without positive images, of which it would say nothing."""
+    f1: float | None
 
 
 class Temperature(Schema):

@@ -7,7 +7,7 @@ import pydantic
 from core.formats import get_format
 from core.schemas.attribution import Attribution
 from core.schemas.base import Schema, Sha256, parse_json, refuse_other_version
-from core.schemas.data import ImageSpec
+from core.schemas.data import ImageSpec, absent
 from core.schemas.environment import Environment
 from core.schemas.loads import Load, Saturation
 from core.schemas.recipe import Recipe
@@ -65,6 +65,7 @@ class Row(Schema):
     accuracy_interval: tuple[float, float] | None = None
     """Wilson score interval at 95 %."""
     macro_f1: float | None = None
+    """Mean over the classes that have test images."""
     log_loss: float | None = None
     classes: tuple[ClassMetrics, ...] = ()
     """The classification report without its means; empty in a summary of an earlier version."""
@@ -253,6 +254,10 @@ class Data(Schema):
         """Number of images in a split; 0 for a split that is not there."""
         return sum(self.counts.get(split, {}).values())
 
+    def without(self, split: str) -> tuple[str, ...]:
+        """The classes of which a split has no image, in label order; none for a split that is not there."""
+        return absent(self.counts, self.classes, split)
+
 
 TRAINING, LOAD_TEST = " training", "Load test"
 """How the roles of trainings end (`PyTorch training`), and the role of load tests."""
@@ -296,7 +301,7 @@ class Summary(Schema):
     notes: tuple[str, ...]
     """What a reader must know to read the figures right."""
     missing: tuple[str, ...]
-    """One line per step that failed or result that could not be used."""
+    """One line per step that failed or result that could not be used, and one for classes that no test image is of."""
     spec_json: str = pydantic.Field(repr=False)
     """The frozen experiment."""
 

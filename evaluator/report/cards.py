@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from core.schemas.data import class_names
 from core.schemas.summary import Arm, Row, Summary
 from evaluator import naming, text
 from evaluator.report import operating_tables, tables
@@ -97,7 +98,9 @@ def _metrics(row: Row, summary: Summary) -> Iterator[str]:
     share = f"Accuracy **{text.percent(row.accuracy)}**, 95% Wilson interval {interval}"
     yield f"{share}, on {row.images:,} test images, as served."
     if row.macro_f1 is not None and row.log_loss is not None:
-        yield f"Macro F1 {row.macro_f1:.4f}, log loss {row.log_loss:.4f} nats."
+        tested = sum(one.support > 0 for one in row.classes)
+        of = f" over the {tested} of {len(row.classes)} classes with test images" if tested < len(row.classes) else ""
+        yield f"Macro F1 {row.macro_f1:.4f}{of}, log loss {row.log_loss:.4f} nats."
     if scores := row.scores:
         top = "".join(f"top {k} {text.percent(share)}, " for k, share in scores.top_k.items())
         yield (
@@ -148,8 +151,8 @@ def _operating(row: Row) -> Iterator[str]:
     if cut := point.threshold:
         yield (
             f"Threshold {cut.value:.4f} on the probability of {escape(cut.positive)}, chosen on the same images: test "
-            f"sensitivity {text.percent(cut.test.sensitivity)}, specificity {text.percent(cut.test.specificity)}; at "
-            f"one half {text.percent(cut.test_at_half.sensitivity)} and {text.percent(cut.test_at_half.specificity)}."
+            f"sensitivity {text.share(cut.test.sensitivity)}, specificity {text.share(cut.test.specificity)}; at "
+            f"one half {text.share(cut.test_at_half.sensitivity)} and {text.share(cut.test_at_half.specificity)}."
         )
 
 
@@ -164,7 +167,12 @@ def _limits(row: Row, summary: Summary) -> Iterator[str]:
     yield "Measured on held-out images of the same source; none from elsewhere, damaged or of no class."
     if not (row.operating and row.operating.threshold):
         yield "The most probable class is the answer, whatever its probability; no threshold was chosen."
-    if few := [one for one in row.classes if one.support < FEW]:
+    if untested := [one.name for one in row.classes if not one.support]:
+        it = "it is" if len(untested) == 1 else "they are"
+        yield f"No test image of {escape(class_names(untested))}: how well {it} recognised is not known."
+    if summary.data and (unseen := summary.data.without("validation")):
+        yield f"No validation image of {escape(class_names(unseen))}: what is chosen on that split does not know of it."
+    if few := [one for one in row.classes if 0 < one.support < FEW]:
         names = text.names([f"{one.name} ({one.support:,})" for one in few])
         yield f"Fewer than {FEW} test images, so recall is known only roughly: {escape(names)}."
     parity, of = row.export_parity, "the fp32 model it was made of" if row.quantised else "the model in memory"

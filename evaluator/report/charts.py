@@ -186,8 +186,7 @@ def confusion(result: Classification) -> Figure:
     names = [safe(row.name) for row in result.classes]
     hits = [[n if i == j else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
     misses = [[n if i != j and n else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
-    totals = [max(1, sum(row)) for row in result.confusion]
-    shares = [[text.percent(n / total, 1) for n in row] for row, total in zip(result.confusion, totals, strict=True)]
+    shares = [[text.percent(n / sum(row), 1) if sum(row) else text.MISSING for n in row] for row in result.confusion]
     shown = "%{z}<br>%{text}" if len(names) <= SHARED_CLASSES else "%{z}"
     chart = go.Figure()
     for cells, scale in ((hits, "hit"), (misses, "miss")):

@@ -150,7 +150,13 @@ COLUMNS = (
         "Share of test images classified correctly, with the 95% Wilson interval",
         lambda row: text.interval(row.accuracy_interval) if row.accuracy_interval else "",
     ),
-    _figure("Macro F1", lambda row: row.macro_f1, "{:.4f}".format, "high", "Mean of the classes' F1 scores"),
+    _figure(
+        "Macro F1",
+        lambda row: row.macro_f1,
+        "{:.4f}".format,
+        "high",
+        "Mean F1 of the classes that have test images",
+    ),
     _figure("Log loss", lambda row: row.log_loss, "{:.4f}".format, "low", "Mean of −ln p(true class), in nats"),
     Column(
         "Parity",

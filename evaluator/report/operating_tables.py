@@ -57,7 +57,7 @@ def thresholds(summary: Summary) -> Table:
             continue
         for value, rates in ((found.value, found.test), (0.5, found.test_at_half)):
             shares = (rates.sensitivity, rates.specificity, rates.precision, rates.f1, rates.accuracy)
-            rows.append((*_names(row), f"{value:.4f}", *map(text.percent, shares)))
+            rows.append((*_names(row), f"{value:.4f}", *map(text.share, shares)))
     headers = ("Framework", "Format", "Arm", "Threshold", "Sensitivity", "Specificity", "Precision", "F1", "Accuracy")
     return Table("Threshold chosen on the validation split, and one half, on the test split", headers, tuple(rows), 3)
 

@@ -8,6 +8,7 @@ from core.schemas.summary import Classification, Data, Group, Place, Spread, Sum
 from evaluator import text
 from evaluator.report.columns import differences, disagreements
 
+NONE = "no test images"
 CONFUSED_PAIRS = 8
 """Most frequent mistakes listed beside a confusion matrix."""
 UNSUPPORTED = " †"
@@ -89,13 +90,16 @@ def counts(data: Data) -> Table:
 
 def per_class(result: Classification) -> Table:
     """The classification report with its means."""
-    return class_report((*result.classes, result.macro, result.weighted))
+    tested, known = sum(one.support > 0 for one in result.classes), len(result.classes)
+    name = "macro" if tested == known else f"macro, of {tested} classes"
+    return class_report((*result.classes, result.macro.model_copy(update={"name": name}), result.weighted))
 
 
 def class_report(classes: Sequence[ClassMetrics]) -> Table:
-    """Precision, recall and F1 by class."""
+    """Precision, recall and F1 by class, dashes for one without test images."""
     rows = tuple(
-        (row.name, f"{row.precision:.4f}", f"{row.recall:.4f}", f"{row.f1:.4f}", f"{row.support:,}") for row in classes
+        (row.name, *map(text.figure, (row.precision, row.recall, row.f1)), f"{row.support:,}" if row.support else NONE)
+        for row in classes
     )
     return Table("Classification report", ("Class", "Precision", "Recall", "F1", "Support"), rows)
 

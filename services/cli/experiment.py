@@ -3,6 +3,7 @@
 import os
 import sys
 import webbrowser
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from rich.table import Table
 
 from core.errors import InvalidInputError, NotFoundError
+from core.schemas.course import COURSES
 from core.schemas.experiment import FULL
 from core.schemas.summary import Row, Summary, parse_summary
 from services.cli.context import Home, ends_well, err, out
@@ -18,6 +20,7 @@ from services.cli.progress import reporter
 from services.cli.services import say
 from services.cli.stack import Stack
 from services.orchestrator.experiment_file import MisfitError, place_of, read_experiment
+from services.orchestrator.logbook import Logbook, Together
 from services.orchestrator.pretrained import pin_weights
 from services.orchestrator.reconciler import Reconciler, freeze
 from services.orchestrator.remake import remake
@@ -55,9 +58,13 @@ def run(
     experiment = pin_weights(read_experiment(file, given, data, scale))
     home = Home()
     store = home.open_store()
+    logbook = Logbook(
+        home.home / COURSES, experiment, again(file, data, scale, overrides or [], skip_corrupt, parallel)
+    )
     services = Stack(home, say).with_services(services_needed(experiment))
     tracking = open_tracker(home.home, home.models, say)
-    with services, reporter(err) as progress, tracking as tracker:
+    with logbook, services, reporter(err) as shown, tracking as tracker:
+        progress = Together(shown, logbook)
         freeze(experiment, store, home.home / "work")
         try:
             finished = Reconciler(experiment, home.directory, store, progress, parallel, tracker).run()
@@ -69,10 +76,26 @@ def run(
     out.print(f"\nreport: {html}", soft_wrap=True, highlight=False)
     if show:
         open_in_browser(html)
+    for line in summary.missing:
+        if line not in finished.failed:
+            err.print(f"incomplete: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for line in finished.failed:
         err.print(f"failed: {line}", style="red", markup=False, soft_wrap=True)
     if finished.failed:
         raise typer.Exit(1)
+
+
+def again(
+    file: Path, data: str | None, scale: str, overrides: Sequence[str], skip_corrupt: bool, parallel: int
+) -> list[str]:
+    """The words that start the same experiment again."""
+    words = ["bakeoff", "run", str(file)]
+    words += [] if data is None else ["--data", data]
+    words += [] if scale == FULL else ["--scale", scale]
+    for override in overrides:
+        words += ["--set", override]
+    words += ["--skip-corrupt"] if skip_corrupt else []
+    return words + (["--parallel", str(parallel)] if parallel > 1 else [])
 
 
 @ends_well

@@ -31,7 +31,7 @@ def show(rows: Sequence[dict[str, Any]], style: ListFormat, title: str = "") -> 
         out.print(title, style="italic", markup=False, highlight=False)
     table = Table(header_style="bold", box=None, pad_edge=False)
     for name in rows[0] if rows else ():
-        number = all(isinstance(row[name], int | float) for row in rows)
+        number = all(row[name] is None or isinstance(row[name], int | float) for row in rows)
         table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell(value) for value in row.values()))

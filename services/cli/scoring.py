@@ -11,6 +11,7 @@ from core.errors import InvalidInputError, NotFoundError, WrongStateError
 from core.formats import choose_runtime
 from core.results import read_result
 from core.schemas.base import explain
+from core.schemas.data import class_names
 from core.schemas.results import Scored
 from core.schemas.specs import EvaluateServedSpec, EvaluateSpec
 from core.store import Store
@@ -97,6 +98,9 @@ def evaluate(
         f"Wilson, 95%) on {result.images:,} images; log loss {result.log_loss:.4f}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+    if untested := [one.name for one in result.classes if not one.support]:
+        rest = f"macro is the mean of the other {len(result.classes) - len(untested)}"
+        out.print(f"no test image of {class_names(untested)}; {rest}", markup=False, highlight=False, soft_wrap=True)
     out.print(f"predictions: {store.path('results', step.run_id) / 'predictions'}", highlight=False, soft_wrap=True)
 
 

@@ -1,6 +1,7 @@
 """`bakeoff ui`: pages over all runs, and a live page that asks the served models."""
 
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,7 +39,7 @@ def ui(
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = PORT,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
 ) -> None:
-    """Show all reports in the browser, and ask the served models about an image. Ends with Ctrl-C.
+    """Show all experiments in the browser, and ask the served models about an image. Ends with Ctrl-C.
 
     Starts the servers its models need where they do not answer, and stops those again.
     """
@@ -46,10 +47,11 @@ def ui(
     repository, links = home.open_repository(), Links()
     addresses = {"MLflow": links.mlflow, "TensorBoard": links.tensorboard, "Locust": links.locust}
     site = Site(
-        home.home / "reports",
+        home.home,
         repository,
         lambda runtime: home.directory.target(f"serving-{runtime}"),
         addresses,
+        frozen_in(home.store_url),
     )
     with _listening(site, host, port) as server:
         if host not in LOCAL:
@@ -59,6 +61,11 @@ def ui(
             if show:
                 open_url(server.url)
             _serve(server)
+
+
+def frozen_in(store: str) -> Path | None:
+    """Where a store that is a folder keeps the experiments that were begun; None for one elsewhere."""
+    return None if "://" in store else Path(store) / "experiments"
 
 
 def servers_of(repository: ModelRepository) -> list[str]:

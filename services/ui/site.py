@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from core import preprocess
-from core.errors import BakeoffError, InvalidInputError, NotFoundError
+from core.errors import BakeoffError, NotFoundError
 from core.formats import get_format
 from core.repository import ModelRepository
 from core.schemas.artifact import Artifact
-from core.schemas.summary import Summary, parse_summary
+from core.schemas.course import COURSES
 from services.client.inference import InferenceClient
+from services.ui.experiments import Experiments
 
 MAX_LOADED = 12
 """Models this site keeps in the servers' memory; the one asked longest ago goes first."""
@@ -44,19 +45,26 @@ class Answer:
 
 
 class Site:
-    """Reads reports and models from folders, and asks servers.
+    """Reads experiments and models from folders, and asks servers.
 
     Args:
-        reports: folder with a folder for each experiment.
+        home: folder with `reports`, and `experiments` while and after they run.
+        frozen: the store's folder of experiments; None where the store is elsewhere.
         repository: the models that can be asked.
         target: runtime name to `host:port` of its server.
         links: title to address of other tools; shown with whether somebody listens there.
     """
 
     def __init__(
-        self, reports: Path, repository: ModelRepository, target: Callable[[str], str], links: Mapping[str, str]
+        self,
+        home: Path,
+        repository: ModelRepository,
+        target: Callable[[str], str],
+        links: Mapping[str, str],
+        frozen: Path | None = None,
     ) -> None:
-        self.reports = reports
+        self.reports = home / "reports"
+        self._experiments = Experiments(self.reports, home / COURSES, frozen)
         self._repository, self._target, self._links = repository, target, links
         self._clients: dict[str, InferenceClient] = {}
         self._loaded: OrderedDict[str, InferenceClient] = OrderedDict()
@@ -72,9 +80,8 @@ class Site:
             self._loaded.clear()
 
     def runs(self) -> list[dict[str, Any]]:
-        """Every experiment with a report, the newest first; one that cannot be read says why."""
-        paths = sorted(self.reports.glob("[!.]*/summary.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        return [_run(path) for path in paths]
+        """Every experiment of the home folder, those that run first, then the newest."""
+        return self._experiments.all()
 
     def models(self) -> list[dict[str, Any]]:
         """The newest version of every model of the repository."""
@@ -140,26 +147,6 @@ def _unload(client: Any, name: Any) -> None:
         client.unload_model(name)
     except BakeoffError:  # The server is gone, and the model with it.
         return
-
-
-def _run(path: Path) -> dict[str, Any]:
-    common = {"name": path.parent.name, "changed": path.stat().st_mtime}
-    try:
-        summary = parse_summary(path.read_bytes(), str(path))
-    except InvalidInputError as error:
-        return {**common, "error": str(error)}
-    return {**common, **_headline(summary)}
-
-
-def _headline(summary: Summary) -> dict[str, Any]:
-    return {
-        "title": summary.title,
-        "headline": summary.verdict.headline,
-        "picks": [[pick.title, pick.value] for pick in summary.verdict.picks],
-        "trainings": len(summary.trainings),
-        "artefacts": len(summary.rows),
-        "missing": len(summary.missing),
-    }
 
 
 def _model(artifact: Artifact) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
             }
     for kind, given in (("files", data), ("arrays", _arrays(data))):
         facts[f"own/weighted/{kind}"] = _weighted(framework, given)
+    facts["own/gap"] = _first(framework, _without_a_class(data, 1), Augmentation())[1].tolist()
     facts["own/labels"] = sorted(Counter(data.train.labels.tolist()).items())
     facts["own/brightness"] = float(data.train.images.mean())
     facts["own/sizes"] = _sizes(framework, folder / "large")
@@ -99,10 +100,22 @@ def _files(folder: Path, scale: int = 1) -> TrainingData:
         height = picture.height * (scale + (place % 2 if scale > 1 else 0))
         picture.resize((picture.width * scale, height), 0).save(paths[-1])
     height, width, _ = ARCHITECTURE.input_shape
-    originals = Originals(labels, ImageSpec(height=height, width=width), folder / "work", tuple(paths))
+    originals = Originals(
+        labels, ImageSpec(height=height, width=width), ARCHITECTURE.classes, folder / "work", tuple(paths)
+    )
     prepared = Split(split.images, labels)
     both = {"train": originals, "validation": originals.select(range(IMAGES), "validation")}
     return TrainingData(prepared, prepared, tuple(f"c{i}" for i in range(ARCHITECTURE.classes)), both)
+
+
+def _without_a_class(data: TrainingData, label: int) -> TrainingData:
+    """The same files but for those of one class, as in a validation split that has none of it."""
+    places = np.flatnonzero(data.train.labels != label)
+    part = Split(np.asarray(data.train.images)[places], data.train.labels[places])
+    found = data.original("train")
+    assert found is not None
+    originals = found.select(places.tolist(), "gap")
+    return TrainingData(part, part, data.classes, {"train": originals, "validation": originals})
 
 
 def _arrays(data: TrainingData) -> TrainingData:
@@ -142,7 +155,7 @@ def _refused(framework: Framework, data: TrainingData, folder: Path) -> str:
     broken.write_bytes(b"not an image")
     train = data.originals["train"] if data.originals else None
     assert train is not None
-    spoiled = Originals(train.labels, train.spec, folder / "work", (broken, *train.paths[1:]))
+    spoiled = Originals(train.labels, train.spec, train.classes, folder / "work", (broken, *train.paths[1:]))
     given = TrainingData(data.train, data.validation, data.classes, {"train": spoiled, "validation": spoiled})
     try:
         _first(framework, given, Augmentation())

@@ -24,6 +24,11 @@ def test_every_change_changes_images_and_nothing_else(answers: Answers, change: 
     assert found["brightness"] == pytest.approx(answers.facts["own/brightness"], rel=0.5)
 
 
+def test_a_split_without_a_class_keeps_the_numbers_of_the_others(answers: Answers) -> None:
+    found = answers.facts["own/gap"]
+    assert sorted(found) == [0] * (IMAGES // 3) + [2] * (IMAGES // 3)
+
+
 @pytest.mark.parametrize("kind", ["files", "arrays"])
 def test_a_weighted_sampler_draws_every_class_equally_often_whatever_the_imbalance(answers: Answers, kind: str) -> None:
     found = answers.facts[f"own/weighted/{kind}"]

@@ -7,17 +7,20 @@ import re
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
 
+from core.schemas.course import StepNow
 from evaluator import report
 from tests.system.bakeoff_command import Bakeoff
 from tests.system.serving_process import publish
 from tests.system.test_report_in_browser import ARGUMENTS, CHROMIUM, Watch
 from tests.unit.evaluator.builder import Experiment
+from tests.unit.services.courses import freeze_experiment, running, write_course
 from tests.unit.serving import published
 
 pytestmark = [
@@ -31,13 +34,38 @@ DROP = """([name, content]) => {
     document.getElementById('drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true}));
 }"""
 
+CONTRASTS = """() => {
+    const pen = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+    const light = (color) => {
+        pen.fillStyle = color;
+        pen.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map((value) => {
+            const share = value / 255;
+            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ground = (element) => {
+        const color = getComputedStyle(element).backgroundColor;
+        return color === 'rgba(0, 0, 0, 0)' ? ground(element.parentElement) : color;
+    };
+    return [...document.querySelectorAll('.badge, .card p, .card dt, .card dd, .card pre, .card a')].map((element) => {
+        const [one, two] = [light(getComputedStyle(element).color), light(ground(element))].sort((a, b) => b - a);
+        return (one + 0.05) / (two + 0.05);
+    });
+}"""
+"""WCAG's contrast of every piece of text on the cards."""
+
 
 @pytest.fixture(scope="module")
 def bakeoff(tmp_path_factory: pytest.TempPathFactory) -> Bakeoff:
-    """A home with a report and two models."""
+    """A home with a report, experiments that have none, and two models."""
     folder = tmp_path_factory.mktemp("ui")
     one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",))
     report.write(one.spec, one.results, one.probabilities, one.test, (), folder / "home/reports/digits")
+    write_course(folder / "home", "stopped", outcome="interrupted", now=())
+    write_course(folder / "home", "broken", outcome="failed", reason="class 'rare' has no image in the train split")
+    freeze_experiment(folder / "home", "early")
     for seed in range(2):
         publish(folder / "home/models", f"linear-{seed}", seed)
     return Bakeoff(folder / "home")
@@ -104,6 +132,56 @@ def test_the_index_lists_the_runs_and_leads_to_their_reports(page: Page, address
     page.get_by_role("link", name="Report", exact=True).click()
     page.locator("#verdict-table").wait_for()
     assert page.url == f"{address}reports/digits/report.html"
+
+
+def card(page: Page, name: str) -> Locator:
+    """An experiment on the index, by what is under its title."""
+    return page.locator("#runs > li").filter(has=page.locator("p.muted", has_text=re.compile(rf"^{name}, ")))
+
+
+def test_the_index_says_of_an_experiment_without_a_report_what_became_of_it(page: Page, address: str) -> None:
+    page.goto(address)
+    card(page, "early").wait_for()
+    assert card(page, "stopped").locator(".badge").inner_text() == "Interrupted"
+    assert "cd /home/somebody/work\nbakeoff run experiments/stopped.yaml" in card(page, "stopped").inner_text()
+    assert card(page, "broken").locator(".badge").inner_text() == "Failed"
+    assert "class 'rare' has no image in the train split" in card(page, "broken").inner_text()
+    assert card(page, "early").locator(".badge").inner_text() == "Unfinished"
+    assert card(page, "digits").locator(".badge").inner_text() == "Complete"
+    assert page.locator("#state").inner_text().startswith("4 experiments: ")
+
+
+def test_the_index_follows_an_experiment_that_runs_until_it_is_killed_and_leaves_the_keyboard_alone(
+    page: Page, address: str, bakeoff: Bakeoff
+) -> None:
+    write_course(bakeoff.home, "mnist")
+    with running(bakeoff.home, "mnist") as process:
+        page.goto(address)
+        own = card(page, "mnist")
+        own.get_by_text("Running").wait_for()
+        assert page.locator("#runs > li").first.locator("h2").inner_text() == "The mnist experiment"
+        assert "train matched keras s1, 25%" in own.inner_text()
+        assert own.get_by_role("progressbar", name="train matched keras s1").evaluate("bar => bar.value") == 0.25
+        report_link = page.get_by_role("link", name="CSV", exact=True)
+        report_link.focus()
+        write_course(bakeoff.home, "mnist", now=(StepNow(label="evaluate x", phase="evaluate", done=1, total=2),))
+        own.get_by_text("evaluate x, 50%").wait_for()
+        process.kill()
+        process.wait()
+        own.get_by_text("Unfinished").wait_for()
+        assert "bakeoff run experiments/mnist.yaml" in own.inner_text()
+        assert own.get_by_role("progressbar").count() == 0
+        assert report_link.evaluate("link => link === document.activeElement")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_state_of_the_index_is_readable(browser: Browser, address: str, scheme: Literal["light", "dark"]) -> None:
+    with browser.new_context(color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(address)
+        page.locator(".badge").first.wait_for()
+        for contrast in page.evaluate(CONTRASTS):
+            assert contrast >= 4.5
 
 
 @pytest.mark.parametrize("path", ["", "live"])

@@ -178,6 +178,8 @@ def _column(source: DatasetSource, features: Any, wanted: str | None, role: str,
 def _labels(split: Any, name: str, column: str, classes: int, ignored: list[str]) -> NDArray[np.int64]:
     """Labels of a split; none for one that is published without labels (all −1 or missing)."""
     labels = np.array([-1 if label is None else label for label in split[column][:]], dtype=np.int64)
+    if not len(labels):
+        raise InvalidInputError(f"split {name} is empty; fill it or remove it from the data set")
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong) == len(labels):
         ignored.append(f"split {name}: published without labels")

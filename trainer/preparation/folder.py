@@ -23,6 +23,8 @@ EXTENSIONS = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".avif",
 ))  # fmt: skip
 LITTER = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
+MAY_LACK = ("validation", "test")
+"""Splits in which a class folder may be empty: what was trained can be measured on the other classes."""
 REPORTED = 50
 """How many ignored files are named one by one."""
 EXPECTED = "expected a folder of class folders, <class>/<image>, or of split folders, <split>/<class>/<image>"
@@ -39,11 +41,13 @@ class Scan:
     splits: list[str]
     labels: list[int]
     ignored: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+    """The splits that have a folder, images in it or not."""
 
     def own(self) -> dict[str, NDArray[np.int64]]:
         """The folder's own splits to item numbers; empty where it has none."""
         splits = np.array(self.splits)
-        return {split: np.flatnonzero(splits == split) for split in SPLITS if split in self.splits}
+        return {split: np.flatnonzero(splits == split) for split in SPLITS if split in self.folders}
 
     def counts(self) -> dict[str, int]:
         """Split, or `all`, to number of images."""
@@ -89,11 +93,11 @@ def scan(root: Path) -> Scan:
     found = Scan(root, tuple(classes), [], [], [], ())
     for split, prefix in splits.items():
         for name in (entry.name for entry in _folders(root / prefix)):
-            images = _images(root, f"{prefix}{name}", ignored)
+            images = _images(root, f"{prefix}{name}", ignored, needed=split not in MAY_LACK)
             found.paths.extend(images)
             found.splits.extend([split] * len(images))
             found.labels.extend([classes.index(name)] * len(images))
-    return Scan(root, found.classes, found.paths, found.splits, found.labels, _shortened(ignored))
+    return Scan(root, found.classes, found.paths, found.splits, found.labels, _shortened(ignored), tuple(splits))
 
 
 def natural(name: str) -> tuple[tuple[str | int, ...], str]:
@@ -133,9 +137,13 @@ def _check_split_folder(folder: Path, split: str, ignored: list[str]) -> None:
     ]
 
 
-def _images(root: Path, folder: str, ignored: list[str]) -> list[str]:
-    """Paths of a class folder's images. Raises InvalidInputError where there are none."""
-    found, inner = [], []
+def _images(root: Path, folder: str, ignored: list[str], needed: bool) -> list[str]:
+    """Paths of a class folder's images.
+
+    Raises:
+        InvalidInputError: there are none, but for a folder that is quite empty and not `needed`.
+    """
+    found, inner, others = [], [], len(ignored)
     for entry in _visible(root / folder):
         if entry.is_dir():
             inner.append(entry.name)
@@ -144,7 +152,9 @@ def _images(root: Path, folder: str, ignored: list[str]) -> list[str]:
             found.append(entry.name)
         else:
             ignored.append(f"{folder}/{entry.name}: not an image by its extension")
-    if not found:
+    if not found and not needed and len(ignored) == others:
+        ignored.append(f"{folder}: no images")
+    elif not found:
         hint = f" but folders ({', '.join(sorted(inner)[:3])}, …); did you mean {root / folder}?" if inner else ""
         raise InvalidInputError(f"class folder {root / folder} has no images{hint or '; fill it or remove it'}")
     return [f"{folder}/{name}" for name in sorted(found, key=natural)]

@@ -11,12 +11,18 @@ from numpy.typing import NDArray
 from core import files, preprocess
 from core.prepared import MANIFEST, open_prepared
 from core.schemas.base import canonical_json
-from core.schemas.data import SPLITS, DataSpec, PreparedManifest
+from core.schemas.data import SPLITS, DataSpec, PreparedManifest, class_names
 from core.schemas.specs import PrepareSpec
 from core.store import Store
 from trainer.preparation.output import OnProgress, Progress, write_golden, write_splits
 from trainer.preparation.sources import Listing, digest_of, inspect, open_source
 from trainer.preparation.splits import check, divide, thin
+
+GAPS = {
+    "validation": "each epoch's validation, temperature and threshold are those of the other classes",
+    "test": "nothing will say how well that is recognised, and the report is marked incomplete",
+}
+"""What it means that a split has no image of a class."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,15 @@ def _prepare(spec: DataSpec, digest: str, folder: Path, store: Store, progress: 
     fingerprint = fingerprint_of(manifest)
     store.put("prepared", fingerprint, output)
     return fingerprint
+
+
+def gaps(manifest: PreparedManifest) -> tuple[str, ...]:
+    """One line for each split after training that has no image of some class: what that means for the figures."""
+    return tuple(
+        f"no {split} image of {class_names(missing)}: {meaning}"
+        for split, meaning in GAPS.items()
+        if (missing := manifest.without(split))
+    )
 
 
 def fingerprint_of(manifest: PreparedManifest) -> str:

@@ -1,7 +1,8 @@
 """Divides items into train, validation and test, by class, the same way every time.
 
 Rounding: of a class with n items, a split with share s gets n·s items rounded half up, but at least one, and the train
-split keeps at least one. So every class of at least three items is in every split.
+split keeps at least one. So every class of at least three items is in every split. Of two items one is to train on and
+one to test on; a single one is to train on.
 """
 
 from math import floor
@@ -14,6 +15,8 @@ from core.schemas.data import SPLITS, SplitSpec
 from trainer.random import generator
 
 Indices = NDArray[np.int64]
+PURPOSES = {"train": "learn from", "validation": "follow the training by", "test": "evaluate on"}
+"""What each split is for, for errors."""
 
 
 def divide(labels: Indices, classes: tuple[str, ...], own: dict[str, Indices], spec: SplitSpec) -> dict[str, Indices]:
@@ -25,7 +28,7 @@ def divide(labels: Indices, classes: tuple[str, ...], own: dict[str, Indices], s
         own: the source's own splits to item numbers; empty where it has none.
 
     Raises:
-        InvalidInputError: a class that is missing from a split or too small to be divided, named.
+        InvalidInputError: a split without images, or a class without one to train on, named.
     """
     splits = _given(labels, classes, own, spec) if spec.policy == "given" else _pooled(labels, classes, spec)
     if spec.folds is not None:
@@ -53,16 +56,31 @@ def thin(
 
 
 def check(splits: dict[str, Indices], labels: Indices, classes: tuple[str, ...]) -> None:
-    """Raises InvalidInputError for a class that has no item in one of the splits, naming both."""
+    """Refuses what nothing could be learnt from or measured on.
+
+    A class without validation or test images is no reason: what is there is trained and measured,
+    and `PreparedManifest.without` names it.
+
+    Raises:
+        InvalidInputError: a split without any image, or a class without one in the train split, named.
+    """
     counts = {name: np.bincount(labels[items], minlength=len(classes)) for name, items in splits.items()}
-    for label, name in enumerate(classes):
-        missing = [split for split in splits if not counts[split][label]]
-        if missing:
-            present = ", ".join(f"{counts[split][label]} in {split}" for split in splits if split not in missing)
-            raise InvalidInputError(
-                f"class {name!r} has no images in split {' and '.join(missing)} ({present or 'none anywhere'}); "
-                "add some, remove the class, or choose split policy stratified"
-            )
+    sizes = ", ".join(f"{_images(len(items))} in {name}" for name, items in splits.items())
+    if empty := next((name for name, items in splits.items() if not len(items)), None):
+        raise InvalidInputError(
+            f"the {empty} split has no images ({sizes}), so there would be nothing to {PURPOSES[empty]}; put images of "
+            f"each class into it, leave it out of the source so that it is taken from the training images (policy "
+            "given), or choose split policy stratified"
+        )
+    if unlearnt := [name for label, name in enumerate(classes) if not counts["train"][label]]:
+        label = classes.index(unlearnt[0])
+        present = ", ".join(f"{found[label]} in {split}" for split, found in counts.items() if found[label])
+        others = f", nor has any of {len(unlearnt) - 1} other classes" if len(unlearnt) > 1 else ""
+        remedy = "add some or remove the class" + (", or choose split policy stratified" if present else "")
+        raise InvalidInputError(
+            f"class {unlearnt[0]!r} has no image in the train split ({present or 'none anywhere'}){others}: nothing "
+            f"could learn it; {remedy}"
+        )
 
 
 def _given(labels: Indices, classes: tuple[str, ...], own: dict[str, Indices], spec: SplitSpec) -> dict[str, Indices]:
@@ -92,18 +110,13 @@ def _carve(
 ) -> None:
     """Moves a random share (of `sizes`, per class) of the train split into a new split."""
     train = splits["train"]
-    # At least one image stays for training, and one for each split that is still to be carved.
+    # An image for each split that is still to be carved stays, where there are enough; one to train on always.
     keep = sum(split not in splits or split == "train" for split in SPLITS if split != name)
     taken = []
     for label, class_name in enumerate(classes):
         items = train[labels[train] == label]
-        count = min(_share(int(sizes[label]), share), len(items) - keep)
-        if count < 1:
-            raise InvalidInputError(
-                f"class {class_name!r} has {_images(len(items))} left to train on, too few to take a {name} split "
-                f"from, which needs {keep + 1}; add images or remove the class"
-            )
-        taken.append(_shuffled(items, seed, name, class_name)[:count])
+        spare = max(len(items) - keep, min(len(items) - 1, 1))
+        taken.append(_shuffled(items, seed, name, class_name)[: max(0, min(_share(int(sizes[label]), share), spare))])
     splits[name] = np.sort(np.concatenate(taken))
     splits["train"] = np.setdiff1d(train, splits[name])
 
@@ -114,15 +127,10 @@ def _pooled(labels: Indices, classes: tuple[str, ...], spec: SplitSpec) -> dict[
     for label, class_name in enumerate(classes):
         items = np.flatnonzero(labels == label)
         total = len(items)
-        if total < len(SPLITS):
-            raise InvalidInputError(
-                f"class {class_name!r} has {_images(total)}; a split into {', '.join(SPLITS)} needs at least "
-                f"{len(SPLITS)}"
-            )
         if spec.policy == "stratified":
             items = _shuffled(items, spec.seed, "stratified", class_name)
-        test = min(_share(total, spec.test), total - 2)
-        validation = min(_share(total, spec.validation), total - test - 1)
+        test = max(0, min(_share(total, spec.test), max(total - 2, min(total - 1, 1))))
+        validation = max(0, min(_share(total, spec.validation), total - test - 1))
         train = total - test - validation
         for name, part in zip(SPLITS, np.split(items, [train, train + validation]), strict=True):
             parts[name].append(part)

@@ -82,6 +82,8 @@ class Experiment:
 
     classes: tuple[str, ...] = tuple("0123456789")
     images: int = 360
+    untested: tuple[str, ...] = ()
+    """Classes without test images."""
     arms: tuple[str, ...] = ("matched", "idiomatic")
     frameworks: tuple[Framework, ...] = get_args(Framework)
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -100,7 +102,10 @@ class Experiment:
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
-        self.labels: NDArray[np.int64] = (np.arange(self.images) % len(self.classes)).astype(np.int64)
+        every = np.arange(len(self.classes))
+        tested = every[[name not in self.untested for name in self.classes]]
+        self.labels: NDArray[np.int64] = np.resize(tested, self.images)
+        self.validation: NDArray[np.int64] = np.resize(every, self.images)
         self.results.append(self._prepare())
         for arm in self.arms:
             for seed in self.seeds:
@@ -141,7 +146,7 @@ class Experiment:
             fingerprint=FINGERPRINT,
             classes=self.classes,
             counts={
-                "train": {name: 4 * n for name, n in per_class.items()},
+                "train": {name: 4 * max(1, n) for name, n in per_class.items()},
                 "validation": {name: max(1, n // 2) for name, n in per_class.items()},
                 "test": per_class,
             },
@@ -204,11 +209,12 @@ class Experiment:
                 validation_seconds=0.05,
             )
 
-    def _predict(self, skill: float) -> NDArray[np.float32]:
+    def _predict(self, skill: float, labels: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        labels = self.labels if labels is None else labels
         logits = self.rng.normal(size=(self.images, len(self.classes)))
         right = self.rng.random(self.images) < skill
         offset = self.rng.integers(1, len(self.classes), self.images)
-        target = np.where(right, self.labels, (self.labels + offset) % len(self.classes))
+        target = np.where(right, labels, (labels + offset) % len(self.classes))
         logits[np.arange(self.images), target] += 7
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
@@ -239,7 +245,7 @@ class Experiment:
             ),
             seconds=0.4,
             environment=environment(),
-            **judge({"test": self.labels, "validation": self.labels}, self._passes(run_id, model), self.classes),
+            **judge({"test": self.labels, "validation": self.validation}, self._passes(run_id, model), self.classes),
         )
 
     def _passes(self, run_id: str, model: PublishedModel) -> dict[Pass, NDArray[np.float32]]:
@@ -247,7 +253,7 @@ class Experiment:
         found = {TEST: self.probabilities[run_id]}
         rng, self.rng = self.rng, np.random.default_rng(self.seed)
         if self.calibrated:
-            found[VALIDATION] = self._predict(self.skill)
+            found[VALIDATION] = self._predict(self.skill, self.validation)
         if self.corrupted and model.format == "onnx":
             for kind in KINDS:
                 for severity in SEVERITIES:

@@ -64,12 +64,18 @@ def test_wilson_interval_stays_inside_zero_and_one_at_the_extremes(correct: int,
     assert low <= correct / images <= high
 
 
-def test_a_class_without_test_images_counts_as_zero_and_warns_nobody() -> None:
-    found = metrics.compute(labels(0, 0), probabilities((0.9, 0.1, 0.0), (0.9, 0.1, 0.0)), CLASSES)
-    assert found["classes"][2].f1 == 0
-    assert found["classes"][2].support == 0
-    assert found["macro"].f1 == pytest.approx(1 / 3)
-    assert found["confusion"] == ((2, 0, 0), (0, 0, 0), (0, 0, 0))
+def test_a_class_without_test_images_has_no_figures_and_no_part_in_the_macro_average() -> None:
+    # Two of a, one of them taken for c, and one of b that is taken for a: c has an answer and no image.
+    given = probabilities((0.9, 0.1, 0.0), (0.1, 0.1, 0.8), (0.9, 0.1, 0.0))
+    found = metrics.compute(labels(0, 0, 1), given, CLASSES)
+    assert found["classes"][2].model_dump() == {
+        "name": "c", "precision": None, "recall": None, "f1": None, "support": 0,
+    }  # fmt: skip
+    assert found["classes"][1].precision == 0.0
+    assert found["macro"].f1 == pytest.approx((0.5 + 0) / 2)
+    assert found["macro"].precision == pytest.approx((0.5 + 0) / 2)
+    assert found["weighted"].f1 == pytest.approx(2 / 3 * 0.5)
+    assert found["confusion"] == ((1, 0, 1), (1, 0, 0), (0, 0, 0))
 
 
 def test_of_equal_probabilities_the_first_class_is_the_prediction() -> None:

@@ -245,8 +245,3 @@ def test_containers_of_one_machine_are_one_machine_and_so_is_one_that_was_restar
     found = summarise(one.spec, results, one.probabilities, one.labels)
     expected = f"Trainings ran on {machines} different machines or quotas; their times do not compare."
     assert [note for note in found.notes if "machines" in note] == ([expected] if machines > 1 else [])
-
-
-def test_a_class_without_test_images_is_noted() -> None:
-    one = Experiment(classes=("a", "b", "c"), images=2, seeds=(0,), arms=("matched",), frameworks=("keras",))
-    assert "c has no test image and counts as zero in macro averages." in summary_of(one).notes

@@ -23,7 +23,7 @@ from tests.unit.serving import published
 def server(tmp_path: Path) -> Iterator[UiServer]:
     published.publish(tmp_path / "models", "linear", published.linear(published.weights()))
     # Nobody listens on port 1.
-    site = Site(tmp_path / "reports", ModelRepository(tmp_path / "models"), lambda runtime: "127.0.0.1:1", {})
+    site = Site(tmp_path, ModelRepository(tmp_path / "models"), lambda runtime: "127.0.0.1:1", {})
     with UiServer(site, "127.0.0.1", 0) as found:
         thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()

@@ -128,6 +128,27 @@ def test_an_empty_class_folder_is_named(tmp_path: Path, name: str) -> None:
         look(tmp_path)
 
 
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_an_empty_class_folder_outside_the_train_split_is_reported(tmp_path: Path, split: str) -> None:
+    class_folders(tmp_path, {"train/cat": 2, "train/dog": 2, f"{split}/cat": 1, f"{split}/dog": 0})
+    found = scan(tmp_path)
+    assert found.classes == ("cat", "dog")
+    assert found.ignored == (f"{split}/dog: no images",)
+
+
+@pytest.mark.parametrize("content", ["dog/more/1.png", "dog/1.heic"])
+def test_a_test_class_folder_that_holds_something_else_is_refused(tmp_path: Path, content: str) -> None:
+    class_folders(tmp_path, {"train/cat": 2, "train/dog": 2, "test/cat": 1})
+    touch(tmp_path / "test" / content)
+    with pytest.raises(InvalidInputError, match=r"class folder .*test/dog has no images"):
+        look(tmp_path)
+
+
+def test_split_folders_without_images_are_splits_all_the_same(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"train/cat": 2, "train/dog": 2, "test/cat": 0, "test/dog": 0})
+    assert look(tmp_path).images == {"train": 4, "test": 0}
+
+
 def test_pointing_one_level_too_high_is_recognised(tmp_path: Path) -> None:
     class_folders(tmp_path, {"pets/cat": 1, "pets/dog": 1})
     with pytest.raises(InvalidInputError, match=r"has no images but folders \(cat, dog, …\); did you mean .*pets\?"):

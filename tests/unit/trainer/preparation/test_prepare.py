@@ -15,7 +15,7 @@ from core.schemas.data import SPLITS, DataSpec, DigitsSource, ImageSpec
 from core.schemas.specs import PrepareSpec
 from core.store import Store
 from tests.unit.trainer.preparation.images import SMALL, class_folders, encoded, folder_spec, picture, write
-from trainer.preparation import Prepared, prepare
+from trainer.preparation import Prepared, gaps, prepare
 
 DIGITS = PrepareSpec(
     data=DataSpec(source=DigitsSource(), image=ImageSpec(height=8, width=8, color="grey")), source_digest="x"
@@ -205,7 +205,7 @@ def test_a_class_that_skipping_emptied_is_named(tmp_path: Path, store: Store, wo
     root = class_folders(tmp_path / "pets", {"cat": 5, "dog": 3})
     for path in (root / "dog").iterdir():
         path.write_bytes(b"damaged")
-    with pytest.raises(InvalidInputError, match="class 'dog' has no images in split train and validation and test"):
+    with pytest.raises(InvalidInputError, match=r"class 'dog' has no image in the train split \(none anywhere\)"):
         run(folder_spec(root, skip_corrupt=True), store, work)
     assert_nothing_left(store, work)
 
@@ -236,12 +236,55 @@ def test_colour_images_may_be_turned_grey_without_further_ado(pets: Path, store:
     assert opened(folder_spec(pets, image=image), store, work).split("train").images.shape[1:] == (4, 4, 1)
 
 
-def test_a_class_missing_from_the_test_folder_is_named(tmp_path: Path, store: Store, work: Path) -> None:
-    root = class_folders(tmp_path / "x", {"train/cat": 4, "train/dog": 4, "test/cat": 2})
-    with pytest.raises(
-        InvalidInputError, match=r"class 'dog' has no images in split test \(3 in train, 1 in validation\)"
-    ):
+@pytest.mark.parametrize("empty_folder", [True, False])
+@pytest.mark.parametrize("policy", ["given", "stratified"])
+def test_a_class_missing_from_the_test_folder_is_prepared_and_named(
+    tmp_path: Path, store: Store, work: Path, empty_folder: bool, policy: str
+) -> None:
+    counts = {"train/cat": 4, "train/dog": 4, "test/cat": 2} | ({"test/dog": 0} if empty_folder else {})
+    manifest = run(folder_spec(class_folders(tmp_path / "x", counts), policy), store, work).manifest
+    if policy == "stratified":  # The folders do not say what is for the test.
+        assert gaps(manifest) == ()
+        return
+    assert manifest.counts["test"] == {"cat": 2, "dog": 0}
+    assert manifest.counts["train"] == {"cat": 3, "dog": 3}
+    assert gaps(manifest) == (
+        "no test image of class 'dog': nothing will say how well that is recognised, and the report is marked "
+        "incomplete",
+    )
+    assert [entry for entry in manifest.ignored if "dog" in entry] == ["test/dog: no images"] * empty_folder
+
+
+def test_a_class_whose_only_test_image_is_damaged_is_prepared_and_named(
+    tmp_path: Path, store: Store, work: Path
+) -> None:
+    root = class_folders(tmp_path / "x", {"train/cat": 4, "train/dog": 4, "test/cat": 2, "test/dog": 1})
+    (root / "test/dog/0.png").write_bytes(b"damaged")
+    manifest = run(folder_spec(root, skip_corrupt=True), store, work).manifest
+    assert manifest.without("test") == ("dog",)
+    assert manifest.without("validation") == ()
+
+
+def test_classes_too_rare_for_every_split_are_prepared_and_named(tmp_path: Path, store: Store, work: Path) -> None:
+    root = class_folders(tmp_path / "x", {"cat": 10, "dog": 2, "emu": 1, "fox": 1})
+    manifest = run(folder_spec(root), store, work).manifest
+    assert gaps(manifest) == (
+        "no validation image of classes 'dog', 'emu' and 'fox': each epoch's validation, temperature and threshold "
+        "are those of the other classes",
+        "no test image of classes 'emu' and 'fox': nothing will say how well that is recognised, and the report is "
+        "marked incomplete",
+    )
+
+
+@pytest.mark.parametrize(("split", "purpose"), [("test", "evaluate on"), ("validation", "follow the training by")])
+def test_a_split_folder_without_any_image_is_refused_and_nothing_is_carved_for_it(
+    tmp_path: Path, store: Store, work: Path, split: str, purpose: str
+) -> None:
+    root = class_folders(tmp_path / "x", {"train/cat": 4, "train/dog": 4, f"{split}/cat": 0, f"{split}/dog": 0})
+    expected = rf"the {split} split has no images \(.*0 images in {split}.*\), .* nothing to {purpose}; put images of"
+    with pytest.raises(InvalidInputError, match=expected):
         run(folder_spec(root), store, work)
+    assert_nothing_left(store, work)
 
 
 def test_a_channel_that_never_changes_has_deviation_one(tmp_path: Path, store: Store, work: Path) -> None:

@@ -115,32 +115,56 @@ def test_other_policies_pool_the_sources_own_splits() -> None:
     assert pooled["train"].tolist() == run(labels, spec("stratified"))["train"].tolist()
 
 
-@pytest.mark.parametrize("split", NAMES)
-def test_a_class_missing_from_one_split_is_named_with_that_split(split: str) -> None:
-    labels = np.array([0, 1] * 6)
+def own_splits(labels: Indices, split: str, keep: Indices) -> dict[str, Indices]:
+    """Twelve items in three splits, one of which keeps some alone."""
     own = {"train": np.arange(4), "validation": np.arange(4, 8), "test": np.arange(8, 12)}
-    own[split] = own[split][labels[own[split]] == 0]
-    with pytest.raises(InvalidInputError, match=f"class 'c1' has no images in split {split}"):
-        run(labels, spec("given"), **own)
+    return own | {split: np.intersect1d(own[split], keep)}
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_class_missing_from_validation_or_test_leaves_the_splits_as_they_are(split: str) -> None:
+    labels = np.array([0, 1] * 6)
+    own = own_splits(labels, split, np.flatnonzero(labels == 0))
+    splits = run(labels, spec("given"), **own)
+    assert {name: items.tolist() for name, items in splits.items()} == {k: v.tolist() for k, v in own.items()}
+
+
+def test_a_class_without_a_training_image_is_refused_with_where_it_is() -> None:
+    labels = np.array([0, 1] * 6)
+    with pytest.raises(InvalidInputError, match=r"class 'c1' has no image in the train split \(2 in validation, 2 in"):
+        run(labels, spec("given"), **own_splits(labels, "train", np.flatnonzero(labels == 0)))
+
+
+@pytest.mark.parametrize(
+    ("split", "purpose"), [("validation", "follow the training by"), ("test", "evaluate on"), ("train", "learn from")]
+)
+def test_a_split_without_any_image_is_refused_with_what_it_is_for(split: str, purpose: str) -> None:
+    labels = np.array([0, 1] * 6)
+    expected = rf"the {split} split has no images \(.*0 images in {split}.*\), so there would be nothing to {purpose};"
+    with pytest.raises(InvalidInputError, match=expected):
+        run(labels, spec("given"), **own_splits(labels, split, np.arange(0)))
 
 
 def test_a_class_without_any_image_is_named() -> None:
-    with pytest.raises(InvalidInputError, match="class 'unused' has 0 images"):
+    with pytest.raises(InvalidInputError, match=r"class 'unused' has no image in the train split \(none anywhere\)"):
         divide(labelled(9, 9), ("a", "b", "unused"), {}, spec())
 
 
-@pytest.mark.parametrize("policy", ["stratified", "contiguous"])
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_class_too_small_for_three_splits_is_named(policy: str, count: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"class 'c1' has {count} images?; .* needs at least 3"):
-        run(labelled(10, count), spec(policy))
+@pytest.mark.parametrize("policy", ["stratified", "contiguous", "given"])
+@pytest.mark.parametrize(("count", "expected"), [(1, [1, 0, 0]), (2, [1, 0, 1]), (3, [1, 1, 1])])
+def test_a_class_too_small_for_three_splits_is_trained_first_and_tested_second(
+    policy: str, count: int, expected: list[int]
+) -> None:
+    labels = labelled(10, count)
+    splits = run(labels, spec(policy))
+    assert [int((labels[splits[name]] == 1).sum()) for name in NAMES] == expected
+    assert sorted(np.concatenate(list(splits.values())).tolist()) == list(range(10 + count))
 
 
-@pytest.mark.parametrize(("count", "has"), [(1, "1 image"), (2, "2 images")])
-def test_a_class_too_small_to_carve_from_is_named(count: int, has: str) -> None:
-    message = f"class 'c1' has {has} left to train on, too few to take a test split from, which needs 3;"
-    with pytest.raises(InvalidInputError, match=message):
-        run(labelled(10, count), spec("given"))
+def test_a_class_of_one_image_is_trained_where_only_validation_is_carved() -> None:
+    labels = labelled(10, 2, seed=None)
+    splits = run(labels, spec("given"), train=np.array([0, 1, 2, 3, 10]), test=np.array([4, 5, 11]))
+    assert [np.bincount(labels[splits[name]], minlength=2).tolist() for name in NAMES] == [[3, 1], [1, 0], [2, 1]]
 
 
 def test_a_source_without_a_train_split_says_which_it_has() -> None:
