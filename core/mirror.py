@@ -3,6 +3,7 @@
 Whoever publishes there writes a version's `artifact.json` last: without it the version does not exist.
 """
 
+import errno
 import re
 import shutil
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 import fsspec
 
 from core import files
-from core.errors import BakeoffError, InvalidInputError, NotFoundError
+from core.errors import BakeoffError, ExhaustedError, InvalidInputError, NotFoundError, NotReadyError
 from core.repository import MANIFEST, ModelRepository
 from core.schemas.artifact import Artifact, ArtifactFile
 
 SMALL = re.compile(rf"[^./][^/]*/(config\.pbtxt|labels\.txt|[1-9][0-9]*/{MANIFEST})")
 """Files that are copied at once, by their path in the repository."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class MirroredRepository(ModelRepository):
@@ -39,7 +41,8 @@ class MirroredRepository(ModelRepository):
 
         Raises:
             NotFoundError: there is nothing at the URL.
-            BakeoffError: it cannot be reached, or the cache cannot be written.
+            NotReadyError: it cannot be reached.
+            ExhaustedError: the cache has no room.
         """
         found = self._list()
         self.root.mkdir(parents=True, exist_ok=True)
@@ -59,7 +62,8 @@ class MirroredRepository(ModelRepository):
 
         Raises:
             InvalidInputError: a file at the URL is missing or does not match its manifest.
-            BakeoffError: the URL cannot be reached, or the cache has no room.
+            NotReadyError: the URL cannot be reached, or the cache cannot be written.
+            ExhaustedError: the cache has no room.
         """
         folder, artifact = self.path(name, version), self.artifact(name, version)
         for file in artifact.files:
@@ -78,7 +82,7 @@ class MirroredRepository(ModelRepository):
             self._fs.invalidate_cache()
             found: dict[str, dict[str, Any]] = self._fs.find(self._remote, detail=True)
         except Exception as error:
-            raise BakeoffError(f"model repository {self.url} cannot be listed: {error}") from error
+            raise NotReadyError(f"model repository {self.url} cannot be listed: {error}") from error
         if not found:
             raise NotFoundError(f"model repository {self.url} is empty; publish a model there, or name another")
         relative = {path[len(self._remote) + 1 :]: info for path, info in found.items()}
@@ -101,11 +105,13 @@ class MirroredRepository(ModelRepository):
                 part.replace(target)
         except FileNotFoundError as error:
             raise InvalidInputError(f"{self.url}/{path} is missing; publish the model again") from error
-        except OSError as error:
-            raise BakeoffError(
-                f"{self.url}/{path} cannot be copied to {self.root}: {error.strerror or error}; make room, or name "
-                "another --cache"
-            ) from error
+        except BakeoffError:
+            raise
+        except Exception as error:  # Each kind of store has its own.
+            reason = f"{self.url}/{path} cannot be copied to {self.root}: {getattr(error, 'strerror', None) or error}"
+            if getattr(error, "errno", None) in NO_ROOM:
+                raise ExhaustedError(f"{reason}; make room, or name another --cache") from error
+            raise NotReadyError(f"{reason}; see that both can be reached") from error
 
 
 def _stamp(info: dict[str, Any]) -> str:

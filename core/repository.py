@@ -14,7 +14,7 @@ from core import files
 from core.errors import InvalidInputError, NotFoundError
 from core.formats import get_format
 from core.schemas.artifact import Artifact, ArtifactFile
-from core.schemas.base import parse_json
+from core.schemas.base import NAME, parse_json
 
 MANIFEST = "artifact.json"
 CARD = "card.md"
@@ -54,16 +54,19 @@ class ModelRepository:
         return [version for version in self._numbers(name) if (self.root / name / str(version) / MANIFEST).is_file()]
 
     def _numbers(self, name: str) -> list[int]:
-        """Every folder that has a version's name, complete or not, ascending. `01` is no version."""
+        """Every folder that has a version's name, complete or not, ascending. `01` is no version.
+
+        A name that nothing can be published under, such as `../elsewhere`, has none: callers far away choose it.
+        """
         folder = self.root / name
-        if not folder.is_dir():
+        if not NAME.match(name) or not folder.is_dir():
             return []
         return sorted(int(p.name) for p in folder.iterdir() if re.fullmatch("[1-9][0-9]*", p.name))
 
     def path(self, name: str, version: int) -> Path:
         """Folder of one version. Raises NotFoundError, listing the versions there are."""
         folder = self.root / name / str(version)
-        if not (folder / MANIFEST).is_file():
+        if not NAME.match(name) or not (folder / MANIFEST).is_file():
             known = ", ".join(map(str, self.versions(name))) or "none"
             raise NotFoundError(f"model {name!r} has no version {version} in {self.root} (versions: {known})")
         return folder

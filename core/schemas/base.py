@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, TypeVar
 
 import pydantic
 
 from core.errors import InvalidInputError
 
+NAME = re.compile(r"^(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z")
+"""What a `Name` looks like, for names that come without a schema."""
 Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
 """Lower-case letters, digits and hyphens; also a valid Kubernetes and model name."""
 

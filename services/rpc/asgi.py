@@ -168,8 +168,9 @@ class _Call:
                 await self._answer(method.write(await method.handler(requests, self._context)))
         except grpc.aio.AbortError:
             await self.end(self._context.code, self._context.details)
-        except frames.FrameError as error:
-            await self.end(error.code, str(error))
+        except Exception as error:
+            # Without a status the caller would take what came so far for the whole answer.
+            await self.end(*status_of(error))
         except asyncio.CancelledError:
             if self._expired:
                 await self.end(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed")

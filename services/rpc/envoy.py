@@ -18,7 +18,7 @@ from core import files
 from core.errors import BakeoffError, MissingExtraError
 from services.rpc import server
 from services.rpc.hosted import ARGUMENTS, CONTROL
-from services.rpc.settings import ServiceSettings
+from services.rpc.settings import ServiceSettings, joined
 from services.rpc.tls import ServerTls
 
 log = logging.getLogger(__name__)
@@ -87,10 +87,10 @@ async def _serve(settings: ServiceSettings, app: str, name: str) -> None:
             envoy = _envoy(settings, app, {CONTROL: str(path), ARGUMENTS: json.dumps(sys.argv[1:])})
             try:
                 await _start(envoy, control)
-                where = f"{settings.host}:{envoy.listener_port}"
+                where = joined(settings.host, envoy.listener_port)
                 log.info("%s serves on %s through Envoy, %s", name, where, server.protection(settings))
                 if settings.address_file:
-                    files.write_text(settings.address_file, f"{settings.host}:{envoy.listener_port}\n")
+                    files.write_text(settings.address_file, f"{where}\n")
                 await _until_told(envoy, control, stopping)
                 log.info("%s drains", name)
                 control.drain()
@@ -142,9 +142,8 @@ def _check_address(settings: ServiceSettings) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((settings.host, settings.port))
     except OSError as error:
-        raise BakeoffError(
-            f"{settings.host}:{settings.port} cannot be used ({error.strerror}); choose another --port"
-        ) from error
+        where = joined(settings.host, settings.port)
+        raise BakeoffError(f"{where} cannot be used ({error.strerror}); choose another --port") from error
 
 
 def _envoy(settings: ServiceSettings, app: str, environment: dict[str, str]) -> Any:

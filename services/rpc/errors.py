@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from core import errors
+from core.errors import InvalidInputError
 from services.rpc import logs
+from services.rpc.frames import FrameError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,7 @@ BY_CODE: dict[grpc.StatusCode, type[errors.BakeoffError]] = {
 PUSHBACK = "grpc-retry-pushback-ms"
 """Defined with gRPC's retry policy: a client that may try again waits for this long instead of its own backoff."""
 Handler = Callable[[Any, grpc.aio.ServicerContext], Any]
+Read = Callable[[bytes], Any]
 
 
 def status_of(error: Exception, request: object = None) -> tuple[grpc.StatusCode, str]:
@@ -42,6 +46,8 @@ def status_of(error: Exception, request: object = None) -> tuple[grpc.StatusCode
     Args:
         request: the message it was about; its id and model go into the log. Refusals are logged at DEBUG only.
     """
+    if isinstance(error, FrameError):
+        return error.code, str(error)
     for kind, code in CODES.items():
         if isinstance(error, kind):
             if log.isEnabledFor(logging.DEBUG):
@@ -123,18 +129,49 @@ def guard(handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         make = (
             grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
         )
-        inner = _wrap_stream(handler.stream_stream if handler.request_streaming else handler.unary_stream)
+        inner = _wrap_stream(
+            handler.stream_stream if handler.request_streaming else handler.unary_stream,
+            _reader(handler.request_deserializer),
+            handler.request_streaming,
+        )
     else:
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
-        inner = _wrap_unary(handler.stream_unary if handler.request_streaming else handler.unary_unary)
-    return make(inner, handler.request_deserializer, handler.response_serializer)
+        inner = _wrap_unary(
+            handler.stream_unary if handler.request_streaming else handler.unary_unary,
+            _reader(handler.request_deserializer),
+            handler.request_streaming,
+        )
+    # Messages are read inside: one that cannot be read is the caller's mistake, and each transport would call it
+    # something else.
+    return make(inner, None, handler.response_serializer)
 
 
-def _wrap_unary(inner: Handler) -> Handler:
-    async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:
+def _reader(read: Read | None) -> Read:
+    """Reads a message. It raises InvalidInputError for bytes that are none."""
+
+    def checked(data: bytes) -> Any:
         try:
+            return data if read is None else read(data)
+        except DecodeError as error:
+            raise InvalidInputError(
+                f"the request is not the protobuf message of this method ({error}); see the service's definition"
+            ) from error
+
+    return checked
+
+
+async def _read_each(requests: AsyncIterator[bytes], read: Read) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield read(request)
+
+
+def _wrap_unary(inner: Handler, read: Read, streaming: bool) -> Handler:
+    async def call(data: Any, context: grpc.aio.ServicerContext) -> Any:
+        request = None
+        try:
+            request = _read_each(data, read) if streaming else read(data)
             return await inner(request, context)
         except Exception as error:
             await _abort(context, error, request)
@@ -142,10 +179,10 @@ def _wrap_unary(inner: Handler) -> Handler:
     return call
 
 
-def _wrap_stream(inner: Handler) -> Handler:
-    async def call(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
+def _wrap_stream(inner: Handler, read: Read, streaming: bool) -> Handler:
+    async def call(data: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
         try:
-            responses = inner(request, context)
+            responses = inner(_read_each(data, read) if streaming else read(data), context)
             if inspect.isawaitable(responses):
                 # A handler that writes to the context itself, as grpc.health.v1's Watch does.
                 await responses

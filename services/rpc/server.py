@@ -18,7 +18,7 @@ from core.errors import BakeoffError
 from services.rpc import logs
 from services.rpc.authorisation import AuthorisationInterceptor, Authoriser, Right
 from services.rpc.errors import GuardedServer, refusal
-from services.rpc.settings import ServiceSettings
+from services.rpc.settings import ServiceSettings, joined
 
 log = logging.getLogger(__name__)
 MEMORY_LIMIT = prometheus_client.Gauge("bakeoff_memory_limit_bytes", "Memory limit of the container; 0: none")
@@ -88,7 +88,8 @@ def server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
         options += [
             ("grpc.keepalive_time_ms", every_ms),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", every_ms),
+            # Clients that probe as often are no nuisance, though a ping of theirs comes a little early.
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", every_ms // 2),
         ]
     if settings.max_connection_age_s is not None:
         options += [
@@ -156,9 +157,9 @@ async def serve(
         # Alive, though perhaps not ready yet: what a liveness probe asks for.
         await healthy.set(health.SERVICE_NAME, SERVING)
         await server.start()
-        log.info("%s serves on %s:%d, %s", name, settings.host, port, protection(settings))
+        log.info("%s serves on %s, %s", name, joined(settings.host, port), protection(settings))
         if settings.address_file:
-            files.write_text(settings.address_file, f"{settings.host}:{port}\n")
+            files.write_text(settings.address_file, f"{joined(settings.host, port)}\n")
         try:
             if await _ready(application, stopping):
                 for service in ("", *names):
@@ -206,15 +207,13 @@ def protection(settings: ServiceSettings) -> str:
 
 def bind(server: grpc.aio.Server, settings: ServiceSettings) -> int:
     """Opens the port and returns its number. Raises BakeoffError when it cannot be had."""
-    address, tls = f"{settings.host}:{settings.port}", settings.tls
+    address, tls = joined(settings.host, settings.port), settings.tls
     try:
         return int(
             server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls.credentials())
         )
     except RuntimeError as error:
-        raise BakeoffError(
-            f"{settings.host}:{settings.port} cannot be used ({error}); choose another --port"
-        ) from error
+        raise BakeoffError(f"{address} cannot be used ({error}); choose another --port") from error
 
 
 @contextlib.contextmanager
@@ -226,9 +225,9 @@ def metrics(settings: ServiceSettings) -> Iterator[None]:
     try:
         server, thread = prometheus_client.start_http_server(settings.metrics_port, settings.host)
     except OSError as error:
-        where = f"{settings.host}:{settings.metrics_port}"
+        where = joined(settings.host, settings.metrics_port)
         raise BakeoffError(f"{where} cannot be used ({error.strerror}); choose another --metrics-port") from error
-    log.info("metrics on http://%s:%d/metrics", settings.host, server.server_port)
+    log.info("metrics on http://%s/metrics", joined(settings.host, server.server_port))
     # 0 where there is no limit, which alerts leave out.
     MEMORY_LIMIT.set(memory.limit_bytes() or 0)
     try:

@@ -68,7 +68,7 @@ class ServiceSettings(BaseSettings):
     compression: Literal["none", "deflate", "gzip"] = "none"
     """Compression of responses, for clients that accept it: less on the wire for more CPU."""
     keepalive_s: float | None = pydantic.Field(None, gt=0)
-    """Seconds without traffic after which a client is probed, and the shortest interval at which it may probe."""
+    """Seconds without traffic after which a client is probed, and the interval at which it may probe."""
     max_connection_age_s: float | None = pydantic.Field(None, gt=0)
     """Seconds after which a connection is renewed, so that clients find new replicas; calls in flight finish."""
     tls_cert: Path | None = None
@@ -131,6 +131,11 @@ def _or_value_error(check: Callable[[], object]) -> None:
         check()
     except BakeoffError as error:
         raise ValueError(str(error)) from error
+
+
+def joined(host: str, port: int) -> str:
+    """`host:port` as gRPC and URLs write it: an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:

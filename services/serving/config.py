@@ -56,6 +56,9 @@ def read_config(artifact: Artifact, path: Path, settings: ServingSettings, tuned
         raise InvalidInputError(f"{path}: max_batch_size is {config.max_batch_size}, expected 1 or more")
     policy = _policy(config, settings, tuned)
     message = _effective(config, policy, policy_of(config, parse_policy(settings.version_policy)))
+    # config.pbtxt is one for all versions; how images become this version's input is in its own artifact.json.
+    for key, parameter in generated.parameters.items():
+        message.parameters[key].CopyFrom(parameter)
     # Which very files answer: who measures them can refuse others of the same name.
     message.parameters[ARTIFACT].string_value = artifact.digest
     return ServedConfig(

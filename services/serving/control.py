@@ -1,8 +1,8 @@
 """Decides what is loaded and when: by looking at the repository, on request, or once."""
 
 import asyncio
-import contextlib
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from services.serving.settings import ServingSettings
 from services.serving.versions import VersionPolicy, parse_config, parse_policy, policy_of
 
 log = logging.getLogger(__name__)
+RETRY_FIRST_S, RETRY_MOST_S = 2.0, 60.0
 Stamp = tuple[int, int, int]
 """Inode, size and modification time of a file: tells a version that was published again, a policy that was edited."""
 
@@ -44,6 +45,23 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """What could not be loaded, and when to try it again: a full disk or a store that is away may be over then."""
+
+    wanted: Wanted
+    delay_s: float
+    due: float
+    """As time.monotonic() counts."""
+
+    @classmethod
+    def after(cls, wanted: Wanted, before: "Failure | None") -> "Failure":
+        """The same thing failing again waits twice as long."""
+        again = before is not None and before.wanted == wanted
+        delay_s = min(RETRY_MOST_S, 2 * before.delay_s) if before is not None and again else RETRY_FIRST_S
+        return cls(wanted, delay_s, time.monotonic() + delay_s)
+
+
+@dataclass(frozen=True)
 class IndexEntry:
     """One line of the repository index."""
 
@@ -59,6 +77,8 @@ class Control:
     def __init__(self, repository: ModelRepository, models: Models, settings: ServingSettings) -> None:
         self._repository, self._models, self._settings = repository, models, settings
         self._seen: dict[str, Wanted] = {}
+        """What was last taken up without a failure."""
+        self._failures: dict[str, Failure] = {}
         self._default = parse_policy(settings.version_policy)
         self._policies: dict[str, tuple[Stamp, VersionPolicy]] = {}
         self._polling: asyncio.Task[None] | None = None
@@ -136,25 +156,35 @@ class Control:
             )
 
     async def _poll(self) -> None:
+        said = ""
         while True:
             await asyncio.sleep(self._settings.poll_s)
+            # A repository that is away for a moment must not end the watch over it, nor fill the log.
             try:
                 await self._look()
+                said = ""
+            except BakeoffError as error:
+                if str(error) != said:
+                    log.warning("cannot look for models, trying again: %s", error)
+                said = str(error)
             except Exception:
-                # A repository that is away for a moment must not end the watch over it.
-                log.exception("cannot look at %s; trying again", self._repository.root)
+                log.exception("cannot look for models; trying again")
 
     async def _look(self) -> None:
         """Loads what is new in the repository and unloads what is gone."""
         published = await asyncio.to_thread(self._scan)
         for name, wanted in published.items():
-            if self._seen.get(name) == wanted:
+            failure = self._failures.get(name)
+            waits = failure is not None and failure.wanted == wanted and time.monotonic() < failure.due
+            if waits or self._seen.get(name) == wanted:
                 continue
             if wanted.problems:
                 log.info("model %s is not served as wanted: %s", name, wanted.problems)
-            # Whatever goes wrong is logged and kept as the version's state; the next model may be fine.
-            with contextlib.suppress(Exception):
+            try:
                 await self._serve(name, wanted, tuple(one for one in wanted.versions if not one.problem))
+            except Exception:
+                # It was logged and kept as the version's state; the next model may be fine.
+                self._failures[name] = Failure.after(wanted, failure)
         for name in {model.name for model in self._models.serving()} - published.keys():
             await self._models.unload(name)
             self._seen.pop(name, None)
@@ -162,12 +192,13 @@ class Control:
     async def _serve(self, name: str, wanted: Wanted, chosen: tuple[Published, ...]) -> None:
         """Has the chosen ones of the wanted versions served; the others go when all of them are."""
         seen = self._seen.get(name, Wanted()).versions
-        self._seen[name] = wanted
         stamps = {one.version: one.stamp for one in seen}
         again = [one.version for one in chosen if stamps.get(one.version, one.stamp) != one.stamp]
         if chosen:
             keep = len(chosen) < len(wanted.versions)
             await self._models.serve(name, [one.version for one in chosen], again, keep)
+        self._seen[name] = wanted
+        self._failures.pop(name, None)
 
     def _scan(self) -> dict[str, Wanted]:
         """What is to be served of every model. Raises NotFoundError when there is no repository."""

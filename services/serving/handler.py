@@ -116,11 +116,6 @@ def _shape_problem(name: str, shape: tuple[int, ...], config: ServedConfig) -> s
 def _check_output(model: ServedModel, output: OutputRequest) -> None:
     if output.name != OUTPUT:
         raise InvalidInputError(f"model {model.name!r} has no output {output.name!r}; it has {OUTPUT!r}")
-    if not 0 <= output.classification <= len(model.config.classes):
-        raise InvalidInputError(
-            f"classification is {output.classification}, expected 1 to {len(model.config.classes)}, the classes of "
-            f"model {model.name!r}"
-        )
 
 
 def _output(wanted: OutputRequest, answer: Answer, classes: tuple[str, ...]) -> Tensor:
@@ -130,10 +125,10 @@ def _output(wanted: OutputRequest, answer: Answer, classes: tuple[str, ...]) -> 
 
 
 def classify(probabilities: NDArray[np.float32], classes: tuple[str, ...], count: int) -> NDArray[np.object_]:
-    """The best classes of each row, best first, as Triton writes them.
+    """The best classes of each row, best first, as Triton writes them; all of them where `count` is larger.
 
     Returns:
-        bytes objects `<probability>:<index>:<class>`, [n, count].
+        bytes objects `<probability>:<index>:<class>`, [n, min(count, classes)].
     """
     # Stable, so that equal probabilities keep the order of the classes.
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]

@@ -57,9 +57,11 @@ class Loader:
         Raises:
             NotFoundError: no such version.
             WrongStateError: another runtime's format, or a format this repository is not trusted with.
-            InvalidInputError: damaged files, a broken model, or probabilities that differ from the golden cases.
+            InvalidInputError: another model's folder, damaged files, a broken model, or probabilities that differ from
+                the golden cases.
             MissingExtraError: the runtime is not installed.
         """
+        self._check_name(self._repository.artifact(name, version), name, version)
         self._check_runtime(self._repository.artifact(name, version))
         artifact = self._repository.verify(name, version)
         path = self._repository.model_path(name, version)
@@ -80,6 +82,14 @@ class Loader:
     def threads(self, config: ServedConfig) -> int:
         """Threads to ask the runtime for: each instance's, unless all instances share one pool."""
         return self._settings.threads if self._settings.runtime in ONE_POOL else config.threads
+
+    def _check_name(self, artifact: Artifact, name: str, version: int) -> None:
+        """A folder that was copied would answer, and count, under another model's name."""
+        if (artifact.name, artifact.version) != (name, version):
+            raise InvalidInputError(
+                f"{self._repository.path(name, version)} holds version {artifact.version} of model {artifact.name!r}; "
+                "publish it under its new name instead of copying its folder"
+            )
 
     def _check_runtime(self, artifact: Artifact) -> None:
         if reason := foreign(artifact, self._settings.runtime):

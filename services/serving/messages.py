@@ -144,7 +144,8 @@ def _deadline(message: pb.ModelInferRequest, arrived_ns: int, remaining_s: float
         given = message.parameters["timeout"]
         if given.WhichOneof("parameter_choice") not in ("int64_param", "uint64_param"):
             raise InvalidInputError("parameter 'timeout' must be a whole number of microseconds")
-        limits.append(arrived_ns + 1000 * (given.int64_param or given.uint64_param))
+        if timeout_us := given.int64_param or given.uint64_param:  # 0 is none, as in Triton.
+            limits.append(arrived_ns + 1000 * timeout_us)
     return min(limits, default=None)
 
 

@@ -16,6 +16,8 @@ from services.serving.loading import LoadedModel
 from services.serving.statistics import Statistics
 
 log = logging.getLogger(__name__)
+MOST_DIGITS = 18
+"""Of a version's number, as protobuf's integers have them."""
 LOADING, READY, UNLOADING, UNAVAILABLE = "LOADING", "READY", "UNLOADING", "UNAVAILABLE"
 
 
@@ -83,21 +85,21 @@ class Models:
 
         Raises:
             InvalidInputError: `version` is not a number.
-            NotFoundError: nothing of that name or version is loaded; lists what is.
-            NotReadyError: it is being loaded, or could not be.
+            NotFoundError: nothing of that name or version is loaded; lists what is, and why the version is not.
+            NotReadyError: it is being loaded, or no version of the model could be.
         """
         loaded = self._serving.get(name)
         if not loaded:
             raise self._absent(name)
         if not version:
             return loaded[max(loaded)]
-        if not version.isdecimal():
+        if not version.isdecimal() or len(version) > MOST_DIGITS:
             raise InvalidInputError(
-                f"version {version!r} of model {name!r} is not a number; leave it empty for the newest"
+                f"version {version[:MOST_DIGITS]!r} of model {name!r} is not a number of at most {MOST_DIGITS} digits; "
+                "leave it empty for the newest"
             )
         if int(version) not in loaded:
-            versions = ", ".join(map(str, sorted(loaded)))
-            raise NotFoundError(f"version {version} of model {name!r} is not loaded; loaded: {versions}")
+            raise self._absent_version(name, int(version))
         return loaded[int(version)]
 
     def only(self) -> ServedModel | None:
@@ -230,6 +232,15 @@ class Models:
             return NotFoundError(f"no model {name!r} is loaded; loaded: {self._names()}")
         state = states[max(states)]
         return NotReadyError(f"model {name!r} is {state.name}" + (f": {state.reason}" if state.reason else ""))
+
+    def _absent_version(self, name: str, version: int) -> BakeoffError:
+        """Of a model that has others loaded. Trying again helps only while it is being loaded."""
+        state = self._states[name].get(version)
+        why = f" ({state.name}: {state.reason})" if state and state.reason else ""
+        loaded = ", ".join(map(str, self.versions(name)))
+        if state and state.name == LOADING:
+            return NotReadyError(f"version {version} of model {name!r} is {LOADING}; loaded: {loaded}")
+        return NotFoundError(f"version {version} of model {name!r} is not loaded{why}; loaded: {loaded}")
 
     def _names(self) -> str:
         return ", ".join(sorted(self._serving)) or "none"

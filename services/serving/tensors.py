@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from core.errors import InvalidInputError
 from services.serving.requests import Tensor
 
+MOST_DIMENSIONS, MOST_ELEMENTS = 8, 1 << 31
+"""Of an input: more than any model here takes and any message holds. NumPy cannot count much further."""
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -135,6 +138,11 @@ def _encoding(given: pb.ModelInferRequest.InferInputTensor) -> Encoding:
 def _count(name: str, shape: tuple[int, ...]) -> int:
     if any(size < 0 for size in shape):
         raise InvalidInputError(f"input {name!r} has shape {list(shape)}; sizes sent must not be negative")
+    if len(shape) > MOST_DIMENSIONS or math.prod(max(1, size) for size in shape) > MOST_ELEMENTS:
+        raise InvalidInputError(
+            f"input {name!r} has {len(shape)} dimensions, the largest {max(shape)}; expected at most "
+            f"{MOST_DIMENSIONS}, with at most {MOST_ELEMENTS} elements"
+        )
     return math.prod(shape)
 
 

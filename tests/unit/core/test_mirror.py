@@ -7,7 +7,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from core.errors import BakeoffError, InvalidInputError, NotFoundError
+from core.errors import ExhaustedError, InvalidInputError, NotFoundError, NotReadyError
 from core.mirror import MirroredRepository
 from core.repository import ModelRepository
 from tests.unit.serving import published
@@ -109,7 +109,7 @@ def test_a_full_disk_is_told_and_the_next_attempt_goes_on(remote: fsspec.Abstrac
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
     try:
-        with pytest.raises(BakeoffError, match=r"model\.onnx cannot be copied to .* make room"):
+        with pytest.raises(ExhaustedError, match=r"model\.onnx cannot be copied to .* make room"):
             mirror.verify("m", 1)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -120,3 +120,30 @@ def test_a_full_disk_is_told_and_the_next_attempt_goes_on(remote: fsspec.Abstrac
 def test_an_empty_place_is_named(remote: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="memory://bucket/models is empty"):
         MirroredRepository(URL, tmp_path / "cache").refresh()
+
+
+def test_a_store_that_is_away_may_be_back_later(
+    mirror: MirroredRepository, remote: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError("connection refused")
+
+    monkeypatch.setattr(type(remote), "find", away)
+    with pytest.raises(NotReadyError, match=r"memory://bucket/models cannot be listed: connection refused"):
+        mirror.refresh()
+    monkeypatch.setattr(type(remote), "get_file", away)
+    with pytest.raises(NotReadyError, match=r"memory://bucket/models/m/1/.* cannot be copied to .*connection refused"):
+        mirror.verify("m", 1)
+
+
+def test_a_name_that_leaves_the_cache_is_no_model_and_nothing_is_deleted(
+    mirror: MirroredRepository, tmp_path: Path
+) -> None:
+    published.publish(tmp_path / "elsewhere", "m", published.linear(published.weights()))
+    note = tmp_path / "elsewhere/m/1/notes.txt"
+    note.write_text("mine")
+    for name in ("../elsewhere/m", str(tmp_path / "elsewhere/m")):
+        assert mirror.versions(name) == []
+        with pytest.raises(NotFoundError):
+            mirror.verify(name, 1)
+    assert note.read_text() == "mine"

@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import pytest
+from inference.grpc_service_pb2 import ModelConfigResponse
 
 from core.errors import InvalidInputError
+from core.schemas.data import ImageSpec
+from services.client.tensors import image_contract
 from services.serving.config import read_config
 from services.serving.settings import ServingSettings
 from tests.unit.serving import published
@@ -78,3 +81,17 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path, settings, artifact
 def test_a_model_that_takes_no_batches_is_refused(tmp_path, settings, artifact):
     with pytest.raises(InvalidInputError, match="max_batch_size is 0"):
         read_config(artifact, edited(tmp_path, "max_batch_size: 64", "max_batch_size: 0"), settings)
+
+
+def test_each_version_has_its_own_preprocessing_and_classes_though_the_file_is_the_newest_ones(tmp_path, settings):
+    predict = published.linear(published.weights())
+    one = published.publish(tmp_path, "m", predict, classes=("a", "b", "c"))
+    spec = ImageSpec(height=published.SHAPE[0], width=published.SHAPE[1], color="grey", filter="nearest")
+    two = published.publish(tmp_path, "m", predict, classes=("c", "b", "a"), preprocess=spec)
+    path = tmp_path / "m/config.pbtxt"
+    contracts = [
+        image_contract(ModelConfigResponse(config=read_config(artifact, path, settings).message))
+        for artifact in (one, two)
+    ]
+    assert [contract.classes for contract in contracts] == [("a", "b", "c"), ("c", "b", "a")]
+    assert [contract.spec for contract in contracts] == [one.preprocess, spec]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidInputError, NotFoundError, NotReadyError, WrongStateError
+from services.serving import control
 from services.serving.requests import InferRequest, Tensor
 from tests.unit.serving import published
 from tests.unit.serving.serving import GATED, Server, publish
@@ -70,7 +71,8 @@ def test_a_new_version_takes_over_while_the_old_one_finishes_its_requests(tmp_pa
         server.gate.set()
         assert (await old).version == 1
         await until(lambda: state(server, version=1) == ("UNAVAILABLE", "replaced by version 2"))
-        with pytest.raises(NotFoundError, match="version 1 of model 'm' is not loaded; loaded: 2"):
+        why = r"version 1 of model 'm' is not loaded \(UNAVAILABLE: replaced.*\); loaded: 2"
+        with pytest.raises(NotFoundError, match=why):
             await infer(server, version="1")
 
     run(tmp_path, scenario, poll_s=POLL_S)
@@ -131,6 +133,64 @@ def test_a_damaged_model_is_unavailable_with_its_reason_and_the_others_are_serve
         assert (await infer(server, model="b")).version == 1
 
     run(tmp_path, scenario, poll_s=POLL_S)
+
+
+def test_what_failed_for_a_passing_reason_is_tried_again(tmp_path, monkeypatch):
+    """A disk was full, a store away: nothing in the repository changes when that is over."""
+    monkeypatch.setattr(control, "RETRY_FIRST_S", POLL_S)
+    publish(tmp_path, "m", seed=1)
+
+    async def scenario(server):
+        await server.control.start()
+        whole = publish(tmp_path, "m", seed=2)
+        assert whole.version == 2
+        path = tmp_path / "m/2/model.onnx"
+        good = path.read_text()
+        path.write_text("9")
+        await until(lambda: state(server, version=2)[0] == "UNAVAILABLE")
+        with pytest.raises(NotFoundError, match=r"version 2 of model 'm' is not loaded \(UNAVAILABLE: .*sha256"):
+            await infer(server, version="2")
+        assert (await infer(server)).version == 1
+        path.write_text(good)
+        await until(lambda: server.models.versions("m") == [2])
+
+    run(tmp_path, scenario, poll_s=POLL_S)
+
+
+def test_the_same_failure_is_tried_ever_more_seldom_and_another_one_at_once():
+    first, other = control.Wanted(problem="a"), control.Wanted(problem="b")
+    failure, delays = None, []
+    for _ in range(7):
+        failure = control.Failure.after(first, failure)
+        delays.append(failure.delay_s)
+    assert delays == [2, 4, 8, 16, 32, 60, 60]
+    assert control.Failure.after(other, failure).delay_s == 2
+
+
+def test_a_model_in_another_models_folder_is_refused(tmp_path):
+    publish(tmp_path, "m")
+    shutil.copytree(tmp_path / "m", tmp_path / "copy")
+
+    async def scenario(server):
+        await server.control.start()
+        with pytest.raises(NotReadyError, match="holds version 1 of model 'm'; publish it under its new name"):
+            await infer(server, model="copy")
+        assert [model.name for model in server.models.serving()] == ["m"]
+
+    run(tmp_path, scenario, poll_s=POLL_S)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere/m", "{root}/elsewhere/m", "..", ".", "", "m/", "M", "m\0", "m" * 300])
+def test_only_models_of_the_repository_can_be_loaded(tmp_path, name):
+    publish(tmp_path / "models", "m")
+    publish(tmp_path / "elsewhere", "m")
+
+    async def scenario(server):
+        with pytest.raises(NotFoundError, match="no model"):
+            await server.control.load(name.format(root=tmp_path))
+        assert server.loads == []
+
+    run(tmp_path / "models", scenario, model_control="explicit")
 
 
 def test_a_half_written_version_does_not_exist(tmp_path):

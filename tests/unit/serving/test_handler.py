@@ -83,8 +83,8 @@ ONE = published.images(1)
         (request(ONE[:0]), "send at least one image"),
         (request(published.images(65)), "divide it into requests of at most 64"),
         (request(ONE, outputs=(OutputRequest("logits"),)), "no output 'logits'; it has 'probabilities'"),
-        (request(ONE, outputs=(OutputRequest("probabilities", 4),)), "classification is 4, expected 1 to 3"),
         (request(ONE, version="new"), "'new' of model 'm' is not a number"),
+        (request(ONE, version="9" * 5000), "of model 'm' is not a number of at most 18 digits"),
     ],
 )
 def test_what_does_not_fit_the_model_is_refused_with_what_would(tmp_path, given, message):

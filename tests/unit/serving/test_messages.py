@@ -64,6 +64,11 @@ def test_the_earlier_of_call_deadline_and_timeout_parameter_counts():
     assert messages.infer_request(request(), now, None).deadline_ns is None
 
 
+def test_a_timeout_of_zero_is_none_as_in_triton():
+    message = request(parameters={"timeout": pb.InferParameter(int64_param=0)})
+    assert messages.infer_request(message, 0, None).deadline_ns is None
+
+
 def test_a_timeout_that_is_no_number_is_refused():
     with pytest.raises(InvalidInputError, match="microseconds"):
         messages.infer_request(request(parameters={"timeout": pb.InferParameter(string_param="1s")}), 0, None)

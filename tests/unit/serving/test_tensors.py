@@ -66,7 +66,11 @@ def test_raw_byte_strings_survive_a_round_trip(items):
 
 
 @settings(deadline=None)
-@given(st.binary(max_size=64), st.sampled_from(sorted(ENCODINGS)), st.lists(st.integers(-3, 5), max_size=4))
+@given(
+    st.binary(max_size=64),
+    st.sampled_from(sorted(ENCODINGS)),
+    st.lists(st.integers(-3, 5) | st.integers(2**31, 2**63 - 1), max_size=10),
+)
 def test_any_bytes_are_read_or_refused_but_never_crash(raw, datatype, shape):
     try:
         (tensor,) = read_inputs(request(datatype, shape, raw))
@@ -80,7 +84,14 @@ def test_raw_data_of_the_wrong_length_names_both_lengths():
 
 
 def test_a_huge_shape_is_refused_without_reserving_memory():
-    assert "expected 1000000000000000" in problem(request("UINT8", [10**5] * 3, b"x"))
+    assert "expected 1000000000" in problem(request("UINT8", [10**3] * 3, b"x"))
+    assert "the largest 100000; expected at most 8" in problem(request("UINT8", [10**5] * 3, b"x"))
+
+
+@pytest.mark.parametrize("datatype", ["UINT8", "FP64", "BYTES"])
+@pytest.mark.parametrize("shape", [[0, 2**62, 2**62], [0, 2**31, 2**31], [1] * 9, [0] * 70, [2**63 - 1]])
+def test_a_shape_that_numpy_cannot_hold_is_refused(datatype, shape):
+    assert f"has {len(shape)} dimensions" in problem(request(datatype, shape, b""))
 
 
 def test_a_negative_size_is_refused():

@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
+from inference import grpc_service_pb2 as pb
 
 from core.errors import ExhaustedError
 from services.rpc.asgi import GrpcApplication, Refusal
@@ -71,6 +72,9 @@ class Service:
     async def full(self, request: bytes, context: Any) -> bytes:
         raise ExhaustedError("the queue is full", retry_after_s=0.25)
 
+    async def broken(self, request: bytes, context: Any) -> str:
+        return "no bytes"
+
     async def each(self, requests: Any, context: Any) -> Any:
         async for request in requests:
             if request == b"full":
@@ -89,6 +93,11 @@ def call(
             "Echo": grpc.unary_unary_rpc_method_handler(service.echo),
             "Slow": grpc.unary_unary_rpc_method_handler(service.slow),
             "Full": grpc.unary_unary_rpc_method_handler(service.full),
+            "Typed": grpc.unary_unary_rpc_method_handler(
+                service.echo, pb.ModelInferRequest.FromString, pb.ModelInferRequest.SerializeToString
+            ),
+            "TypedEach": grpc.stream_stream_rpc_method_handler(service.each, pb.ModelInferRequest.FromString),
+            "Unwritable": grpc.unary_unary_rpc_method_handler(service.broken, response_serializer=bytes.fromhex),
             "Each": grpc.stream_stream_rpc_method_handler(service.each),
         }
         GuardedServer(application).add_generic_rpc_handlers([grpc.method_handlers_generic_handler("t.S", methods)])
@@ -219,3 +228,21 @@ def test_timeouts_are_read_in_every_unit_and_nonsense_is_no_time_at_all():
     times = [seconds(text) for text in ("2H", "3M", "4S", "500m", "7u", "9n")]
     assert times == pytest.approx([7200, 180, 4, 0.5, 7e-6, 9e-9])
     assert [seconds(text) for text in ("", "5", "S", "-1S", "1.5S")] == [0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("method", ["Typed", "TypedEach"])
+def test_bytes_that_are_no_message_are_the_callers_mistake(method):
+    caller = answered(lambda: Caller(frame(b"\xff\xff", "identity"), path=f"/t.S/{method}"))
+    assert caller.status[b"grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0]).encode()
+    assert b"not the protobuf message" in caller.status[b"grpc-message"]
+
+
+def test_an_answer_that_cannot_be_written_is_no_success():
+    caller = answered(lambda: Caller(frame(b"a", "identity"), path="/t.S/Unwritable"))
+    assert caller.status[b"grpc-status"] == str(grpc.StatusCode.INTERNAL.value[0]).encode()
+
+
+def test_too_large_a_message_in_a_stream_ends_it_with_the_limits_code():
+    caller = answered(lambda: Caller(frame(bytes(2 * LIMIT), "identity"), path="/t.S/Each"))
+    assert caller.status[b"grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]).encode()
+    assert b"incident" not in caller.status[b"grpc-message"]

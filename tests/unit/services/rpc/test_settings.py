@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import SettingsConfigDict
 
-from services.rpc.settings import ServiceSettings, help_text, load
+from services.rpc.settings import ServiceSettings, help_text, joined, load
 from tests.certificates import Authority
 
 
@@ -99,3 +99,10 @@ def test_one_variable_protects_every_service_and_a_services_own_goes_first(
 
 def test_tokens_that_cannot_be_read_stop_the_start(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "token file" in refusal(capsys, "--store", "x", "--tokens", str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("127.0.0.1", "127.0.0.1:1"), ("localhost", "localhost:1"), ("::1", "[::1]:1")]
+)
+def test_an_ipv6_address_stands_in_brackets(host, address):
+    assert joined(host, 1) == address
