@@ -144,9 +144,10 @@ class _Call:
     """One call: reads messages, has the method run, writes messages and the status."""
 
     def __init__(self, context: CallContext, receive: Receive, send: Send, limit: int) -> None:
-        self._context, self._receive, self._send = context, receive, send
+        self._context, self._receive, self._transport = context, receive, send
         self._limit = limit
         self._started = self._gone = self._expired = self._read_all = self._over = self._ended = False
+        self._lost = False
         self._watcher: asyncio.Future[dict[str, Any]] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -169,6 +170,8 @@ class _Call:
         except grpc.aio.AbortError:
             await self.end(self._context.code, self._context.details)
         except Exception as error:
+            if self._lost:
+                raise  # The caller left while something was sent: the server's affair.
             # Without a status the caller would take what came so far for the whole answer.
             await self.end(*status_of(error))
         except asyncio.CancelledError:
@@ -192,6 +195,13 @@ class _Call:
             return
         await self._send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *trailers]})
         await self._send({"type": "http.response.body", "body": b""})
+
+    async def _send(self, event: dict[str, Any]) -> None:
+        try:
+            await self._transport(event)
+        except Exception:
+            self._lost = True
+            raise
 
     async def _answer(self, message: bytes) -> None:
         """The only message of a call and its status."""
