@@ -202,7 +202,8 @@ def authoriser(settings: ServiceSettings, rights: Mapping[str, Right]) -> Author
 def protection(settings: ServiceSettings) -> str:
     """How connections are protected, for the log."""
     tls = "without TLS" if settings.tls is None else "mTLS" if settings.tls.client_ca else "TLS"
-    return f"{tls}, {'tokens' if settings.tokens else 'without tokens'}"
+    tokens = "tokens" if settings.tokens else "without tokens"
+    return f"{tls}, {tokens}" if settings.authorises else f"{tls}, {tokens}: whoever reaches it may call"
 
 
 def bind(server: grpc.aio.Server, settings: ServiceSettings) -> int:

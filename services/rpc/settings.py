@@ -24,7 +24,7 @@ from services.rpc.tls import ServerTls
 SettingsT = TypeVar("SettingsT", bound="ServiceSettings")
 Source: TypeAlias = PydanticBaseSettingsSource
 SHARED_PREFIX = "BAKEOFF_"
-SHARED = ("insecure", "tls_cert", "tls_key", "tls_client_ca", "tokens")
+SHARED = ("insecure", "allow_anonymous", "tls_cert", "tls_key", "tls_client_ca", "tokens")
 """Settings that one variable may give to all services of a machine: BAKEOFF_INSECURE, BAKEOFF_TLS_CERT, …"""
 
 
@@ -80,7 +80,10 @@ class ServiceSettings(BaseSettings):
     tokens: Path | None = None
     """File of bearer tokens, a line NAME RIGHTS TOKEN each, rights: inference, control or both; unset: no tokens."""
     insecure: bool = False
-    """Allow listening beyond loopback without TLS, where anybody can read and, without tokens, call."""
+    """Allow listening beyond loopback without TLS, where others can read what is sent. It waives nothing else."""
+    allow_anonymous: bool = False
+    """Allow listening beyond loopback where nobody has to say who calls. Tokens that are given are asked for all the
+    same."""
 
     @classmethod
     def settings_customise_sources(
@@ -105,12 +108,28 @@ class ServiceSettings(BaseSettings):
             _or_value_error(tls.check)
         if self.tokens is not None:
             _or_value_error(self.read_tokens)
-        if tls is None and not self.insecure and not is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host} is not loopback and the connection is not protected; give --tls-cert and --tls-key, "
-                "or add --insecure to allow it"
-            )
+        if not is_loopback(self.host) and (missing := self._missing()):
+            raise ValueError(f"host {self.host} is not loopback {'; '.join(missing)}")
         return self
+
+    def _missing(self) -> list[str]:
+        """What keeps the service from listening beyond loopback, each with both ways out of it."""
+        missing = []
+        if self.tls is None and not self.insecure:
+            missing.append(
+                "and the connection is not protected; give --tls-cert and --tls-key, or add --insecure to allow it"
+            )
+        if not self.authorises and not self.allow_anonymous:
+            missing.append(
+                "and anybody may call; give --tokens FILE (lines of NAME RIGHTS TOKEN), or --tls-client-ca to ask for "
+                "certificates, or add --allow-anonymous to allow it"
+            )
+        return missing
+
+    @property
+    def authorises(self) -> bool:
+        """Whether callers have to prove who they are, by a token or by a certificate (mTLS)."""
+        return self.tokens is not None or self.tls_client_ca is not None
 
     @property
     def tls(self) -> ServerTls | None:

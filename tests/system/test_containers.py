@@ -250,7 +250,8 @@ def test_a_server_killed_under_requests_serves_the_same_again(project: Project, 
 def test_a_training_out_of_memory_fails_with_its_reason(project: Project, fingerprint: str) -> None:
     """A trainer of its own, with too little memory for PyTorch's worker."""
     limit = ("--memory", "192m", "--memory-swap", "192m")
-    environment = ("--env", "BAKEOFF_TRAINER_INSECURE=true", "--env", "BAKEOFF_TRAINER_THREADS=1")
+    environment = ("--env", "BAKEOFF_TRAINER_INSECURE=true", "--env", "BAKEOFF_TRAINER_ALLOW_ANONYMOUS=true")
+    environment += ("--env", "BAKEOFF_TRAINER_THREADS=1")
     mounts = ("--volume", f"{project.name}_store:/data", "--volume", "/runs", "--volume", "/cache")
     network = ("--network", f"{project.name}_default", "--read-only", "--tmpfs", "/tmp")
     name = f"{project.name}-starved"

@@ -88,6 +88,7 @@ def test_a_service_refuses_to_listen_for_everybody_unless_told_to(engine: Engine
     refused = engine.run("run", "--rm", "--read-only", "--tmpfs", "/tmp", full)
     assert refused.returncode == 2
     assert "--insecure" in refused.stderr
+    assert "--allow-anonymous" in refused.stderr
 
 
 @pytest.mark.skipif("tracking" not in HOLDS, reason="takes minutes to build: BAKEOFF_TEST_ALL_IMAGES=1")

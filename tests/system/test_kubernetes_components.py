@@ -34,6 +34,18 @@ def test_every_service_has_its_probes_and_room_for_what_it_writes(combined: Comb
             assert {"/tmp", "/cache"} <= writable, (name, pod)
 
 
+def test_every_service_starts_on_all_addresses_and_says_what_it_goes_without(combined: Combinations) -> None:
+    """Images listen beyond loopback, where a service wants TLS and tokens, or to be told that it has none."""
+    for name, documents in combined.items():
+        for pod, labels, spec in pods(documents):
+            if labels.get("app.kubernetes.io/component") not in SERVICES:
+                continue
+            told = {re.sub("^BAKEOFF_(TRAINER_|EVALUATOR_|SERVING_)?", "", key)
+                    for key in environment(spec["containers"][0], documents)}  # fmt: skip
+            assert len({"INSECURE", "TLS_CERT"} & told) == 1, (name, pod)
+            assert len({"ALLOW_ANONYMOUS", "TOKENS", "TLS_CLIENT_CA"} & told) == 1, (name, pod)
+
+
 def test_with_tls_no_service_may_run_without_it(combined: Combinations) -> None:
     for name, documents in with_tls(combined):
         for pod, labels, spec in pods(documents):

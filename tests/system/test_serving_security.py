@@ -64,9 +64,39 @@ REQUIRED = {
 }
 
 
-@pytest.mark.parametrize("module", REQUIRED)
-def test_beyond_loopback_a_service_refuses_to_start_unprotected(tmp_path, module):
-    command = [sys.executable, "-m", module, *REQUIRED[module], "--host", "0.0.0.0"]
+SERVICES = [(module, ()) for module in REQUIRED] + [("services.serving", ("--transport", "envoy"))]
+
+
+def refused(module, *flags) -> str:
+    command = [sys.executable, "-m", module, *REQUIRED[module], *flags, "--host", "0.0.0.0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "give --tls-cert and --tls-key, or add --insecure" in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(("module", "flags"), SERVICES)
+def test_beyond_loopback_a_service_refuses_to_start_unprotected(tmp_path, module, flags):
+    told = refused(module, *flags)
+    assert "give --tls-cert and --tls-key, or add --insecure" in told
+    assert "add --allow-anonymous" in told
+
+
+@pytest.mark.parametrize(("module", "flags"), SERVICES)
+def test_beyond_loopback_tls_alone_is_not_enough_to_start(tmp_path, module, flags):
+    own = Authority(tmp_path).issue("server")
+    told = refused(module, *flags, "--tls-cert", str(own.cert), "--tls-key", str(own.key))
+    assert "give --tokens FILE" in told
+    assert "--insecure" not in told
+
+
+@pytest.mark.parametrize("transport", ["grpcio", "envoy"])
+def test_told_to_go_without_a_service_listens_beyond_loopback_and_says_so(tmp_path, transport):
+    publish(tmp_path / "models", "linear")
+    flags = ["--runtime", "onnxruntime", "--repository", str(tmp_path / "models"), "--transport", transport]
+    with launched(tmp_path, *flags, "--host", "0.0.0.0", "--insecure", "--allow-anonymous") as (process, address, log):
+        wait_for(address.is_file, process, log)
+        port = address.read_text().strip().rpartition(":")[2]
+        with InferenceClient(f"127.0.0.1:{port}", attempts=1, timeout_s=10, security=Security()) as client:
+            wait_for(client.is_ready, process, log)
+            assert client.predict("linear", published.images(1)).probabilities.shape == (1, len(published.CLASSES))
+        assert "without TLS, without tokens: whoever reaches it may call" in log.read_text()

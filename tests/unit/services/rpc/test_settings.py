@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import SettingsConfigDict
 
+from services.rpc.server import authoriser, protection
 from services.rpc.settings import ServiceSettings, help_text, joined, load
 from tests.certificates import Authority
 
@@ -45,10 +46,62 @@ def test_a_wrong_value_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--port (BAKEOFF_EXAMPLE_PORT): " in refusal(capsys, "--store", "x", "--port", "77777")
 
 
-def test_listening_beyond_loopback_needs_to_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "add --insecure" in refusal(capsys, "--store", "x", "--host", "0.0.0.0")
-    assert load(ExampleSettings, "example", ["--store", "x", "--host", "0.0.0.0", "--insecure"]).host == "0.0.0.0"
-    assert load(ExampleSettings, "example", ["--store", "x", "--host", "127.0.0.9"]).host == "127.0.0.9"
+NO_TLS, NO_CALLERS = "add --insecure", "add --allow-anonymous"
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ((), {NO_TLS, NO_CALLERS}),
+        (("insecure",), {NO_CALLERS}),
+        (("anonymous",), {NO_TLS}),
+        (("tokens",), {NO_TLS}),
+        (("tls",), {NO_CALLERS}),
+        (("insecure", "anonymous"), set()),
+        (("insecure", "tokens"), set()),
+        (("tls", "anonymous"), set()),
+        (("tls", "tokens"), set()),
+        (("mtls",), set()),
+        (("mtls", "tokens"), set()),
+    ],
+)
+def test_beyond_loopback_a_service_wants_tls_and_callers_it_knows_or_to_be_told_that_it_goes_without(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, given: tuple[str, ...], missing: set[str]
+) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.issue("server")
+    (tmp_path / "tokens").write_text(f"web inference {'r' * 24}\n")
+    tls = ["--tls-cert", str(pair.cert), "--tls-key", str(pair.key)]
+    flags = {
+        "insecure": ["--insecure"],
+        "anonymous": ["--allow-anonymous"],
+        "tokens": ["--tokens", str(tmp_path / "tokens")],
+        "tls": tls,
+        "mtls": [*tls, "--tls-client-ca", str(authority.cert)],
+    }
+    arguments = ["--store", "x", *(flag for name in given for flag in flags[name])]
+    # On loopback everything goes.
+    for host in ("127.0.0.9", "localhost", "::1"):
+        assert load(ExampleSettings, "example", [*arguments, "--host", host]).host == host
+    for host in ("0.0.0.0", "::", "example.org"):
+        beyond = [*arguments, "--host", host]
+        if missing:
+            told = refusal(capsys, *beyond)
+            assert f"host {host} is not loopback" in told
+            assert {each for each in (NO_TLS, NO_CALLERS) if each in told} == missing
+        else:
+            assert load(ExampleSettings, "example", beyond).host == host
+
+
+def test_who_waives_authorisation_and_gives_tokens_has_them_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(f"web inference {'r' * 24}\n")
+    waived = ["--store", "x", "--host", "0.0.0.0", "--insecure", "--allow-anonymous"]
+    settings = load(ExampleSettings, "example", [*waived, "--tokens", str(tmp_path / "tokens")])
+    assert authoriser(settings, {}) is not None
+    assert protection(settings) == "without TLS, tokens"
+    anybody = load(ExampleSettings, "example", waived)
+    assert authoriser(anybody, {}) is None
+    assert protection(anybody) == "without TLS, without tokens: whoever reaches it may call"
 
 
 def test_help_shows_every_variable_with_its_meaning() -> None:
@@ -79,22 +132,20 @@ def test_tls_files_that_cannot_be_used_are_named_before_a_port_opens(
     assert f"TLS authority {one.key} cannot be used" in told(one.cert, one.key, "--tls-client-ca", str(one.key))
 
 
-def test_with_tls_a_service_may_listen_beyond_loopback(tmp_path: Path) -> None:
-    pair = Authority(tmp_path).issue("server")
-    tls = ["--tls-cert", str(pair.cert), "--tls-key", str(pair.key)]
-    assert load(ExampleSettings, "example", ["--store", "x", "--host", "0.0.0.0", *tls]).tls is not None
-
-
 def test_one_variable_protects_every_service_and_a_services_own_goes_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BAKEOFF_INSECURE", "1")
+    monkeypatch.setenv("BAKEOFF_ALLOW_ANONYMOUS", "1")
     monkeypatch.setenv("BAKEOFF_PORT", "7000")
     monkeypatch.setenv("BAKEOFF_TLS_CERT", "")
     settings = load(ExampleSettings, "example", ["--store", "x", "--host", "0.0.0.0"])
-    assert (settings.insecure, settings.port, settings.tls) == (True, 0, None)
+    assert (settings.insecure, settings.allow_anonymous, settings.port, settings.tls) == (True, True, 0, None)
     monkeypatch.setenv("BAKEOFF_EXAMPLE_INSECURE", "0")
-    assert "add --insecure" in refusal(capsys, "--store", "x", "--host", "0.0.0.0")
+    assert NO_TLS in refusal(capsys, "--store", "x", "--host", "0.0.0.0")
+    monkeypatch.setenv("BAKEOFF_EXAMPLE_INSECURE", "1")
+    monkeypatch.setenv("BAKEOFF_EXAMPLE_ALLOW_ANONYMOUS", "0")
+    assert NO_CALLERS in refusal(capsys, "--store", "x", "--host", "0.0.0.0")
 
 
 def test_tokens_that_cannot_be_read_stop_the_start(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
