@@ -124,7 +124,7 @@ def content_tag(device: str = "cpu") -> str:
 
 
 def suffix(device: str) -> str:
-    """What the tags of a device's variant end with; Compose and the overlay `local` take `dev`, which is for the CPU."""
+    """What the tags of a variant end with. Compose and the overlay `local` run `dev`, which has none: the CPU build."""
     return "" if device == "cpu" else f"-{device}"
 
 
