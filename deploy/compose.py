@@ -65,7 +65,9 @@ class Compose:
 
     def copy_out(self, service: str, source: str, target: Path) -> None:
         """Copies a folder out of a service's volumes, without a shell inside."""
-        code = "import sys, tarfile; tarfile.open(fileobj=sys.stdout.buffer, mode='w|').add(sys.argv[1], '.')"
+        code = "import sys, tarfile; archive = tarfile.open(fileobj=sys.stdout.buffer, mode='w|')"
+        # An archive that is not closed may lack its end.
+        code += "; archive.add(sys.argv[1], '.'); archive.close()"
         arguments = ["run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", "python", service, "-c", code, source]
         target.mkdir(parents=True, exist_ok=True)
         with subprocess.Popen([*self._command, *arguments], env=self._environment, stdout=subprocess.PIPE) as process:

@@ -82,7 +82,7 @@ class Builder:
         size, budget = _size(name), IMAGES[image].budget_mb
         if self.device == "cpu" and size > budget * MB:
             raise SystemExit(f"{name} has {size / MB:,.0f} MB, its budget is {budget} MB; see docker history {name}")
-        _docker("tag", name, f"{self.registry}/{image}:dev", say=image)
+        _docker("tag", name, f"{self.registry}/{image}:dev{suffix(self.device)}", say=image)
         return f"{name}: {size / MB:,.0f} MB of {budget:,}"
 
     def sbom(self, image: str) -> Path:
@@ -120,7 +120,12 @@ def content_tag(device: str = "cpu") -> str:
     digest = hashlib.sha256()
     for path in sorted(_inputs()):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return f"{version()}-{digest.hexdigest()[:12]}" + ("" if device == "cpu" else f"-{device}")
+    return f"{version()}-{digest.hexdigest()[:12]}{suffix(device)}"
+
+
+def suffix(device: str) -> str:
+    """What the tags of a variant end with. Compose and the overlay `local` run `dev`, which has none: the CPU build."""
+    return "" if device == "cpu" else f"-{device}"
 
 
 def _inputs() -> list[Path]:

@@ -1,12 +1,13 @@
-"""What kustomize makes of every overlay and combination of components; each is built once for all tests."""
+"""What kustomize makes of the base and of every overlay with every choice of components, made once for all tests."""
 
 import itertools
+import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -20,8 +21,9 @@ K8S = ROOT / "deploy/k8s"
 COMPONENTS = sorted(path.name for path in (K8S / "components").iterdir())
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 STORAGE = ("persistence", "s3")
-OPTIONAL = [name for name in COMPONENTS if name not in STORAGE]
-"""In this order, which puts `tls` behind everything it changes."""
+BASE = "base"
+OPTIONAL = sorted(set(COMPONENTS) - set(STORAGE), key=lambda name: (name == "tls", name))
+"""In this order, with `tls` behind everything it changes."""
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 Document = dict[str, Any]
@@ -43,8 +45,8 @@ def kustomize() -> tuple[str, ...]:
     pytest.skip("neither kustomize nor kubectl 1.27 or newer is installed")
 
 
-def render(folder: Path) -> list[Document]:
-    done = subprocess.run([*kustomize(), str(folder)], capture_output=True, text=True)
+def render(folder: Path, command: tuple[str, ...]) -> list[Document]:
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, f"{folder}: {done.stderr}"
     # libyaml reads the many manifests several times faster than Python does.
     return [
@@ -52,48 +54,114 @@ def render(folder: Path) -> list[Document]:
     ]
 
 
-def combinations() -> Iterator[tuple[str, ...]]:
-    """A storage with nothing, with each, each pair, each three, and all of the optional components."""
-    for storage in STORAGE:
-        for count in (0, 1, 2, 3, len(OPTIONAL)):
-            for chosen in itertools.combinations(OPTIONAL, count):
-                yield (storage, *chosen)
+def is_additive(component: str) -> bool:
+    """Whether a component only brings documents of its own and so changes no other."""
+    listed = yaml.safe_load((K8S / "components" / component / "kustomization.yaml").read_text())
+    return listed.keys() <= {"apiVersion", "kind", "resources", "configMapGenerator"}
 
 
-@lru_cache
-def combined() -> Combinations:
-    """What every overlay (alone, and with each optional component) and every combination comes to, by name."""
-    kustomize()
-    wanted: dict[str, Path | tuple[str, tuple[str, ...]]] = {"experiment": K8S / "experiment"}
-    wanted |= {f"overlay {name}": K8S / "overlays" / name for name in OVERLAYS}
-    for overlay in OVERLAYS:
-        listed = yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())["components"]
-        for component in sorted(set(OPTIONAL) - {Path(path).name for path in listed}):
-            wanted[f"overlay {overlay} with {component}"] = (f"overlays/{overlay}", (component,))
-    wanted |= {"base with " + ", ".join(chosen): ("base", chosen) for chosen in combinations()}
+ADDITIVE = [name for name in OPTIONAL if is_additive(name)]
+CHANGING = [name for name in OPTIONAL if name not in ADDITIVE]
+PARTS = (BASE, *OVERLAYS)
+
+
+def subsets(names: list[str]) -> Iterator[tuple[str, ...]]:
+    """Every choice of some of the names, in their order."""
+    for count in range(len(names) + 1):
+        yield from itertools.combinations(names, count)
+
+
+def name_of(part: str, storage: str, chosen: Iterable[str]) -> str:
+    """What a combination is called."""
+    return f"{part} with {', '.join((storage, *sorted(chosen)))}"
+
+
+def build_all(wanted: Iterable[tuple[str, str, tuple[str, ...]]]) -> Combinations:
+    """What kustomize makes of combinations of a part, a storage and components, by name, each with the experiment.
+
+    As a user does it: the overlay's own file, with these components in place of those it lists.
+    """
+    command = kustomize()
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as pool:
-        folders = [
-            entry if isinstance(entry, Path) else _write(Path(scratch, str(number)), *entry)
-            for number, entry in enumerate(wanted.values())
-        ]
-        return dict(zip(wanted, pool.map(render, folders), strict=True))
+        tree = Path(shutil.copytree(K8S, Path(scratch, "k8s")))
+        folders = {name_of(*each): _write(tree, number, *each) for number, each in enumerate(wanted)}
+        rendered = pool.map(lambda folder: render(folder, command), folders.values())
+        return dict(zip(folders, rendered, strict=True))
 
 
-def _write(folder: Path, base: str, components: tuple[str, ...]) -> Path:
-    """A kustomization of a base with the experiment, or of an overlay, and components on top."""
-    folder.mkdir()
-    here = os.path.relpath(K8S, folder.resolve())
-    content = {
-        "namespace": "bakeoff",
-        "resources": [f"{here}/{base}", *([f"{here}/experiment"] if base == "base" else [])],
-        "components": [f"{here}/components/{name}" for name in components],
-    }
+def _write(tree: Path, number: int, part: str, storage: str, chosen: tuple[str, ...]) -> Path:
+    folder = tree / "overlays" / f"{part}-{number}"
+    if part == BASE:
+        folder.mkdir()
+        content: Document = {"namespace": "bakeoff", "resources": ["../../base"]}
+    else:
+        shutil.copytree(K8S / "overlays" / part, folder)
+        content = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    content["resources"] = [*content["resources"], "../../experiment"]
+    content["components"] = [f"../../components/{name}" for name in (storage, *sorted(chosen, key=OPTIONAL.index))]
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
     return folder
 
 
+@lru_cache
+def own_documents() -> dict[tuple[str, str], str]:
+    """Kind and name of every document that an additive component brings, with the component."""
+    found = {}
+    command = kustomize()
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(shutil.copytree(K8S, Path(scratch, "k8s")))
+        for component in ADDITIVE:
+            folder = tree / component
+            folder.mkdir()
+            content = {"components": [f"../components/{component}"]}
+            (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+            found |= {key(document): component for document in render(folder, command)}
+    return found
+
+
+def key(document: Document) -> tuple[str, str]:
+    """Kind and name of a document."""
+    return document["kind"], document["metadata"]["name"]
+
+
+@lru_cache
+def built() -> Combinations:
+    """The overlays as they are, the experiment alone, and everything with every choice of the components that change
+    others, and with all of those that only add."""
+    shipped = {"experiment": K8S / "experiment"} | {f"overlay {name}": K8S / "overlays" / name for name in OVERLAYS}
+    choices = itertools.product(PARTS, STORAGE, subsets(CHANGING))
+    found = build_all((part, storage, (*changing, *ADDITIVE)) for part, storage, changing in choices)
+    found |= {name: render(folder, kustomize()) for name, folder in shipped.items()}
+    same: dict[str, Document] = {}
+    return {
+        name: [same.setdefault(json.dumps(each, sort_keys=True), each) for each in documents]
+        for name, documents in found.items()
+    }
+
+
+def distinct(combinations: Combinations) -> list[Document]:
+    """Every document once, of all combinations."""
+    return list({id(each): each for documents in combinations.values() for each in documents}.values())
+
+
+@lru_cache
+def combined() -> Combinations:
+    """The overlays as they are, the experiment alone, and every part with every storage and every choice of components.
+
+    A component that lists only resources changes no document of others, so leaving it out leaves out its own documents:
+    each choice of those is taken from one build that has them all. That it is so, a test compares with builds.
+    """
+    found = dict(built())
+    for part, storage, changing in itertools.product(PARTS, STORAGE, subsets(CHANGING)):
+        complete = found[name_of(part, storage, (*changing, *ADDITIVE))]
+        for adding in subsets(ADDITIVE):
+            name = name_of(part, storage, (*changing, *adding))
+            found[name] = [each for each in complete if own_documents().get(key(each), adding) in (adding, *adding)]
+    return found
+
+
 def has(name: str, *components: str) -> bool:
-    """Whether a combination contains all of these components; overlays' own are not looked at."""
+    """Whether a combination contains all of these components; of the shipped overlays that is not known."""
     return set(components) <= set(re.split(r", | with ", name))
 
 

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -310,3 +313,48 @@ def test_stopping_a_server_under_load_fails_no_request(project: Project, promote
     assert not failed
     assert sum(answered) > before > 0
     assert project.engine.inspect(names[1])["State"]["ExitCode"] == 0
+
+
+def test_volumes_come_back_from_a_backup_as_the_page_says(project: Project, promoted: str, tmp_path: Path) -> None:
+    """Everything is lost; then reports, models and production are as before, and an experiment goes on from there."""
+    save, restore = documented(project)
+    asked = (("report", "digits", "--format", "json"), ("models", "--format", "json"))
+    asked += (("models", "--production", "--format", "json"),)
+    before = [project.bakeoff(*words) for words in asked]
+    with production(project, promoted) as client:
+        answer = client.predict(promoted, IMAGES).probabilities
+    shell(project, save, tmp_path)
+    project.run("--profile", "*", "down", "--timeout", "1")
+    shell(project, restore, tmp_path)
+    project.compose("up", "--detach", "--no-build", "--pull", "never", "--wait", *SERVICES)
+    assert [project.bakeoff(*words) for words in asked] == before
+    with production(project, promoted) as client:
+        assert np.array_equal(client.predict(promoted, IMAGES).probabilities, answer)
+    more = (*QUICK, "--set", "frameworks=[pytorch]", "--set", "seeds=[0, 1]")
+    went_on = project.run("run", "--rm", "--no-TTY", "--no-deps", "cli", "run", "experiments/digits.yaml", *more)
+    assert went_on.returncode == 0, went_on.stdout + went_on.stderr
+    trained = re.findall(r"train \S+ \S+ (s\d): ((?:already )?done)", went_on.stderr)
+    assert trained == [("s0", "already done"), ("s1", "done")], went_on.stderr
+    project.bakeoff("promote", "digits-matched-pytorch-s1-onnx", "--as", promoted)
+    with InferenceClient(project.target("production", 7111), timeout_s=20) as client:
+        wait_for(lambda: client.predict(promoted, IMAGES).model_version == "2", "the next version in production")
+
+
+def documented(project: Project) -> list[str]:
+    """The commands of the page for saving and for restoring, for this project and its images."""
+    section = (ROOT / "docs/deploy.md").read_text().partition("## Back up and restore")[2]
+    blocks = re.findall(r"```console\n(.+?)```", section, re.S)[:2]
+    blocks = [re.sub(r"^make .+\n", "", block, flags=re.M) for block in blocks]
+    return [
+        block.replace("bakeoff_", f"{project.name}_")
+        .replace("project=bakeoff", f"project={project.name}")
+        .replace("cli:dev", f"cli:{project.tag}")
+        for block in blocks
+    ]
+
+
+def shell(project: Project, commands: str, folder: Path) -> None:
+    """Runs commands as somebody does who copies them, and ends at the first that fails."""
+    wanted = ["bash", "-e", "-c", commands]
+    done = subprocess.run(wanted, cwd=folder, env=project.engine.environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,12 +1,18 @@
 """Every overlay and combination of components: built by kustomize, valid, and right in what schemas do not see."""
 
+import itertools
 import json
+import random
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
+from deploy.k8s.command import pod_like
 from tests.system import manifests
 from tests.system.manifests import K8S, ROOT, Combinations, Document, containers, cpu, environment, has, memory, pods
 
@@ -20,6 +26,8 @@ WITHOUT_SCHEMA = {"ServingRuntime", "InferenceService"}
 """KServe's: no package has their definitions."""
 OUTSIDE = {"s3", "bakeoff-tls"}
 """Secrets that somebody else makes: the administrator, and cert-manager."""
+SAMPLE_SEED, SAMPLES = 7, 2
+"""Which choices of components are built themselves, to compare; how many for each part and storage."""
 RUNTIMES = {"bakeoff-onnx"}
 """Pods that KServe completes: its resources have no field for the token of the service account."""
 
@@ -33,13 +41,22 @@ def combined() -> Combinations:
 def test_all_of_it_is_strictly_valid(combined: Combinations) -> None:
     import kubernetes_validate
 
-    unique = {json.dumps(document, sort_keys=True): document for each in combined.values() for document in each}
+    unique = manifests.distinct(combined)
     assert len(unique) > 40
-    for document in unique.values():
+    for document in unique:
         if document["kind"] in CUSTOM:
             continue
         for version in (OLDEST, NEWEST):
             kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_a_command_in_the_cluster_gets_a_valid_pod(combined: Combinations) -> None:
+    import kubernetes_validate
+
+    jobs = [document for document in manifests.distinct(combined) if document["kind"] == "Job"]
+    assert len(jobs) > 8
+    for job in jobs:
+        kubernetes_validate.validate(pod_like(job, ["models"]), NEWEST, strict=True)
 
 
 def test_custom_resources_are_what_their_published_definitions_allow(combined: Combinations) -> None:
@@ -49,12 +66,46 @@ def test_custom_resources_are_what_their_published_definitions_allow(combined: C
 
     models = {model.__name__: model for model in (Certificate, Issuer, PodMonitor, PrometheusRule)}
     assert models.keys() == CUSTOM - WITHOUT_SCHEMA
-    found = {json.dumps(each): each for documents in combined.values() for each in documents if each["kind"] in models}
-    assert {document["kind"] for document in found.values()} == models.keys()
-    for document in found.values():
+    found = [document for document in manifests.distinct(combined) if document["kind"] in models]
+    assert {document["kind"] for document in found} == models.keys()
+    for document in found:
         read = models[document["kind"]].model_validate(document)
         # A field that a definition does not have is not read, so it would be missing here.
         assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == document
+
+
+def test_what_is_composed_is_what_kustomize_builds(combined: Combinations) -> None:
+    """None, each component that only adds, and a few choices of all, drawn by lot from a fixed seed."""
+    drawn = random.Random(SAMPLE_SEED)
+    wanted = [(manifests.BASE, storage, ()) for storage in manifests.STORAGE]
+    wanted += [(manifests.BASE, "persistence", (name,)) for name in manifests.ADDITIVE]
+    for part, storage in itertools.product(manifests.PARTS, manifests.STORAGE):
+        for _ in range(SAMPLES):
+            wanted.append((part, storage, tuple(name for name in manifests.OPTIONAL if drawn.random() < 0.5)))
+    for name, documents in manifests.build_all(wanted).items():
+        assert sorted(documents, key=manifests.key) == sorted(combined[name], key=manifests.key), name
+
+
+def test_every_choice_of_components_is_there_on_the_base_and_on_every_overlay(combined: Combinations) -> None:
+    assert len(combined) == 3 * 2 * 2 ** len(manifests.OPTIONAL) + 3  # The overlays as they are, and the experiment.
+    for overlay in manifests.OVERLAYS:
+        listed = yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())["components"]
+        storage, *chosen = (Path(path).name for path in listed)
+        mine = {manifests.key(document): document for document in combined[manifests.name_of(overlay, storage, chosen)]}
+        for document in combined[f"overlay {overlay}"]:
+            assert mine[manifests.key(document)] == document, overlay
+
+
+def test_both_storages_at_once_are_refused(tmp_path: Path) -> None:
+    """Each brings the claim `store`."""
+    folder = Path(shutil.copytree(K8S, tmp_path / "k8s")) / "both"
+    folder.mkdir()
+    components = [f"../components/{name}" for name in manifests.STORAGE]
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": ["../base"], "components": components}))
+    done = subprocess.run([*manifests.kustomize(), str(folder)], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "PersistentVolumeClaim" in done.stderr
+    assert "already" in done.stderr
 
 
 def test_selectors_find_the_pods_they_mean(combined: Combinations) -> None:
@@ -103,8 +154,7 @@ def test_images_are_ours_and_every_overlay_gives_them_a_tag(combined: Combinatio
             for container in containers(spec):
                 image, _, tag = container["image"].partition(":")
                 assert image.rpartition("/")[2] in IMAGES, (name, pod)
-                if not name.startswith("overlay") or " with " not in name:
-                    assert bool(tag) is name.startswith("overlay"), (name, pod, container["image"])
+                assert bool(tag) is not name.startswith((manifests.BASE, "experiment")), (name, pod, image)
 
 
 def test_everything_a_pod_refers_to_exists(combined: Combinations) -> None:

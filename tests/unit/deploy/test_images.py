@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.images import IMAGES, INPUTS, content_tag
+from deploy.images import IMAGES, INPUTS, Builder, content_tag
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILES = sorted((ROOT / "deploy/docker").glob("*.Dockerfile"))
@@ -53,3 +53,14 @@ def test_what_a_build_is_told_changes_the_tag(changed: str, tmp_path: Path, monk
     before = content_tag()
     (tmp_path / changed).write_text((ROOT / changed).read_text().replace("EXTRA", "OTHER") + "\n")
     assert content_tag() != before
+
+
+@pytest.mark.parametrize(("device", "newest"), [("cpu", "dev"), ("cuda", "dev-cuda")])
+def test_a_gpu_variant_takes_no_tag_that_compose_uses(
+    device: str, newest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[tuple[str, ...]]()
+    monkeypatch.setattr("deploy.images._size", lambda name: 1)
+    monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
+    Builder("bakeoff", content_tag(device), device).build("trainer-keras")
+    assert told == [("tag", f"bakeoff/trainer-keras:{content_tag(device)}", f"bakeoff/trainer-keras:{newest}")]
