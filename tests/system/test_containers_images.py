@@ -35,6 +35,8 @@ HEAVY_HOLDS = {
     "serving-tensorflow": {"keras", "tensorflow"},
     "serving-pytorch": {"torch"},
     "serving-onnx-envoy": {"onnxruntime", "pyvoy"},
+    "serving-openvino-envoy": {"openvino", "pyvoy"},
+    "cli-tracking": {"typer", "locust", "mlflow", "sklearn"},
 }
 """The same for images that take long to build: only with BAKEOFF_TEST_ALL_IMAGES=1."""
 if os.environ.get("BAKEOFF_TEST_ALL_IMAGES"):

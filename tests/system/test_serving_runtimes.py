@@ -10,6 +10,7 @@ import pytest
 
 from core import runtimes
 from core.errors import WrongStateError
+from core.runtimes.openvino import import_openvino
 from tests.system.onnx_models import linear_model
 from tests.system.serving_process import infer_request, launched, probabilities, publish, serving
 from tests.unit.serving import published
@@ -78,9 +79,7 @@ def test_a_session_that_fell_back_to_the_cpu_is_refused_unless_the_choice_is_ope
 
 
 def test_bfloat16_is_another_runtime_and_stays_near(tmp_path):
-    import openvino
-
-    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bfloat16")
     export(tmp_path / "models", "pytorch", "onnx")
     golden = tmp_path / "models/m/1/golden"
@@ -88,6 +87,16 @@ def test_bfloat16_is_another_runtime_and_stays_near(tmp_path):
     with serving(tmp_path, tmp_path / "models", runtime="openvino-bf16") as server:
         difference = np.abs(probabilities(server.stub.ModelInfer(infer_request("m", images))) - expected).max()
     assert 1e-7 < difference < 0.02
+
+
+@pytest.mark.parametrize("transport", ["grpcio", "envoy"])
+def test_openvino_computes_behind_either_transport(tmp_path, transport):
+    """Envoy brings an allocator of its own."""
+    publish(tmp_path / "models", "m")
+    with serving(tmp_path, tmp_path / "models", "--transport", transport, runtime="openvino") as server:
+        for count in (1, 3, 8):
+            got = probabilities(server.stub.ModelInfer(infer_request("m", published.images(count)), timeout=60))
+            assert got.shape == (count, 3)
 
 
 def test_a_format_that_can_run_code_is_not_loaded_without_trust(tmp_path):

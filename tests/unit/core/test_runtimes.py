@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,3 +26,12 @@ def test_every_runtime_has_formats_and_an_extra() -> None:
     assert all(formats_of(runtime) for runtime in runtimes.EXTRAS)
     assert formats_of("openvino") == ("onnx",)
     assert formats_of("abacus") == ()
+
+
+def test_openvino_reports_its_use_to_nobody() -> None:
+    code = (
+        "from core.runtimes.openvino import import_openvino; import_openvino(); "
+        "from openvino.tools.ovc import telemetry_utils; print(telemetry_utils.tm.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub", done.stderr
