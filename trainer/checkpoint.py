@@ -19,7 +19,7 @@ from trainer.framework import State
 from trainer.weights import Weights
 
 NAME = "checkpoint.npz"
-HISTORY, ORIGIN = "history.json", "origin.txt"
+HISTORY, ORIGIN, FIRST_LOSS = "history.json", "origin.txt", "first_loss"
 HISTORIES: TypeAdapter[tuple[EpochMetrics, ...]] = TypeAdapter(tuple[EpochMetrics, ...])
 
 
@@ -31,6 +31,8 @@ class Checkpoint:
     state: State
     best: Weights | None = None
     """Canonical weights of the best epoch, where the recipe keeps them."""
+    first_loss: float | None = None
+    """Of the training's first step."""
 
     @property
     def epoch(self) -> int:
@@ -38,7 +40,14 @@ class Checkpoint:
         return len(self.history)
 
 
-def save(folder: Path, origin: str, history: Sequence[EpochMetrics], state: State, best: Weights | None = None) -> None:
+def save(
+    folder: Path,
+    origin: str,
+    history: Sequence[EpochMetrics],
+    state: State,
+    best: Weights | None = None,
+    first_loss: float | None = None,
+) -> None:
     """Writes a checkpoint in one rename: weights, optimiser and history belong together or not at all.
 
     Args:
@@ -48,6 +57,8 @@ def save(folder: Path, origin: str, history: Sequence[EpochMetrics], state: Stat
     arrays: dict[str, Any] = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()}
     arrays |= {f"state/{key}": value for key, value in state.items()}
     arrays |= {f"best/{key}": value for key, value in (best or {}).items()}
+    if first_loss is not None:
+        arrays[FIRST_LOSS] = np.float64(first_loss)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     files.write_bytes(folder / NAME, buffer.getvalue())
@@ -67,6 +78,7 @@ def load(folder: Path, origin: str) -> Checkpoint | None:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             history = HISTORIES.validate_json(archive[HISTORY].tobytes())
             found = archive[ORIGIN].tobytes().decode() if ORIGIN in archive.files else origin
+            first = float(archive[FIRST_LOSS]) if FIRST_LOSS in archive.files else None
             state, best = (_below(prefix, archive) for prefix in ("state/", "best/"))
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidInputError(f"{path} is damaged ({error}); remove it and the training starts afresh") from error
@@ -74,7 +86,7 @@ def load(folder: Path, origin: str) -> Checkpoint | None:
         raise InvalidInputError(
             f"{path} belongs to another training: {found}, not {origin}; remove it and the training starts afresh"
         )
-    return Checkpoint(history, state, best or None)
+    return Checkpoint(history, state, best or None, first)
 
 
 def _below(prefix: str, archive: Any) -> State:

@@ -84,10 +84,14 @@ class Callbacks(Protocol):
         """Whether no more epochs are wanted; asked before the first epoch and after each."""
 
     def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
-        """After some steps of an epoch. Raises CancelledError to stop, DivergedError on a loss that is not finite."""
+        """After some steps of an epoch, a training's very first among them. Raises CancelledError, DivergedError.
+
+        Args:
+            loss: mean of the epoch so far, or a step's own that is not finite, at once. None: in validation.
+        """
 
     def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
-        """After each epoch; `state` is called when a checkpoint is wanted. Raises on a loss that is not finite."""
+        """After each epoch; `state` is called when a checkpoint is wanted. Raises DivergedError."""
 
 
 @dataclass(frozen=True)

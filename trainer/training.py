@@ -1,6 +1,5 @@
 """One training from prepared data to fitted model, with checkpoints and timings."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from core.errors import DivergedError, InvalidInputError
+from core.errors import InvalidInputError
 from core.prepared import PreparedData
 from core.runtimes.devices import Device
 from core.schemas.data import PreparedManifest
@@ -18,6 +17,7 @@ from core.schemas.specs import FindRateSpec, TrainSpec
 from core.worker import RunFolder
 from trainer import checkpoint, samples, weight_files
 from trainer.architectures import get_architecture
+from trainer.divergence import Divergence
 from trainer.framework import BuildSettings, Framework, Model, State, TrainingData
 from trainer.layers import Architecture
 from trainer.objective import class_weights
@@ -50,9 +50,11 @@ class Stopwatch:
 
 
 class TrainingCallbacks:
-    """Progress, checkpoints, early stopping, the best epoch and the finite-loss check, for `Framework.fit`."""
+    """Progress, checkpoints, early stopping, the best epoch and the watch for divergence, for `Framework.fit`."""
 
-    def __init__(self, run: RunFolder, spec: TrainSpec, folder: Path, weights: Callable[[], Weights]) -> None:
+    def __init__(
+        self, run: RunFolder, spec: TrainSpec, folder: Path, weights: Callable[[], Weights], classes: int
+    ) -> None:
         recipe = spec.recipe
         self._origin = f"{spec.architecture} with {spec.framework}, {recipe.optimizer.name}, {recipe.mode}"
         found = checkpoint.load(folder, self._origin)
@@ -63,6 +65,9 @@ class TrainingCallbacks:
         self.best: Weights | None = found.best if found else None
         """Weights of the best epoch so far, where the recipe asks for them."""
         self._run, self._spec, self._folder, self._weights = run, spec, folder, weights
+        rate = recipe.optimizer.learning_rate or f"the default of {spec.framework}"
+        advice = f"lower recipe.optimizer.learning_rate (now {rate})"
+        self._divergence = Divergence(classes, advice, found.first_loss if found else None)
         self._saved = time.monotonic()
 
     @property
@@ -74,31 +79,24 @@ class TrainingCallbacks:
     def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
         """Reports progress. Raises CancelledError on request and DivergedError for a loss that is not finite."""
         if loss is not None:
-            self._check_finite(loss, f"epoch {epoch}, step {done} of {total}")
+            self._divergence.step(epoch, done, total, loss)
         epochs = self._spec.recipe.epochs
         values = {"epoch": float(epoch)} | ({"loss": loss} if loss is not None else {})
         self._run.progress("train", (epoch - 1) * total + done, epochs * total, "steps", **values)
 
     def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
-        """Keeps the metrics and, once in a while, a checkpoint."""
-        self._check_finite(metrics.train_loss, f"epoch {metrics.epoch}")
-        self._check_finite(metrics.validation_loss, f"the validation of epoch {metrics.epoch}")
+        """Keeps the metrics and, once in a while, a checkpoint. Raises DivergedError."""
+        self._divergence.epoch(metrics, self._weights)
         self.history.append(metrics)
         keep = self._spec.recipe.keep_best
         if keep is not None and best_epoch(keep, self.history) == metrics.epoch:
             self.best = self._weights()
         if self.stopped or time.monotonic() - self._saved >= CHECKPOINT_EVERY_S:
-            checkpoint.save(self._folder, self._origin, self.history, state(), self.best)
+            first = self._divergence.first
+            checkpoint.save(self._folder, self._origin, self.history, state(), self.best, first)
             self._saved = time.monotonic()
         values = metrics.model_dump(exclude={"train_seconds", "validation_seconds", "data_seconds"})
         self._run.progress("train", metrics.epoch, self._spec.recipe.epochs, "epochs", **values)
-
-    def _check_finite(self, loss: float, where: str) -> None:
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"training diverged: loss {loss} at {where}; lower recipe.optimizer.learning_rate "
-                f"(now {self._spec.recipe.optimizer.learning_rate or 'the default of ' + self._spec.framework})"
-            )
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,8 @@ def train(
         model = framework.build(architecture, starting_weights(framework, architecture, settings), settings)
     if (shown := samples.picture(framework, model, training, spec.recipe, spec.seed)) is not None:
         shown.save(extras_folder(run) / samples.FILE, optimize=True)
-    callbacks = TrainingCallbacks(run, spec, run.path / "checkpoints", lambda: framework.weights(model))
+    folder = run.path / "checkpoints"
+    callbacks = TrainingCallbacks(run, spec, folder, lambda: framework.weights(model), len(manifest.classes))
     framework.fit(model, training, spec.recipe, callbacks)
     if callbacks.best is not None:
         framework.assign(model, callbacks.best)

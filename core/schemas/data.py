@@ -113,7 +113,8 @@ class DataSpec(Schema):
     image: ImageSpec
     split: SplitSpec = SplitSpec()
     limit: int | None = pydantic.Field(None, ge=1)
-    """At most so many images of each class in each split: drawn at random, with contiguous blocks the first ones."""
+    """At most so many images of each class in each split: drawn at random, with contiguous blocks the first ones.
+    Folds divide what it leaves of train and validation."""
     skip_corrupt: bool = False
     """Leave out images that cannot be decoded and list them, instead of stopping."""
     mixed_channels: Literal["error", "convert"] = "error"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from math import isfinite
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -89,7 +90,8 @@ def matched_dataset(
 
 
 class Ticker:
-    """Passes the steps of an epoch on to the callbacks about five times a second, and the last one always."""
+    """Passes the steps of an epoch on to the callbacks: about five times a second, and always the last one, the very
+    first one of a training, and one whose loss is not finite."""
 
     def __init__(self, callbacks: Callbacks, epoch: int, total: int) -> None:
         self.total = total
@@ -99,12 +101,15 @@ class Ticker:
     def tick(self, loss: float, own: float) -> None:
         """After every step, with the epoch's mean loss so far and the step's; in validation too, to be cancelled."""
         self._done += 1
-        if self._callbacks.each_step is not None and self._done <= self.total:
+        validating = self._done > self.total
+        if self._callbacks.each_step is not None and not validating:
             self._callbacks.each_step(own)
-        if perf_counter() < self._next and self._done != self.total:
+        if not (isfinite(own) or validating):
+            self._callbacks.step(self._epoch, self._done, self.total, float(own))
+        begins = self._epoch == self._done == 1
+        if perf_counter() < self._next and self._done != self.total and not begins:
             return
         self._next = perf_counter() + REPORT_SECONDS
-        validating = self._done > self.total
         done = min(self._done, self.total)
         self._callbacks.step(self._epoch, done, self.total, None if validating else float(loss))
 

@@ -110,7 +110,8 @@ class Means:
 
 
 class Ticker:
-    """Tells the callbacks of one epoch: steps about five times a second and the last one always, then the metrics."""
+    """Tells the callbacks of one epoch: steps about five times a second, and always the last one, the very first one of
+    a training, and one whose loss is not finite."""
 
     def __init__(self, callbacks: Callbacks, epoch: int, total: int) -> None:
         self._callbacks = callbacks
@@ -122,7 +123,9 @@ class Ticker:
         """After every training step, with its own loss."""
         if self._callbacks.each_step is not None:
             self._callbacks.each_step(loss)
-        if done == self._total or self._due():
+        if not math.isfinite(loss):
+            self._callbacks.step(self._epoch, done, self._total, loss)
+        if done == self._total or self._epoch == done == 1 or self._due():
             self._callbacks.step(self._epoch, done, self._total, train.loss)
 
     def validating(self) -> None:
@@ -131,9 +134,7 @@ class Ticker:
             self._callbacks.step(self._epoch, self._total, self._total, None)
 
     def metrics(self, train: Means, validation: Means) -> EpochMetrics:
-        """After validation. A loss that is not finite goes through `step`, which knows what to do with it."""
-        if not math.isfinite(validation.loss):
-            self._callbacks.step(self._epoch, self._total, self._total, validation.loss)
+        """After validation."""
         return EpochMetrics(
             epoch=self._epoch,
             train_loss=train.loss,

@@ -102,6 +102,7 @@ class Reporter(keras.callbacks.Callback):
         if self._callbacks.each_step is not None:
             # Keras logs running means; forgetting them leaves the step's own loss.
             self.model.reset_metrics()
+        # A mean is not finite from the first step on whose loss is not.
         self._ticker.tick(logs["loss"], logs["loss"])
 
     def on_test_begin(self, logs: Any = None) -> None:

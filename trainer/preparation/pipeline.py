@@ -16,7 +16,7 @@ from core.schemas.specs import PrepareSpec
 from core.store import Store
 from trainer.preparation.output import OnProgress, Progress, write_golden, write_splits
 from trainer.preparation.sources import Listing, digest_of, inspect, open_source
-from trainer.preparation.splits import check, divide, thin
+from trainer.preparation.splits import check, divide
 
 GAPS = {
     "validation": "each epoch's validation, temperature and threshold are those of the other classes",
@@ -68,9 +68,7 @@ def _cached(store: Store, key: str) -> str | None:
 def _prepare(spec: DataSpec, digest: str, folder: Path, store: Store, progress: Progress) -> str:
     progress.tick()
     listing = open_source(spec.source, folder, progress.tick)
-    splits = divide(listing.labels, listing.classes, listing.own, spec.split)
-    if spec.limit is not None:
-        splits = thin(splits, listing.labels, listing.classes, spec.split, spec.limit)
+    splits = divide(listing.labels, listing.classes, listing.own, spec.split, spec.limit)
     progress.total = sum(map(len, splits.values()))
     output = folder / "output"
     output.mkdir()

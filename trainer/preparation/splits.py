@@ -19,18 +19,24 @@ PURPOSES = {"train": "learn from", "validation": "follow the training by", "test
 """What each split is for, for errors."""
 
 
-def divide(labels: Indices, classes: tuple[str, ...], own: dict[str, Indices], spec: SplitSpec) -> dict[str, Indices]:
+def divide(
+    labels: Indices, classes: tuple[str, ...], own: dict[str, Indices], spec: SplitSpec, limit: int | None = None
+) -> dict[str, Indices]:
     """Item numbers of each split, ascending.
 
     Args:
         labels: [n] class of each item.
         classes: names, for errors.
         own: the source's own splits to item numbers; empty where it has none.
+        limit: at most so many items of each class in each split; see `thin`. Folds divide what it leaves of train and
+            validation, so that every item left is validated in exactly one of them.
 
     Raises:
         InvalidInputError: a split without images, or a class without one to train on, named.
     """
     splits = _given(labels, classes, own, spec) if spec.policy == "given" else _pooled(labels, classes, spec)
+    if limit is not None:
+        splits = thin(splits, labels, classes, spec, limit)
     if spec.folds is not None:
         splits = _folded(splits, labels, classes, spec, spec.folds)
     check(splits, labels, classes)
@@ -148,7 +154,7 @@ def _folded(
         if len(items) < folds:
             raise InvalidInputError(
                 f"class {class_name!r} has {_images(len(items))} beside the test split, fewer than {folds} folds; "
-                "lower data.split.folds or add images"
+                "lower data.split.folds, raise data.limit where it leaves so few, or add images"
             )
         if spec.policy != "contiguous":
             items = _shuffled(items, spec.seed, "folds", class_name)

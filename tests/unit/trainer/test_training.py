@@ -53,7 +53,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def callbacks(run: RunFolder, spec: TrainSpec) -> TrainingCallbacks:
-    return TrainingCallbacks(run, spec, run.path / "checkpoints", lambda: {"w": np.ones(1)})
+    return TrainingCallbacks(run, spec, run.path / "checkpoints", lambda: {"w": np.ones(1)}, 2)
 
 
 def events(run: RunFolder) -> list[dict[str, object]]:
@@ -147,7 +147,8 @@ def test_a_training_stops_after_its_patience_and_is_still_stopped_when_it_is_res
 def test_the_best_epochs_weights_are_kept_across_a_resumption(run: RunFolder, spec: TrainSpec) -> None:
     best = changed(spec, "mlp", epochs=3, keep_best="validation_loss")
     now = {"w": np.zeros(1)}
-    first = TrainingCallbacks(run, best, run.path / "checkpoints", lambda: {key: v.copy() for key, v in now.items()})
+    folder = run.path / "checkpoints"
+    first = TrainingCallbacks(run, best, folder, lambda: {key: v.copy() for key, v in now.items()}, 2)
     for epoch, loss in enumerate((0.5, 0.3, 0.4), 1):
         now["w"] += 1
         first.epoch(metrics(epoch).model_copy(update={"validation_loss": loss}), lambda: {"w": np.ones(2)})
@@ -178,6 +179,16 @@ def test_a_loss_that_is_not_finite_ends_training_with_step_and_loss(
 ) -> None:
     with pytest.raises(DivergedError, match=rf"loss {loss} at epoch 2, step 7 of 9; lower .*now 0.001"):
         callbacks(run, spec).step(2, 7, 9, loss)
+
+
+def test_a_resumed_training_still_knows_the_loss_it_began_with(run: RunFolder, spec: TrainSpec) -> None:
+    first = callbacks(run, spec)
+    first.step(1, 1, 9, 50.0)
+    for epoch in (1, 2, 3):
+        first.epoch(metrics(epoch, loss=40_000.0), lambda: {"w": np.ones(2)})
+    callbacks(run, spec).epoch(metrics(4, loss=50_000.0), lambda: {"w": np.ones(2)})
+    with pytest.raises(DivergedError, match="more than 1000 times the 50 it began with"):
+        callbacks(run, spec).epoch(metrics(4, loss=50_001.0), lambda: {"w": np.ones(2)})
 
 
 def test_an_epochs_progress_holds_numbers_only_for_it_travels_as_a_map_of_doubles(

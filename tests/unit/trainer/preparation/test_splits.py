@@ -214,6 +214,26 @@ def test_each_item_beside_the_test_split_is_validated_in_exactly_one_fold(policy
         assert min(np.bincount(labels[split["validation"]])) >= 2
 
 
+@pytest.mark.parametrize("policy", ["stratified", "contiguous"])
+def test_folds_under_a_limit_are_a_partition_of_what_it_leaves(policy: Any) -> None:
+    labels = np.repeat([0, 1], [60, 30]).astype(np.int64)
+    unfolded = divide(labels, ("a", "b"), {}, SplitSpec(policy=policy), limit=4)
+    splits = [divide(labels, ("a", "b"), {}, SplitSpec(policy=policy, folds=5, fold=n), limit=4) for n in range(5)]
+    validated = sorted(item for split in splits for item in split["validation"].tolist())
+    assert validated == sorted([*unfolded["train"].tolist(), *unfolded["validation"].tolist()])
+    for split in splits:
+        assert split["test"].tolist() == unfolded["test"].tolist()
+        assert sorted([*split["train"].tolist(), *split["validation"].tolist()]) == validated
+
+
+def test_a_limit_that_leaves_fewer_images_than_folds_is_refused() -> None:
+    labels = np.repeat([0, 1], [60, 60]).astype(np.int64)
+    spec = SplitSpec(policy="stratified", folds=5)
+    divide(labels, ("a", "b"), {}, spec, limit=3)
+    with pytest.raises(InvalidInputError, match=r"'a' has 4 images .* fewer than 5 folds; .*raise data\.limit"):
+        divide(labels, ("a", "b"), {}, spec, limit=2)
+
+
 def test_folds_keep_the_test_split_a_source_gives() -> None:
     labels = np.zeros(12, np.int64)
     own = {"train": np.arange(9), "test": np.arange(9, 12)}
