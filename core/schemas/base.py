@@ -9,9 +9,10 @@ import pydantic
 
 from core.errors import InvalidInputError
 
-NAME = re.compile(r"^(?=.{1,63}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z")
+NAME_PATTERN, NAME_LENGTH = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", 63
+NAME = re.compile(rf"(?=.{{1,{NAME_LENGTH}}}\Z){NAME_PATTERN}")
 """What a `Name` looks like, for names that come without a schema."""
-Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
+Name = Annotated[str, pydantic.StringConstraints(pattern=NAME_PATTERN, max_length=NAME_LENGTH)]
 """Lower-case letters, digits and hyphens; also a valid Kubernetes and model name."""
 
 SchemaT = TypeVar("SchemaT", bound=pydantic.BaseModel)

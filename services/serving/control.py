@@ -173,6 +173,7 @@ class Control:
     async def _look(self) -> None:
         """Loads what is new in the repository and unloads what is gone."""
         published = await asyncio.to_thread(self._scan)
+        self._failures = {name: failure for name, failure in self._failures.items() if name in published}
         for name, wanted in published.items():
             failure = self._failures.get(name)
             waits = failure is not None and failure.wanted == wanted and time.monotonic() < failure.due

@@ -4,7 +4,7 @@ import pydantic
 import pytest
 
 from core.errors import InvalidInputError
-from core.schemas.base import canonical_json, content_id, parse_json
+from core.schemas.base import NAME, Name, canonical_json, content_id, parse_json
 from core.schemas.data import DataSpec, FolderSource, ImageSpec, SplitSpec
 from core.schemas.recipe import Adam, Pretrained, Recipe, complete
 from core.schemas.specs import EvaluateSpec, PrepareSpec, TrainSpec, parse_evaluator_spec, parse_trainer_spec
@@ -135,3 +135,27 @@ def test_pretrained_weights_bring_their_epsilon_unless_it_is_written() -> None:
     assert Recipe(**complete("idiomatic", {"epochs": 1})).batch_norm.epsilon is None
     written = {**given, "batch_norm": {"momentum": None, "epsilon": 1e-3}}
     assert Recipe(**complete("idiomatic", written)).batch_norm.epsilon == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("a", True),
+        ("a-1", True),
+        ("a" * 63, True),
+        ("a" * 64, False),
+        ("", False),
+        ("-a", False),
+        ("A", False),
+        ("a\n", False),
+        ("../a", False),
+    ],
+)
+def test_a_name_without_a_schema_is_judged_as_one_with(name, good):
+    assert bool(NAME.match(name)) is good
+    try:
+        pydantic.TypeAdapter(Name).validate_python(name)
+    except pydantic.ValidationError:
+        assert not good
+    else:
+        assert good
