@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import grpc
 import numpy as np
+from inference import grpc_service_pb2 as pb
 from numpy.typing import NDArray
 
 from core.errors import BakeoffError
@@ -37,28 +38,29 @@ class Sender:
     """uint8 [n, height, width, channels] to draw from."""
     recorder: Recorder
 
-    def batches(self, caller: int) -> Iterator[NDArray[np.uint8]]:
-        """What a caller sends, query by query."""
-        spec = self.spec
-        return draw(self.images, spec.batch_size, spec.seed, spec.repeat * SEEDS_PER_REPEAT + caller)
+    def requests(self, caller: int) -> Iterator[pb.ModelInferRequest]:
+        """What a caller sends, query by query. Raises ExhaustedError where a batch is larger than a message may be."""
+        spec, limit = self.spec, self.client.max_message_bytes
+        for images in draw(self.images, spec.batch_size, spec.seed, spec.repeat * SEEDS_PER_REPEAT + caller):
+            yield tensors.infer_request(spec.model, images, spec.version, limit)
 
-    async def send(self, images: NDArray[np.uint8], due_ns: int | None = None, late: bool = False) -> None:
+    async def send(self, request: pb.ModelInferRequest, due_ns: int | None = None, late: bool = False) -> None:
         """One query. Only the call is timed: building the request and reading the reply are the generator's.
 
         Args:
+            request: of `requests`.
             due_ns: when latency begins; None: when it is sent.
             late: record how long after `due_ns` the query left.
         """
         spec, recorder = self.spec, self.recorder
-        request = tensors.infer_request(spec.model, images, spec.version, self.client.max_message_bytes)
         sent_ns = time.perf_counter_ns()
         began_ns = sent_ns if due_ns is None else due_ns
         late_ns = max(0, sent_ns - began_ns) if late else None
         try:
             response = await self.client.infer(request)
             ended_ns = time.perf_counter_ns()
-            answer = tensors.prediction(response, len(images))
+            answer = tensors.prediction(response, spec.batch_size)
         except BakeoffError as error:
             recorder.failure(began_ns, error_code(error), late_ns)
         else:
-            recorder.success(began_ns, ended_ns, len(images), answer.server_ns, answer.batch_size, late_ns)
+            recorder.success(began_ns, ended_ns, spec.batch_size, answer.server_ns, answer.batch_size, late_ns)

@@ -192,15 +192,27 @@ class Batcher:
             return 0
         return self._queue[0].queued_ns + self.policy.max_delay_ns - time.monotonic_ns()
 
+    def _share(self) -> int:
+        """Images that one instance should take of what waits.
+
+        Of heavy images each instance takes its share, not all that fit: an instance that is idle now, or will be before
+        a batch of all were done, computes the others meanwhile. Where more waits than all instances take at once
+        batches are full all the same.
+        """
+        if self._image_ns < LIGHT_NS:
+            return self.policy.max_batch
+        return -(-self._queued // self.policy.instances)
+
     def _take(self) -> _Batch:
         """Takes the oldest requests, counted in images. Only one larger than a whole batch is divided."""
         batch, room, now = _Batch([], []), self.policy.max_batch, time.monotonic_ns()
+        share = self._share()
         while self._queue and room:
             waiting = self._queue[0]
             if waiting.deadline_ns is not None and waiting.deadline_ns <= now:
                 self._fail(waiting, DeadlineError("the deadline passed while the request waited; allow more time"))
                 continue
-            if waiting.left > room and batch.rows:
+            if batch.rows and waiting.left > min(room, share - (self.policy.max_batch - room)):
                 break
             count = min(waiting.left, room)
             if not waiting.taken:

@@ -18,7 +18,7 @@ from services.serving.tuned import Choice, Tuned
 BATCHES = (1, 2, 4, 8, 16, 32)
 DELAYS_US = (200, 1000)
 NEARLY = 0.1
-"""Choices this close in capacity count as equal; then the simpler one is taken. Repeated trials differ by nearly that,
+"""Choices this close in capacity count as equal, in every round; then the simpler one goes on. Repeated trials differ by nearly that,
 and batches of 32 that win 5 % of capacity cost three times the memory of those of 8, and a longer tail."""
 WORTH_A_DELAY = 0.15
 """A delay must bring so much more capacity: every lone request pays for it in full."""
@@ -92,11 +92,11 @@ async def tune(
         for candidate in candidates:
             await run(candidate)
         candidates = [one for one in candidates if one.runs]
-    best = _winner(candidates)
+    best = _ranked(candidates)[0]
     delayed = [_Candidate(best.choice.model_copy(update={"max_delay_us": delay}), []) for delay in DELAYS_US]
     for candidate in (best, *delayed):
         await run(candidate)
-    winner = _winner([one for one in (best, *delayed) if one.runs], WORTH_A_DELAY)
+    winner = _ranked([one for one in (best, *delayed) if one.runs], WORTH_A_DELAY)[0]
     (before,) = [one for one in candidates if one.choice == default]
     return Tuned(
         model=loaded.artifact.name,
@@ -132,15 +132,19 @@ def _best(candidates: list[_Candidate], size: int, default: Choice) -> list[_Can
     """The `size` best so far, the default always among them."""
     if len(candidates) <= size:
         return candidates
-    ranked = sorted(candidates, key=lambda one: (one.choice != default, -one.capacity))
-    return ranked[:size]
+    return sorted(_ranked(candidates), key=lambda one: one.choice != default)[:size]
 
 
-def _winner(candidates: list[_Candidate], nearly: float = NEARLY) -> _Candidate:
-    """The highest capacity; of those nearly as high the one that waits least, with the smallest batches and threads."""
-    top = max(one.capacity for one in candidates)
-    near = [one for one in candidates if one.capacity >= top * (1 - nearly)]
-    return min(near, key=lambda one: _size(one.choice))
+def _ranked(candidates: list[_Candidate], nearly: float = NEARLY) -> list[_Candidate]:
+    """Best first: of those with nearly the highest capacity the one that waits least, with the smallest batches and
+    threads; then the others by capacity.
+    """
+    enough = (1 - nearly) * max(one.capacity for one in candidates)
+
+    def rank(one: _Candidate) -> tuple[float, tuple[int, int, int]]:
+        return (-min(one.capacity, enough), _size(one.choice))
+
+    return sorted(candidates, key=rank)
 
 
 def _size(choice: Choice) -> tuple[int, int, int]:

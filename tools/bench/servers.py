@@ -35,6 +35,9 @@ class Spent:
     cpu_s: float
     images: int
     batches: int
+    inside_s: float
+    """By the server's own clock, from a request's arrival to its answer; of all requests together."""
+    requests: int
 
 
 class Server:
@@ -55,7 +58,9 @@ class Server:
     def spent(self, model: str) -> Spent:
         """CPU of the process and its children, inferences and batches of a model."""
         (found,) = self._stub.ModelStatistics(pb.ModelStatisticsRequest(name=model)).model_stats
-        return Spent(sum(map(_cpu_s, _family(self.pid))), found.inference_count, found.execution_count)
+        answered = found.inference_stats.success
+        cpu_s = sum(map(_cpu_s, _family(self.pid)))
+        return Spent(cpu_s, found.inference_count, found.execution_count, answered.ns * 1e-9, answered.count)
 
     def memory_mb(self) -> dict[str, float]:
         """Proportional set size by program name, in MB of 2^20 bytes: shared pages are divided, not counted twice."""

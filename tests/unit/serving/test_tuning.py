@@ -73,6 +73,12 @@ def test_of_equal_choices_the_one_with_the_smallest_batches_and_no_delay_wins(mo
     assert outcome.choice == Choice(instances=1, threads=1, max_batch=4)
 
 
+def test_nearly_as_good_choices_with_smaller_batches_are_not_lost_on_the_way(monkeypatch, tmp_path):
+    """A heavy model gains little from batches, and its callers wait for all of one: only the smallest should be left."""
+    outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 100.0 * choice.instances + choice.max_batch / 4)
+    assert outcome.choice == Choice(instances=2, threads=1, max_batch=1)
+
+
 def test_a_delay_is_chosen_only_where_it_pays(monkeypatch, tmp_path):
     outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 150.0 if choice.max_delay_us == 1000 else 100.0)
     assert outcome.choice.max_delay_us == 1000
