@@ -74,8 +74,8 @@ class ServingSettings(ServiceSettings):
                 fsspec.get_filesystem_class(scheme)
             except (ImportError, ValueError) as error:
                 raise ValueError(
-                    f"--repository {self.repository} cannot be read here: {error}; S3 needs the extra s3, which images of "
-                    "servers lack unless they are built with it (docs/deploy.md)"
+                    f"--repository {self.repository} cannot be read here: {error}; S3 needs the extra s3, which "
+                    "images of servers lack unless they are built with it (docs/deploy.md)"
                 ) from error
         return self
 

@@ -65,8 +65,8 @@ def main() -> None:
     parser.add_argument("--trust-repository", action="store_true")
     given = parser.parse_args()
     os.nice(given.nice)
-    # In a server's container its variables are here too. Without its cache: what was found before must not be the default
-    # this is compared with. And nothing listens here.
+    # In a server's container its variables are here too. Without its cache: what was found before must not be the
+    # default this is compared with. And nothing listens here.
     settings = ServingSettings(
         runtime=given.runtime,
         **({"device": given.device} if given.device else {}),

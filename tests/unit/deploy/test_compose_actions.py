@@ -1,6 +1,6 @@
 """What the actions of the Compose deployment tell Docker, and what they do with its answers.
 
-Docker is a stand-in here, a program of that name on the PATH: with an engine all this takes minutes, and failures of one
+Docker is a stand-in here, a program of that name on the PATH: with an engine all this takes minutes, and its failures
 cannot be had at will. The system tests have the real one.
 """
 
@@ -105,8 +105,7 @@ def call(monkeypatch: pytest.MonkeyPatch, docker: Docker) -> Call:
 
 UP = ["up", "--detach", "--wait", "--wait-timeout", str(compose.WAIT_S), "--remove-orphans"]
 ADDRESSES = (
-    f"{'evaluator':22} {'healthy':10} grpc://127.0.0.1:7105\n"
-    f"{'grafana':22} {'running':10} http://127.0.0.1:3001\n"
+    f"{'evaluator':22} {'healthy':10} grpc://127.0.0.1:7105\n{'grafana':22} {'running':10} http://127.0.0.1:3001\n"
 )
 
 
@@ -192,7 +191,7 @@ def test_plain_docker_compose_finds_the_same_by_two_variables(docker: Docker, ca
 
 
 def test_the_command_says_how_to_start_what_is_not_up(docker: Docker, call: Call) -> None:
-    with pytest.raises(SystemExit, match="nothing is up .*make up COMPOSE=1"):
+    with pytest.raises(SystemExit, match=r"nothing is up .*make up COMPOSE=1"):
         call("bakeoff", "models")
 
 
