@@ -65,13 +65,17 @@ def main() -> None:
     parser.add_argument("--trust-repository", action="store_true")
     given = parser.parse_args()
     os.nice(given.nice)
-    # Without a cache: what was found before must not be the default this is compared with.
+    # In a server's container its variables are here too. Without its cache: what was found before must not be the
+    # default this is compared with. And nothing listens here.
     settings = ServingSettings(
         runtime=given.runtime,
         **({"device": given.device} if given.device else {}),
         repository=given.repository,
         threads=given.threads,
         trust_repository=given.trust_repository,
+        cache=None,
+        tune_s=0.0,
+        host="127.0.0.1",
     )
     cache, failed = TuningCache(given.cache, given.runtime, settings.device), False
     for name in given.models:

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.errors import NotFoundError
 from core.repository import ModelRepository
-from services.serving import trial, tuning
+from services.serving import trial, tune, tuning
 from services.serving.loading import LoadedModel, Loader
 from services.serving.settings import ServingSettings
 from services.serving.trial import Measured, capacity
@@ -163,3 +164,20 @@ def test_a_cache_file_that_is_damaged_counts_as_nothing_and_is_named(tmp_path, c
 
 def test_without_a_cache_nothing_is_found():
     assert TuningCache(None, "onnxruntime").find("abc") is None
+
+
+def test_in_the_container_of_a_server_its_cache_address_and_own_tuning_do_not_count(monkeypatch, tmp_path):
+    for name, value in {"CACHE": str(tmp_path), "TUNE_S": "5", "HOST": "0.0.0.0"}.items():
+        monkeypatch.setenv(f"BAKEOFF_SERVING_{name}", value)
+    seen: list[ServingSettings] = []
+
+    def tune_model(name, settings, cache, seconds):
+        seen.append(settings)
+        raise NotFoundError(name)
+
+    monkeypatch.setattr(tune, "tune_model", tune_model)
+    words = ["m", "--runtime", "onnxruntime", "--repository", str(tmp_path), "--cache", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["tune", *words])
+    with pytest.raises(SystemExit):
+        tune.main()
+    assert [(one.cache, one.tune_s, one.host) for one in seen] == [(None, 0.0, "127.0.0.1")]
