@@ -19,6 +19,7 @@ from tests.contract import networks
 from tests.contract.recorder import Recorder
 from trainer.framework import Framework, TrainingData
 from trainer.originals import Originals
+from trainer.weights import Weights
 
 ARCHITECTURE = networks.CASES["cifar-cnn3"]
 IMAGES = 12
@@ -58,6 +59,8 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
     facts["own/sizes"] = _sizes(framework, folder / "large")
     facts["own/refused"] = _refused(framework, data, folder / "broken")
     _train_and_export(framework, data, folder / "own", facts)
+    for name, given, sampler in (("files", data, "shuffle"), ("weighted-arrays", _arrays(data), "weighted")):
+        facts[f"own/resumed/{name}"] = _resumed(framework, given, sampler)
 
 
 def _recipe(vary: Augmentation, epochs: int = 1) -> Recipe:
@@ -86,6 +89,29 @@ def _train_and_export(framework: Framework, data: TrainingData, folder: Path, fa
         predict = runtimes.load(format_name, folder / get_format(format_name).path, 1)
         gaps = [float(np.abs(predict(images) - expected).max()) for _ in range(2)]
         facts[f"own/exported/{format_name}"] = max(gaps)
+
+
+def _resumed(framework: Framework, data: TrainingData, sampler: str) -> dict[str, Any]:
+    """Two epochs of several varied batches, and the second one again from the first one's checkpoint."""
+    written = {"epochs": 2, "batch_size": 5, "sampler": sampler, "augmentation": networks.AUGMENTATION.model_dump()}
+    recipe = Recipe(**complete("idiomatic", written))
+    settings = networks.settings(ARCHITECTURE, recipe)
+
+    def fitted(recorder: Recorder) -> Weights:
+        model = framework.build(ARCHITECTURE, networks.weights(ARCHITECTURE), settings)
+        framework.fit(model, data, recipe, recorder)
+        return framework.weights(model)
+
+    whole = Recorder()
+    uninterrupted = fitted(whole)
+    again = Recorder(whole.states[0], 1)
+    again.metrics.append(whole.metrics[0])
+    resumed = fitted(again)
+    return {
+        "equal": all(np.array_equal(uninterrupted[key], resumed[key]) for key in uninterrupted),
+        "losses": [whole.metrics[1].train_loss, again.metrics[1].train_loss],
+        "epochs": [metrics.epoch for metrics in again.metrics],
+    }
 
 
 def _files(folder: Path, scale: int = 1) -> TrainingData:

@@ -53,6 +53,15 @@ def test_augmentation_never_reaches_the_exported_graph(answers: Answers) -> None
     assert max(gaps.values()) < 1e-5
 
 
+@pytest.mark.parametrize("case", ["files", "weighted-arrays"])
+def test_a_varied_training_goes_on_after_an_epoch_and_in_torch_bit_for_bit(answers: Answers, case: str) -> None:
+    found = answers.facts[f"own/resumed/{case}"]
+    assert found["epochs"] == [1, 2]
+    if answers.framework in ("pytorch", "fastai"):  # the others shuffle anew
+        assert found["losses"][0] == found["losses"][1]
+        assert found["equal"]
+
+
 def test_a_training_on_originals_reports_every_epoch_and_how_long_it_waited_for_data(answers: Answers) -> None:
     metrics = answers.facts["own/metrics"]
     assert [epoch["epoch"] for epoch in metrics] == [1, 2]

@@ -45,7 +45,15 @@ from trainer.frameworks._torch_freezing import freeze
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores
 from trainer.frameworks._torch_optimizers import given, shared_optimizer
-from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, pack, reduced_precision, restore_network
+from trainer.frameworks._torch_training import (
+    HeadLoss,
+    Means,
+    Ticker,
+    pack,
+    reduced_precision,
+    restore_network,
+    restore_random,
+)
 from trainer.phases import Phase, remaining
 
 CPU = torch.device("cpu")
@@ -72,6 +80,7 @@ class FastaiFramework(TorchFramework):
         dls = _shared_loaders(model, data, recipe) if shared else _own_loaders(data, recipe)
         dls.device = torch.device(model.settings.device)
         _replay(dls.train, callbacks.resume_epoch)
+        restore_random(saved)
         if "python_random" in saved:  # augmentation draws from it
             random.setstate(saved["python_random"])
         loss = HeadLoss(model.architecture.head, data.objective(recipe))

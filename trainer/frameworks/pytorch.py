@@ -35,7 +35,16 @@ from trainer.frameworks._torch_freezing import freeze, set_training
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores
 from trainer.frameworks._torch_optimizers import make_rates, own_optimizer, shared_optimizer
-from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, moved, pack, reduced_precision, restore_network
+from trainer.frameworks._torch_training import (
+    HeadLoss,
+    Means,
+    Ticker,
+    moved,
+    pack,
+    reduced_precision,
+    restore_network,
+    restore_random,
+)
 from trainer.phases import Phase, fixed_norms, remaining
 
 Own: TypeAlias = DataLoader[tuple[Tensor, Tensor]]
@@ -60,6 +69,7 @@ class PyTorchFramework(TorchFramework):
         saved = restore_network(model.network, callbacks.resume)
         loader, scored = _loader(model, data, recipe), _validation_loader(data, recipe)
         loss = HeadLoss(model.architecture.head, data.objective(recipe))
+        restore_random(saved)
         for phase, epochs in remaining(recipe, model.architecture, callbacks):
             training = Training(model, recipe, phase, len(loader))
             if epochs.start > phase.first:
