@@ -13,7 +13,7 @@ What `framework` and None mean here, all of it fastai's own:
 - arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm.
 - class weights: as in torch, divided by the sum of a batch's weights.
 - freeze: `Learner.freeze_to`, which goes on training the batch norms of frozen layers. With schedule None the figures
-  are those of `Learner.fine_tune`.
+  are those of `Learner.fine_tune`, its rate of 2e-3 included.
 """
 
 import random
@@ -39,7 +39,14 @@ from core.schemas.recipe import Recipe
 from trainer.ahead import Waits
 from trainer.batches import balanced_chances
 from trainer.framework import Callbacks, State, TrainingData
-from trainer.frameworks._fastai_phases import PhaseRun, Plain, frozen_groups, own_optimizer, split_groups
+from trainer.frameworks._fastai_phases import (
+    PhaseRun,
+    Plain,
+    frozen_groups,
+    own_optimizer,
+    split_groups,
+    starting_rate,
+)
 from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
 from trainer.frameworks._torch_freezing import freeze
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
@@ -192,7 +199,7 @@ def _learner(model: TorchModel, dls: DataLoaders, loss: HeadLoss, recipe: Recipe
         # The shared pipeline needs no recorder: the reporter keeps the same figures for every framework.
         cbs=None if default else TrainEvalCallback(),
         default_cbs=default,
-        **given(lr=recipe.optimizer.learning_rate),
+        **given(lr=starting_rate(recipe)),
     )
     learner.create_opt()
     if recipe.freeze and recipe.arithmetic == "framework":
