@@ -87,11 +87,11 @@ def find(framework: Framework, spec: FindRateSpec, data: PreparedData, run: RunF
     """
     manifest = data.manifest
     architecture = get_architecture(spec.architecture, manifest.spec.image.shape, len(manifest.classes))
-    train = part(data.split("train"), spec.steps * spec.recipe.batch_size, spec.seed)
+    train = part(data.split("train"), spec.steps * spec.recipe.batch, spec.seed)
     validation = data.split("validation")
     # Nobody looks at the validation here; an epoch must have one.
     few = Split(validation.images[:1], validation.labels[:1])
-    recipe, rates = ramp(spec, steps_per_epoch(len(train), spec.recipe.batch_size))
+    recipe, rates = ramp(spec, steps_per_epoch(len(train), spec.recipe.batch))
     settings = build_settings(spec.model_copy(update={"recipe": recipe}), data, machine)
     model = framework.build(architecture, starting_weights(framework, architecture, settings), settings)
     recorder = Recorder(

@@ -206,11 +206,11 @@ def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -
     if recipe.normalization == "imagenet" and image.channels != 3:
         raise InvalidInputError("recipe.normalization imagenet needs colour images; write image: {color: rgb}")
     images = manifest.images("train")
-    if architecture.single_norms and (images % recipe.batch_size or recipe.batch_size) == 1:
+    if architecture.single_norms and (images % recipe.batch or recipe.batch) == 1:
         raise InvalidInputError(
             f"the last of {images} training images would be a batch of one, of which {spec.architecture}'s "
             f"{architecture.single_norms[0].path} cannot compute a variance; choose a recipe.batch_size other than "
-            f"{recipe.batch_size}"
+            f"{recipe.batch}"
         )
     class_weights(recipe.class_weights, {name: manifest.counts["train"].get(name, 0) for name in manifest.classes})
     phases(recipe, architecture)

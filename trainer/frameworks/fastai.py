@@ -1,6 +1,7 @@
 """fastai: a `Learner`, fed the shared batches, or its own loaders in `fit_one_cycle`.
 
 What `framework` and None mean here, all of it fastai's own:
+- batch size: 64, the default of `DataLoaders`.
 - initializer: torch's, because a Learner leaves the weights of a module it is given alone.
 - pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
   `DataLoaders.from_dsets`), shuffled, the last partial batch dropped; a weighted sampler is `WeightedDL`.
@@ -215,7 +216,7 @@ class SharedLoaders(DataLoaders):
 
 def _shared_loaders(model: TorchModel, data: TrainingData, recipe: Recipe) -> DataLoaders:
     train = MatchedLoader(data.train, model.architecture, model.settings.seed, recipe)
-    return SharedLoaders(train, SequentialLoader(data.validation, recipe.batch_size))
+    return SharedLoaders(train, SequentialLoader(data.validation, recipe.batch))
 
 
 def _own_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
@@ -231,9 +232,9 @@ def _fastai_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
     train, valid = (ArrayDataset(split, data.classes) for split in (data.train, data.validation))
     drawn = {"dl_type": WeightedDL, "wgts": (balanced_chances(data.train.labels), None)}
     kwargs = drawn if recipe.sampler == "weighted" else {}
-    dls = DataLoaders.from_dsets(train, valid, bs=recipe.batch_size, num_workers=0, device=CPU, **kwargs)
+    dls = DataLoaders.from_dsets(train, valid, bs=recipe.batch, num_workers=0, device=CPU, **kwargs)
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
-    if len(train) < recipe.batch_size:
+    if len(train) < recipe.batch:
         dls.train.drop_last = False
     return dls
 
