@@ -171,7 +171,7 @@ class ReportSpec(Schema):
     """Summarise the results of an experiment and write its report."""
 
     kind: Literal["report"] = "report"
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     """Part of the report's id: raised when reports say more, so that an older one is not taken for done."""
     experiment: Name
     title: str
