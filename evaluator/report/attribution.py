@@ -1,5 +1,8 @@
 """The attribution of a gap as table and waterfall."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import plotly.graph_objects as go
 
 from core.schemas.attribution import Attribution, Share
@@ -61,24 +64,49 @@ def is_clear(change: SeedTest) -> bool:
     return change.p_adjusted is not None and change.p_adjusted < ALPHA
 
 
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a waterfall; shares of one."""
+
+    label: str
+    base: float
+    """Where it begins."""
+    size: float
+    clear: bool = True
+    """False: not distinguishable from none."""
+    gap: bool = False
+    """Of an arm, beginning at zero; others are changes."""
+
+    @property
+    def figure(self) -> str:
+        """Points; in parentheses where they may be luck."""
+        points = f"{100 * self.size:+.2f}"
+        return points if self.clear else f"({points})"
+
+
+def bars(found: Attribution) -> Iterator[Bar]:
+    """The first gap, the changes from there on, and the last gap."""
+    yield Bar(found.arms[0], 0.0, found.start.mean, gap=True)
+    level = found.start.mean
+    for label, change in (*((share.key, share.change) for share in found.shares), (REST, found.rest)):
+        yield Bar(label, level, change.mean, is_clear(change))
+        level += change.mean
+    yield Bar(found.arms[1], 0.0, found.end.mean, gap=True)
+
+
 def waterfall(found: Attribution) -> Figure:
     """The gap before, a floating bar for each switch, the gap after; what may be luck is hatched and in parentheses."""
-    labels = [found.arms[0], *(share.key for share in found.shares), REST, found.arms[1]]
-    tests = [*(share.change for share in found.shares), found.rest]
-    changes, clear = [test.mean for test in tests], [True, *map(is_clear, tests), True]
-    bases, level = [0.0], found.start.mean
-    for change in changes:
-        bases.append(level)
-        level += change
-    sizes = [found.start.mean, *changes, found.end.mean]
-    colors = [color("muted"), *(color("hit-high" if c < 0 else "miss-high") for c in changes), color("muted")]
+    drawn = list(bars(found))
     chart = go.Figure()
     chart.add_bar(
-        x=[safe(label) for label in labels],
-        y=[100 * size for size in sizes],
-        base=[100 * base for base in [*bases, 0.0]],
-        marker={"color": colors, "pattern": {"shape": ["" if sure else "/" for sure in clear]}},
-        text=[f"{100 * size:+.2f}" if sure else f"({100 * size:+.2f})" for size, sure in zip(sizes, clear, strict=True)],
+        x=[safe(bar.label) for bar in drawn],
+        y=[100 * bar.size for bar in drawn],
+        base=[100 * bar.base for bar in drawn],
+        marker={
+            "color": [color("muted" if bar.gap else "hit-high" if bar.size < 0 else "miss-high") for bar in drawn],
+            "pattern": {"shape": ["" if bar.clear else "/" for bar in drawn]},
+        },
+        text=[bar.figure for bar in drawn],
         textposition="outside",
         cliponaxis=False,
         showlegend=False,
