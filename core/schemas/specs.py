@@ -83,6 +83,8 @@ class FindRateSpec(Schema):
     lowest: float = pydantic.Field(1e-7, gt=0)
     highest: float = pydantic.Field(10.0, gt=0)
     steps: int = pydantic.Field(100, ge=20, le=10_000)
+    originals: OriginalsSpec | None = None
+    """As a training's."""
 
     @pydantic.model_validator(mode="after")
     def _rising(self) -> "FindRateSpec":

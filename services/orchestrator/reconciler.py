@@ -91,7 +91,7 @@ class Reconciler:
         digest = prepared.spec.source_digest
         trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint, digest)
         self.reporter.plan({"prepare": 1, **Counter(step.group for step in trainings)})
-        trained = self._train_all(trainings) if trainings else self._search()
+        trained = self._train_all(trainings) if trainings else self._search(digest)
         self._results += [result.run_id for result in trained]
         self._measure(trained, prepared.fingerprint)
         return self._report()
@@ -116,14 +116,15 @@ class Reconciler:
             except BakeoffError as error:
                 raise MisfitError(("arms", name, "architecture"), str(error)) from error
 
-    def _search(self) -> list[TrainResult]:
+    def _search(self, digest: str) -> list[TrainResult]:
         """Runs the trials of a search; the training of the best one is measured and reported."""
-        from services.orchestrator.search import search  # Optuna takes a second to import.
+        from services.orchestrator.search import SearchData, search  # Optuna takes a second to import.
 
         plan = self.experiment.search
         assert plan is not None, "without trainings there is a search"
         self.reporter.plan({plan.framework: plan.count})
-        found = search(self.experiment, plan, self._folds, self._train_trial, self.directory.home / "search")
+        data = SearchData(tuple(self._folds), digest)
+        found = search(self.experiment, plan, data, self._train_trial, self.directory.home / "search")
         self._outcome = found
         best = next((trial for trial in found.trials if trial.number == found.best), None)
         result = read_result(self.store, best.run_id) if best else None
