@@ -132,6 +132,8 @@ class Reconciler:
 
     def _train_trial(self, step: Step, on_epoch: Callable[[int, dict[str, float]], None]) -> TrainResult:
         """One training whose epochs are listened to; whatever the listener raises stops it."""
+        from services.orchestrator.search import Pruned
+
         result = self._result(step, TrainResult)
         self._listeners[step.run_id] = on_epoch
         try:
@@ -140,7 +142,10 @@ class Reconciler:
         except Exception as error:
             with TrainerClient(self.directory.target(step.service)) as trainer:
                 _cancel(trainer, step.run_id)
-            self.tracker.failed(step, str(error) or type(error).__name__)
+            if isinstance(error, Pruned):
+                self.tracker.pruned(step)
+            else:
+                self.tracker.failed(step, str(error) or type(error).__name__)
             self.reporter.finished(step, "failed" if isinstance(error, BakeoffError) else "stopped", str(error))
             raise
         finally:

@@ -26,6 +26,8 @@ from services.orchestrator.steps import Step, originals
 
 RUN, REASON, FOLDS = "run", "reason", "folds"
 """What is noted at a trial: its (first) training's run, why it failed, the value of each fold."""
+Pruned = optuna.TrialPruned
+"""What a listener raises to stop a trial."""
 OnEpoch = Callable[[int, dict[str, float]], None]
 Train = Callable[[Step, OnEpoch], TrainResult]
 """Trains and tells each epoch; an exception from there stops the run. Raises BakeoffError for a failed training."""
@@ -111,7 +113,7 @@ def _run(
 ) -> None:
     try:
         value = _value(trial, experiment, plan, data, train)
-    except optuna.TrialPruned:
+    except Pruned:
         study.tell(trial, state=TrialState.PRUNED)
     except (CancelledError, NotReadyError):  # Not the trial's fault: it goes on the next time.
         raise
@@ -143,11 +145,11 @@ def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: 
 
 
 def _report(trial: optuna.Trial, epoch: int, value: float) -> None:
-    """Raises TrialPruned for a trial that is not worth going on with."""
+    """Raises Pruned for a trial that is not worth going on with."""
     if epoch not in trial.study.trials[trial.number].intermediate_values:
         trial.report(value, epoch)
     if trial.should_prune():
-        raise optuna.TrialPruned
+        raise Pruned
 
 
 def _parameters(trial: optuna.Trial, plan: SearchPlan) -> dict[str, Scalar]:

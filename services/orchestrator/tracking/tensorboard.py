@@ -74,6 +74,12 @@ class TensorBoardSink:
         writer.add_event(self._text("failed", reason))
         writer.close()
 
+    def pruned(self, run: Tracked) -> None:
+        """Keeps the epochs there were and says why there are no more."""
+        writer = self._writer(str(self._place(run)), filename_suffix=".pruned")
+        writer.add_event(self._text("pruned", "stopped by the search: below the median of the earlier trials"))
+        writer.close()
+
     def _place(self, run: Tracked) -> Path:
         return self._folder / run.spec.experiment / run.name
 

@@ -17,6 +17,8 @@ from services.orchestrator import steps
 from services.orchestrator.experiment_file import read_experiment
 from services.orchestrator.reconciler import Reconciler
 from services.orchestrator.remake import replace_folder
+from services.orchestrator.search import Pruned
+from services.orchestrator.tracking.tracker import Tracker
 from tests.unit.evaluator import builder
 
 DIGITS = Path(__file__).parents[4] / "experiments/digits.yaml"
@@ -134,6 +136,38 @@ def test_a_model_is_loaded_again_for_a_server_that_lost_it_and_only_then(
     with pytest.raises(NotReadyError):
         reconciler._score(step, None, Server())  # type: ignore[arg-type]
     assert len(loaded) == tries
+
+
+class Tracking(Tracker):
+    """Remembers how trials ended."""
+
+    def __init__(self) -> None:
+        super().__init__((), lambda line: None)
+        self.ended: list[str] = []
+
+    def failed(self, step: steps.Step, reason: str) -> None:
+        self.ended.append(f"failed {reason}")
+
+    def pruned(self, step: steps.Step) -> None:
+        self.ended.append("pruned")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(Pruned(), "pruned"), (BakeoffError("loss is nan"), "failed loss is nan")]
+)
+def test_a_trial_that_a_search_stops_is_tracked_as_pruned_and_not_as_failed(
+    reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: str
+) -> None:
+    def end(*_: object) -> None:
+        raise error
+
+    reconciler.tracker = tracking = Tracking()
+    monkeypatch.setattr(reconciler, "_remote", end)
+    monkeypatch.setattr("services.orchestrator.reconciler._cancel", lambda *_: None)  # no service is there to ask
+    step = steps.train_steps(reconciler.experiment, "0" * 64, "digest")[0]
+    with pytest.raises(type(error)):
+        reconciler._train_trial(step, lambda epoch, values: None)
+    assert tracking.ended == [expected]
 
 
 def test_an_int8_model_that_cannot_be_made_leaves_the_other_variants(
