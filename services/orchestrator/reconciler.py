@@ -115,6 +115,10 @@ class Reconciler:
                 self.tracker.network(arm.architecture, network)
             except BakeoffError as error:
                 raise MisfitError(("arms", name, "architecture"), str(error)) from error
+        for architecture in steps.searched_architectures(self.experiment):
+            with suppress(BakeoffError):  # Its trials will fail, each with the reason.
+                network = trainer.describe(architecture, self.experiment.data.image.shape, classes)
+                self.tracker.network(architecture, network)
 
     def _search(self, digest: str) -> list[TrainResult]:
         """Runs the trials of a search; the training of the best one is measured and reported."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from bakeoff.run.v1 import run_pb2
+from bakeoff.trainer.v1.trainer_service_pb2 import DescribeArchitectureResponse
 
 from core.errors import BakeoffError, CancelledError, NotReadyError
 from core.schemas.results import TrainResult
@@ -168,6 +169,25 @@ def test_a_trial_that_a_search_stops_is_tracked_as_pruned_and_not_as_failed(
     with pytest.raises(type(error)):
         reconciler._train_trial(step, lambda epoch, values: None)
     assert tracking.ended == [expected]
+
+
+def test_the_networks_of_trials_are_described_for_their_graphs_and_a_misfit_stops_nobody(
+    reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Describing:
+        def describe(self, name: str, *_: object) -> DescribeArchitectureResponse:
+            if name == "vgg11":
+                raise BakeoffError("use larger images")
+            return DescribeArchitectureResponse(name=name)
+
+    described: list[str] = []
+    space = "{architecture: [mlp, vgg11]}"
+    plan = f"search={{arm: matched, framework: keras, method: grid, space: {space}}}"
+    reconciler.experiment = read_experiment(DIGITS, [plan])
+    reconciler.tracker = tracking = Tracking()
+    monkeypatch.setattr(tracking, "network", lambda name, network: described.append(name))
+    reconciler._check_architectures(Describing(), 10)  # type: ignore[arg-type]
+    assert described == ["digits-cnn", "digits-cnn", "mlp"]
 
 
 def test_an_int8_model_that_cannot_be_made_leaves_the_other_variants(
