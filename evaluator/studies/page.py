@@ -12,7 +12,7 @@ from evaluator import text
 from evaluator.report import attribution
 from evaluator.report.html import describe_recipe
 from evaluator.report.markdown import escape, markdown_table
-from evaluator.report.seed_tables import DATA_NOTE, time_shares
+from evaluator.report.seed_tables import time_note, time_shares
 from evaluator.report.tables import Table
 from evaluator.studies import splits
 from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, SEEDS_NEEDED, SHARE_NEEDED, Finding, Measured
@@ -135,7 +135,7 @@ def _chapter(one: Chapter, changed: Changed) -> Iterator[str]:
         yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in why)
     yield f"![Accuracy of every seed, its mean and the published figures]({one.chart})"
     yield from _attribution(one)
-    yield "**Where the time went.** " + DATA_NOTE + "\n\n" + markdown_table(time_shares(one.summary))
+    yield f"**Where the time went.** {escape(time_note(one.summary))}\n\n{markdown_table(time_shares(one.summary))}"
     yield from (f"> {escape(note)}" for note in one.summary.notes)
     if one.summary.missing:
         yield "> **Incomplete:** " + escape("; ".join(one.summary.missing))
