@@ -195,16 +195,17 @@ class Recipe(Schema):
 
 def _decided(recipe: Recipe, info: pydantic.ValidationInfo) -> Recipe:
     framework: Framework | None = info.data.get("framework")
-    return recipe.for_framework(framework) if framework else recipe  # Without: `framework` is wrong, and is said to be.
+    # None where `framework` is wrong itself, which is said then.
+    return recipe.for_framework(framework) if framework else recipe
 
 
 OneRecipe = Annotated[Recipe, pydantic.AfterValidator(_decided)]
 """The recipe of one training, in a schema whose `framework` comes before it: its batch size is decided."""
 
 OWN_BATCH_SIZE: dict[Framework, int] = {"keras": 32, "tensorflow": 32, "pytorch": 64, "fastai": 64}
-"""Keras: the default of `Model.fit` and of `image_dataset_from_directory`. TensorFlow: its tutorial "Load and preprocess
-images". PyTorch: its quickstart; the default of `DataLoader` itself is 1, with which no tutorial trains. fastai: the
-default of `DataLoaders`."""
+"""Keras: the default of `Model.fit` and of `image_dataset_from_directory`. TensorFlow: its tutorial "Load and
+preprocess images". PyTorch: its quickstart; the default of `DataLoader` itself is 1, with which no tutorial trains.
+fastai: the default of `DataLoaders`."""
 IDIOMATIC: dict[str, Any] = {
     "batch_size": None,
     "initializer": "framework",

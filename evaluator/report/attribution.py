@@ -30,9 +30,9 @@ def table(found: Attribution) -> Table:
     first, second = map(text.framework, found.between)
     caption = (
         f"Test accuracy of {first} minus {second}, in points, over "
-        f"{text.count(found.start.seeds, 'seed')}; switches are made in this order and stay made. Paired t tests of all "
-        f"changes, corrected by Holm together; intervals are not corrected. {UNCLEAR.capitalize()}: a corrected p of "
-        f"{ALPHA:g} or more"
+        f"{text.count(found.start.seeds, 'seed')}; switches are made in this order and stay made. Paired t tests of "
+        f"all changes, corrected by Holm together; intervals are not corrected. {UNCLEAR.capitalize()}: a corrected p "
+        f"of {ALPHA:g} or more"
     )
     return Table(caption, headers, tuple(rows), names=2)
 

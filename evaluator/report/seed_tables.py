@@ -55,11 +55,11 @@ def time_note(summary: Summary) -> str:
     seconds = summary.data.seconds if summary.data else None
     took = "" if seconds is None else f" ({text.seconds(seconds)})"
     return (
-        "Start is importing the framework; a service's later runs do not pay for it again. Open is opening the data, wait "
-        "is for batches in training. A dash there: not measured, and part of train; Keras's Model.fit does not show its "
-        f"waiting, and earlier versions measured none. Preparing the images once for all trainings{took} is in nobody's "
-        "share: matched arms train on what came out of it, idiomatic ones decode and resize the originals themselves, in "
-        "their own time."
+        "Start is importing the framework; a service's later runs do not pay for it again. Open is opening the data, "
+        "wait is for batches in training. A dash there: not measured, and part of train; Keras's Model.fit does not "
+        f"show its waiting, and earlier versions measured none. Preparing the images once for all trainings{took} is "
+        "in nobody's share: matched arms train on what came out of it, idiomatic ones decode and resize the originals "
+        "themselves, in their own time."
     )
 
 

@@ -163,7 +163,7 @@ def pack(recipe: Recipe, content: dict[str, Any]) -> State:
 
 
 def restore_random(saved: dict[str, Any]) -> None:
-    """Goes on with the random numbers of a checkpoint, if it holds any. After the loaders are built: that draws some."""
+    """Goes on with a checkpoint's random numbers, if it holds any. After the loaders are built: that draws some."""
     if "random" in saved:
         torch.set_rng_state(saved["random"])
 

@@ -38,7 +38,8 @@ def _chain(layers: list[Numbered], source: str) -> list[Node]:
         layers = rest[len(inner) :]
         inputs: tuple[str, ...] = (source,)
         if inner:
-            sides = [_chain([one for one in inner if _inside(one[1], f"{layer.path}.{side}")], source) for side in SIDES]
+            parts = ([one for one in inner if _inside(one[1], f"{layer.path}.{side}")] for side in SIDES)
+            sides = [_chain(part, source) for part in parts]
             found += [node for side in sides for node in side]
             inputs = tuple(side[-1].name if side else source for side in sides)
         source = f"{layer.path or 'layer'}_{number}"
