@@ -1,5 +1,6 @@
 """What a framework's own loader and augmentation make of original images."""
 
+import inspect
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
     for kind, given in (("files", data), ("arrays", _arrays(data))):
         facts[f"own/weighted/{kind}"] = _weighted(framework, given)
     facts["own/gap"] = _first(framework, _without_a_class(data, 1), Augmentation())[1].tolist()
+    facts["own/batch"] = _default_batch(framework)
     facts["own/labels"] = sorted(Counter(data.train.labels.tolist()).items())
     facts["own/brightness"] = float(data.train.images.mean())
     facts["own/sizes"] = _sizes(framework, folder / "large")
@@ -61,6 +63,19 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
     _train_and_export(framework, data, folder / "own", facts)
     for name, given, sampler in (("files", data, "shuffle"), ("weighted-arrays", _arrays(data), "weighted")):
         facts[f"own/resumed/{name}"] = _resumed(framework, given, sampler)
+
+
+def _default_batch(framework: Framework) -> int | None:
+    """The batch size in the signature of the framework's own loader; None where tutorials write one."""
+    if framework.name == "keras":
+        from keras.utils import image_dataset_from_directory
+
+        return int(inspect.signature(image_dataset_from_directory).parameters["batch_size"].default)
+    if framework.name == "fastai":
+        from fastai.data.core import DataLoaders
+
+        return int(inspect.signature(DataLoaders.from_dsets).parameters["bs"].default)
+    return None
 
 
 def _recipe(vary: Augmentation, epochs: int = 1) -> Recipe:

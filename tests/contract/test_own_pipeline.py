@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.schemas.recipe import OWN_BATCH_SIZE
 from tests.contract.conftest import Answers
 from tests.contract.own_pipeline import CHANGES, IMAGES, IMBALANCE
 
@@ -51,6 +52,10 @@ def test_augmentation_never_reaches_the_exported_graph(answers: Answers) -> None
     gaps = {name: gap for name, gap in answers.facts.items() if name.startswith("own/exported/")}
     assert len(gaps) >= 2
     assert max(gaps.values()) < 1e-5
+
+
+def test_the_batch_size_left_to_a_framework_is_that_of_its_own_loader(answers: Answers) -> None:
+    assert answers.facts["own/batch"] in (None, OWN_BATCH_SIZE[answers.framework])  # type: ignore[index]
 
 
 @pytest.mark.parametrize("case", ["files", "weighted-arrays"])

@@ -16,7 +16,6 @@ import numpy as np
 
 from core.errors import InvalidInputError
 from core.runtimes import load
-from core.schemas.recipe import OWN_BATCH_SIZE
 from tests.contract import networks
 from trainer.framework import get_framework
 from trainer.frameworks._torchvision import import_torchvision
@@ -84,16 +83,14 @@ def imports() -> str:
 
 def defaults() -> dict[str, object]:
     """fastai's figures as its signatures have them, and ours."""
-    from fastai.data.core import DataLoaders
     from fastai.learner import Learner
 
     from trainer.frameworks import _fastai_phases as ours
 
     tuned = inspect.signature(Learner.fine_tune).parameters
-    batch = inspect.signature(DataLoaders.from_dsets).parameters["bs"].default
     return {
-        "fastai": {name: tuned[name].default for name in ("base_lr", "pct_start", "div")} | {"bs": batch},
-        "ours": {"base_lr": ours.FINE_TUNE_RATE, **ours.THAWED_CYCLE, "bs": OWN_BATCH_SIZE["fastai"]},
+        "fastai": {name: tuned[name].default for name in ("base_lr", "pct_start", "div")},
+        "ours": {"base_lr": ours.FINE_TUNE_RATE, **ours.THAWED_CYCLE},
     }
 
 
