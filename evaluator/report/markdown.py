@@ -18,7 +18,6 @@ from evaluator.report.columns import columns
 from evaluator.report.html import commands, describe_load, describe_recipe, machines
 from evaluator.report.tables import Table
 
-
 TIMES = "Where the time goes"
 
 

@@ -35,9 +35,7 @@ def waiting(*seconds: float | None) -> Summary:
     )
     waited = sum(one or 0.0 for one in seconds)
     phases = {"data": 1.0 + waited, "train": 9.0 - waited}
-    return SUMMARY.model_copy(
-        update={"trainings": (first.model_copy(update={"history": history, "seconds": phases}),)}
-    )
+    return SUMMARY.model_copy(update={"trainings": (first.model_copy(update={"history": history, "seconds": phases}),)})
 
 
 def test_opening_the_data_and_waiting_for_it_are_apart() -> None:

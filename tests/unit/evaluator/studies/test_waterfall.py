@@ -52,6 +52,6 @@ def test_the_drawing_has_a_bar_for_each_and_hatches_what_may_be_luck(found: Attr
     assert len(drawn) - len(solid) == sum(not bar.clear for bar in bars(found)) == 2
     assert solid[1].get("fill") == COLOURS["keras"], "the first switch moves the gap in favour of Keras"
     spans = [(float(rect.get("x", 0)), float(rect.get("width", 0))) for rect in solid]
-    assert all(0 <= x and x + width <= 860 for x, width in spans)
+    assert all(x >= 0 and x + width <= 860 for x, width in spans)
     # The first gap is to the left of zero and the first change begins at its end.
     assert spans[0][0] == pytest.approx(spans[1][0], abs=0.2)

@@ -5,7 +5,8 @@ import pytest
 from services.orchestrator.tracking.graph import wired
 from services.orchestrator.tracking.sink import Layer
 from trainer.architectures import get_architecture
-from trainer.layers import Architecture, BatchNorm, Conv, Dense, Flatten, Layer as AnyLayer, Residual, describe
+from trainer.layers import Architecture, BatchNorm, Conv, Dense, Flatten, Residual, describe
+from trainer.layers import Layer as AnyLayer
 
 
 def table(network: Architecture) -> list[Layer]:
