@@ -129,6 +129,7 @@ def find_rate(run: RunFolder, spec: FindRateSpec, store: Store, arguments: argpa
     framework = get_framework(spec.framework)
     machine = machine_of(framework, arguments)
     found = rate_finder.find(framework, spec, open_prepared(store, spec.data), run, machine)
+    shutil.rmtree(run.path / "work", ignore_errors=True)
     publish_result(
         run,
         store,
