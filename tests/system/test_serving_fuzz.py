@@ -80,6 +80,7 @@ def messages(draw: st.DrawFn, kind: type[Message]) -> bytes:
     return data + draw(piece) if damage == "append" else data
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @pytest.mark.parametrize("method", METHODS)
 def test_no_request_of_any_method_is_an_internal_error_or_ends_the_server(server, method):
     request, answer = (getattr(pb, name) for name in METHODS[method])
