@@ -22,7 +22,7 @@ def loaded(tmp_path) -> LoadedModel:
     publish(tmp_path, "m")
     settings = ServingSettings(runtime="onnxruntime", repository=tmp_path, trust_repository=True, threads=2)
     predict = published.linear(published.weights())
-    return Loader(ModelRepository(tmp_path), settings, lambda *_: predict).load("m", 1)
+    return Loader(ModelRepository(tmp_path), settings, lambda *_: (predict, "cpu")).load("m", 1)
 
 
 def tuned(monkeypatch, tmp_path, capacities, default=DEFAULT) -> tuple[Tuned, list[Choice]]:
@@ -127,9 +127,9 @@ def test_a_server_with_the_cache_uses_the_choice_and_a_flag_goes_before_it(tmp_p
     cache.keep(outcome_of(model, cache.machine, Choice(instances=1, threads=2, max_batch=32, max_delay_us=100)))
     asked: list[int] = []
 
-    def runtime(format_name, path, threads):
+    def runtime(format_name, path, threads, data):
         asked.append(threads)
-        return published.linear(published.weights())
+        return published.linear(published.weights()), "cpu"
 
     def policy(**flags):
         given = {"runtime": "onnxruntime", "repository": tmp_path / "models", "cache": tmp_path / "cache", **flags}
