@@ -31,7 +31,7 @@ class Spread(Schema):
     minimum: float
     maximum: float
     interval: tuple[float, float] | None = None
-    """Student's t interval of the mean at 95 %; None for a single value."""
+    """Student's t interval of the mean at 95 %; None for a single value, and where the values do not differ."""
 
     @property
     def range(self) -> float:
