@@ -74,7 +74,7 @@ def test_of_equal_choices_the_one_with_the_smallest_batches_and_no_delay_wins(mo
 
 
 def test_nearly_as_good_choices_with_smaller_batches_are_not_lost_on_the_way(monkeypatch, tmp_path):
-    """A heavy model gains little from batches, and its callers wait for all of one: only the smallest should be left."""
+    """A heavy model gains little from batches, and its callers wait for all of one: the smallest should be left."""
     outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 100.0 * choice.instances + choice.max_batch / 4)
     assert outcome.choice == Choice(instances=2, threads=1, max_batch=1)
 
