@@ -45,13 +45,14 @@ def percentiles(summary: Summary) -> Figure:
             marker={"symbol": SYMBOLS[row.framework], "size": 6, "color": color(row.framework)},
             hovertemplate=f"{safe(_name(row, summary))} p%{{customdata}}: %{{y:.3g}} ms<extra></extra>",
         )
+    pooled = any(row.load and len(row.load.runs) > 1 for row in summary.rows)
     chart.update_layout(
         xaxis={
             "title": {"text": "Percentile"},
             "tickvals": [nines(q) for q in TICKS],
             "ticktext": [f"{q:g}" for q in TICKS],
         },
-        yaxis={"title": {"text": "Latency, ms"}, "type": "log"},
+        yaxis={"title": {"text": "Latency, ms" + ", repeats pooled" * pooled}, "type": "log"},
         hovermode="closest",
     )
     return as_json(chart)

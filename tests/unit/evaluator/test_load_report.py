@@ -29,6 +29,7 @@ def swept() -> Summary:
 def test_every_artefact_has_a_line_over_percentiles_that_its_queries_reach(swept: Summary) -> None:
     traces = load_charts.percentiles(swept)["data"]
     assert len(traces) == 5
+    assert load_charts.percentiles(swept)["layout"]["yaxis"]["title"]["text"] == "Latency, ms, repeats pooled"
     assert traces[0]["customdata"][-1] == "99.95"  # Six thousand queries say nothing about p99.99.
     assert {trace["line"]["dash"] for trace in traces} == {"solid", "dot", "dash"}
 
