@@ -196,7 +196,8 @@ def _notes(first: Summary, second: Summary) -> Iterator[str]:
         "Accuracy: Newcombe's 95% interval of the difference, from both Wilson intervals; it exceeds noise where zero "
         f"lies outside. Throughput, p99 and CPU: the ranges of the repeats, of which it takes {repeats.REPEATS_NEEDED} "
         "on either side; the two reports were not measured in turns, so what changed on the machine between them is "
-        "part of the difference. Of the other figures each report has one: their noise is not known."
+        "part of the difference. Of the other figures each report has one: their noise is not known. Nothing is "
+        "corrected for the number of rows: of twenty accuracies that did not change up to one is expected beyond noise."
     )
     prints = [summary.data.fingerprint if summary.data else "" for summary in (first, second)]
     if prints[0] != prints[1]:

@@ -76,9 +76,12 @@ def _apply(summary: Summary, rule: Rule) -> Iterator[Check]:
 
 def _judge(rule: Rule, row: Row, value: float, measure: Measure) -> Check:
     shown = f"{rule.metric} is {value:.6g}{f' {measure.unit}' if measure.unit else ''}"
+    if value == 0 and measure.zero:
+        shown += f" ({measure.zero})"
     if measure.percentile is not None and row.load is not None and not row.load.supports(measure.percentile):
         needed = percentiles.queries_needed(measure.percentile)
-        shown += f" of {row.load.queries:,} queries, too few to say so: it takes {needed:,}"
+        each = " a repeat" if len(row.load.runs) > 1 else ""
+        shown += f" of {row.load.least_queries:,} queries{each}, too few to say so: it takes {needed:,}"
         if rule.unsupported == "fail":
             remedy = f"measure longer (loadtest: min_queries: {needed}), or let the rule allow it (unsupported: allow)"
             return Check(rule.name, row.label, value, False, f"{shown}; {remedy}")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from core import repeats
 from core.schemas.loads import Load
 from core.schemas.scores import Scores
 from core.schemas.summary import Row
@@ -23,11 +24,17 @@ class Measure:
     """Of a load test's latencies, where it is one: it takes enough queries."""
     of_answered: bool = False
     """Of a load test's answered requests: it says little where others failed."""
+    zero: str = ""
+    """What 0 means, where it is more than a number."""
 
 
 def _load(get: Callable[[Load], float | None]) -> Callable[[Row], float | None]:
     """A load test that was contended, or whose generator was late or busy, measured something else."""
     return lambda row: get(row.load) if row.load and row.load.counts else None
+
+
+def _median(figures: repeats.Figures) -> Callable[[Load], float]:
+    return lambda load: repeats.typical(load, figures)
 
 
 def _scores(get: Callable[[Scores], float | None]) -> Callable[[Row], float | None]:
@@ -55,14 +62,14 @@ MEASURES: Mapping[str, Measure] = {
     "parity_difference": Measure(_difference, "low"),
     "size_bytes": Measure(lambda row: float(row.size_bytes), "low", "bytes"),
     "training_s": Measure(lambda row: None if row.training_contended else row.training_seconds, "low", "s"),
-    "throughput": Measure(_load(lambda load: load.throughput), "high", "images/s", of_answered=True),
-    "best_rate": Measure(lambda row: row.best_rate, "high", "queries/s"),
-    "cpu_ms": Measure(_load(lambda load: load.cpu_ms), "low", "ms", of_answered=True),
-    "p50_ms": Measure(_load(lambda load: load.latency_ms.p50), "low", "ms", 50.0, True),
-    "p90_ms": Measure(_load(lambda load: load.latency_ms.p90), "low", "ms", 90.0, True),
-    "p95_ms": Measure(_load(lambda load: load.latency_ms.p95), "low", "ms", 95.0, True),
-    "p99_ms": Measure(_load(lambda load: load.latency_ms.p99), "low", "ms", 99.0, True),
-    "p999_ms": Measure(_load(lambda load: load.latency_ms.p999), "low", "ms", 99.9, True),
+    "throughput": Measure(_load(_median(repeats.throughput)), "high", "images/s", of_answered=True),
+    "best_rate": Measure(lambda row: row.best_rate, "high", "queries/s", zero="no rate measured held the bound"),
+    "cpu_ms": Measure(_load(repeats.typical_cpu), "low", "ms", of_answered=True),
+    "p50_ms": Measure(_load(_median(repeats.p50)), "low", "ms", 50.0, True),
+    "p90_ms": Measure(_load(_median(repeats.p90)), "low", "ms", 90.0, True),
+    "p95_ms": Measure(_load(_median(repeats.p95)), "low", "ms", 95.0, True),
+    "p99_ms": Measure(_load(_median(repeats.p99)), "low", "ms", 99.0, True),
+    "p999_ms": Measure(_load(_median(repeats.p999)), "low", "ms", 99.9, True),
     "failed_share": Measure(_load(lambda load: load.error_share), "low"),
 }
 """Name to figure. Parity takes the worse of export (against memory) and serving (against the native format)."""

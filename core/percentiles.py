@@ -10,12 +10,33 @@ Nonparametric Statistics, section 3.2).
 
 from functools import lru_cache
 from math import ceil, log, log1p
+from typing import Protocol
 
 import numpy as np
 
 CONFIDENCE = 0.99
 STANDARD = (50.0, 90.0, 95.0, 99.0, 99.9)
 """Percentiles that results state."""
+
+
+class Histogram(Protocol):
+    """What is needed of an HdrHistogram."""
+
+    def get_total_count(self) -> int: ...
+    def get_value_at_percentile(self, percentile: float) -> float: ...
+
+
+def value_at(histogram: Histogram, percentile: float) -> float:
+    """The smallest recorded value, in the histogram's unit, that at least so many percent do not exceed: of n the one
+    of rank ⌈percentile·n / 100⌉. 0 where nothing was recorded.
+
+    The library rounds to the nearest rank, which is one too low for half of all n; it is asked for a whole rank.
+    """
+    if not (count := histogram.get_total_count()):
+        return 0.0
+    # Rounded first: floating point may lie just above a whole rank.
+    rank = ceil(round(percentile * count / 100, 6))
+    return float(histogram.get_value_at_percentile(100 * rank / count))
 
 
 @lru_cache(maxsize=4096)

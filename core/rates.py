@@ -1,19 +1,41 @@
 """What a row of measured rates says about the highest one that holds a bound."""
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from core.schemas.results import LoadTestResult
 
+Limit = Literal["server", "generator", "other work"]
+
 
 def judged(results: Iterable[LoadTestResult]) -> dict[float, bool]:
-    """Rate to whether it held the bound: one of its repeats counts at least, and all that count hold it."""
-    votes: dict[float, list[bool]] = {}
+    """Rate to whether its repeats held the bound."""
+    repeats: dict[float, list[LoadTestResult]] = {}
     for result in results:
         if result.spec.rate is not None:
-            counted = votes.setdefault(result.spec.rate, [])
-            if result.valid and not result.environment.contended:
-                counted.append(bool(result.within_bound))
-    return {rate: bool(counted) and all(counted) for rate, counted in votes.items()}
+            repeats.setdefault(result.spec.rate, []).append(result)
+    return {rate: held(found) for rate, found in repeats.items()}
+
+
+def held(repeats: Iterable[LoadTestResult]) -> bool:
+    """Whether the repeats of one measurement held the bound: one counts at least, and all that count hold it."""
+    counted = [bool(one.within_bound) for one in repeats if counts(one)]
+    return bool(counted) and all(counted)
+
+
+def counts(result: LoadTestResult) -> bool:
+    """False where it overlapped with other timed work, or measured the generator and not the server."""
+    return result.valid and not result.environment.contended
+
+
+def failed_for(counted: bool, valid: bool) -> Limit:
+    """What a rate that was not held failed for.
+
+    Args:
+        counted: whether one of its repeats counts.
+        valid: whether one does or would, had it not overlapped with other work.
+    """
+    return "server" if counted else "other work" if valid else "generator"
 
 
 def highest_passed(measured: Mapping[float, bool]) -> tuple[float | None, float | None]:

@@ -8,19 +8,28 @@ each has no spread: then only a factor of two counts as a difference, a margin t
 
 from collections.abc import Callable, Sequence
 from statistics import median
+from typing import get_args
 
-from core.schemas.loads import Load
+from core.schemas.loads import Load, PercentileName
 
 REPEATS_NEEDED = 3
 FACTOR = 2.0
 """Between single runs, smaller ratios are not called a difference."""
 Figures = Callable[[Load], tuple[float, ...]]
-"""One figure for each repeat of a load test; less is better."""
+"""One figure for each repeat of a load test; less is better, but of throughput."""
 
 
-def p99(load: Load) -> tuple[float, ...]:
+def percentile(name: PercentileName) -> Figures:
     """Milliseconds."""
-    return load.p99_runs
+    return lambda load: load.percentile_runs(name)
+
+
+p50, p90, p95, p99, p999 = map(percentile, get_args(PercentileName))
+
+
+def throughput(load: Load) -> tuple[float, ...]:
+    """Images per second: to be shown; repeats are told apart by `seconds_per_image`."""
+    return load.throughput_runs
 
 
 def seconds_per_image(load: Load) -> tuple[float, ...]:
@@ -34,8 +43,14 @@ def cpu_ms(load: Load) -> tuple[float, ...]:
 
 
 def typical(load: Load, figures: Figures) -> float:
-    """Median over the repeats: what artefacts are ranked by."""
+    """Median over the repeats: what artefacts are ranked by, and what every table and chart but that of the load tests
+    shows."""
     return median(figures(load))
+
+
+def typical_cpu(load: Load) -> float | None:
+    """Median CPU milliseconds for an image; None where the server did not tell."""
+    return typical(load, cpu_ms) if load.cpu_runs else None
 
 
 def apart(first: Sequence[float], second: Sequence[float]) -> bool | None:

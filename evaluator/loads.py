@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from hdrh.histogram import HdrHistogram
 
-from core.rates import highest_passed
+from core import percentiles, rates
 from core.schemas.loads import Load, Run, Saturation
 from core.schemas.results import LatencySummary, LoadTestResult
 
@@ -54,7 +54,7 @@ def pool(results: Sequence[LoadTestResult]) -> Load:
         runs=runs,
         curve=curve,
         upper_ms=_largest_upper(used),
-        within_bound=all(result.within_bound for result in used) if spec.bound_ms is not None else None,
+        within_bound=rates.held(results) if spec.bound_ms is not None else None,
         late_share=max((r.late_share for r in used if r.late_share is not None), default=None),
         cpu_ms=_cpu_ms(used),
         problems=() if counted else tuple(dict.fromkeys(p for result in results for p in result.problems)),
@@ -74,8 +74,16 @@ def _saturation(loads: list[Load]) -> Saturation:
     points = sorted(loads, key=lambda load: load.rate or 0.0)
     first = points[0]
     bound = next((load.bound_ms for load in points if load.bound_ms is not None), None)
-    judged = {load.rate: load for load in points if load.rate is not None and load.within_bound is not None}
-    best, failed = highest_passed({rate: bool(load.within_bound) for rate, load in judged.items()})
+    # A load's own judgement is that of `rates.judged`; one rate may have been measured with two settings.
+    judged: dict[float, Load] = {}
+    for load in points:
+        if (
+            load.rate is not None
+            and load.within_bound is not None
+            and (load.rate not in judged or not load.within_bound)
+        ):
+            judged[load.rate] = load
+    best, failed = rates.highest_passed({rate: bool(load.within_bound) for rate, load in judged.items()})
     return Saturation(
         model=first.model,
         version=first.version,
@@ -84,18 +92,25 @@ def _saturation(loads: list[Load]) -> Saturation:
         points=tuple(points),
         best_rate=best,
         failed_rate=failed,
-        limit="" if failed is None else "generator" if judged[failed].problems else "server",
+        limit="" if failed is None else _limit(judged[failed]),
     )
+
+
+def _limit(load: Load) -> rates.Limit:
+    return rates.failed_for(any(run.counts for run in load.runs), any(not run.problems for run in load.runs))
 
 
 def _run(result: LoadTestResult) -> Run:
     return Run(
         run_id=result.run_id,
         requests=result.requests,
+        failed=sum(result.errors.values()),
         throughput=result.throughput,
         p50=result.latency_ms.p50,
         p90=result.latency_ms.p90,
+        p95=result.latency_ms.p95,
         p99=result.latency_ms.p99,
+        p999=result.latency_ms.p999,
         cpu_ms=result.server.cpu_ms_per_image if result.server else None,
         contended=result.environment.contended,
         problems=result.problems,
@@ -113,7 +128,7 @@ def _pooled_latency(results: Sequence[LoadTestResult]) -> tuple[LatencySummary, 
     longest = max(result.latency_ms.max for result in results)
 
     def at(percentile: float) -> float:
-        return min(float(pooled.get_value_at_percentile(percentile)) / US_PER_MS, longest) if requests else 0.0
+        return min(percentiles.value_at(pooled, percentile) / US_PER_MS, longest) if requests else 0.0
 
     mean = sum(result.latency_ms.mean * result.requests for result in results) / requests if requests else 0.0
     own = LatencySummary(mean=mean, p50=at(50), p90=at(90), p95=at(95), p99=at(99), p999=at(99.9), max=longest)

@@ -6,7 +6,7 @@ from core.schemas.data import DatasetSource, FolderSource, class_names
 from core.schemas.environment import Environment
 from core.schemas.results import AnyResult, LoadTestResult, PrepareResult, TrainResult
 from core.schemas.scenarios import GENERATOR_BUSY
-from core.schemas.summary import LOAD_TEST, TRAINING, Data, Place, Row
+from core.schemas.summary import LOAD_TEST, TRAINING, UNTESTED, Data, Place, Row
 from evaluator import text
 
 Result = AnyResult
@@ -80,7 +80,7 @@ def untested(data: Data | None) -> Iterator[str]:
     if data is None or not (absent := data.without("test")):
         return
     yield (
-        f"test images of {class_names(absent)}: there are none, so how well "
+        f"{UNTESTED}{class_names(absent)}: there are none, so how well "
         f"{'it is' if len(absent) == 1 else 'they are'} recognised is not known; macro averages are over the other "
         f"{len(data.classes) - len(absent)} of {len(data.classes)} classes"
     )

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.schemas.loads import Load
+from core.schemas.loads import Load, Saturation
 from core.schemas.results import EvaluateResult, LoadTestResult, Parity, PublishedModel, QuantizeResult, TrainResult
 from core.schemas.specs import FRAMEWORKS, FormatName, Framework, Precision, RuntimeName
 from core.schemas.summary import Row
@@ -127,10 +127,17 @@ def build_rows(
             robustness=evaluation.robustness if evaluation else (),
             parity=_parity(evaluation, natives.get(training.run_id), predictions),
             load=load,
-            best_rate=curve.best_rate if curve else None,
+            best_rate=_best_rate(curve),
         )
         rows.append(row)
     return tuple(sorted(rows, key=lambda row: _order(row, arms)))
+
+
+def _best_rate(curve: Saturation | None) -> float | None:
+    """0 where none of the rates held the bound: that is a measurement, and a bad one."""
+    if curve is None or curve.bound_ms is None:
+        return None
+    return curve.best_rate or 0.0
 
 
 def _precision(eight_bits: bool, runtime: RuntimeName) -> Precision:

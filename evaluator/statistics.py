@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from itertools import combinations
 
+import numpy as np
 from scipy.stats import t as student
 
 from core.schemas.statistics import FrameworkTest, SeedTest
@@ -14,6 +15,10 @@ from evaluator.intervals import CONFIDENCE
 from evaluator.paired import holm
 
 Interval = tuple[float, float]
+SEEDS_NEEDED = 3
+"""Two seeds that agree by chance look as sure as two that agree for a reason."""
+ROUNDING = 1e-12
+"""What adding and subtracting a few figures of about one loses; the smallest real step, one image, is far above it."""
 
 
 def spread(values: Sequence[float]) -> Spread | None:
@@ -31,30 +36,36 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
-    """Student's t interval of the mean at 95 % (Student 1908); None for fewer than two values."""
-    if len(values) < 2:
+    """Student's t interval of the mean at 95 % (Student 1908); None for fewer than two values and without spread."""
+    if len(values) < 2 or not has_spread(values):
         return None
     half = float(student.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
     mean = statistics.fmean(values)
     return mean - half, mean + half
 
 
+def has_spread(values: Sequence[float]) -> bool:
+    """False where the values differ by no more than rounding: nothing is known then about how they would vary."""
+    return not np.allclose(values, values[0], rtol=ROUNDING, atol=ROUNDING)
+
+
 def seed_test(differences: Sequence[float]) -> SeedTest:
     """The mean of at least one difference, with the two-sided t test that it is zero.
 
-    Differences without spread (the same artefact twice, or a single bit of luck) are taken as they are: p is 1 where
-    they are zero, otherwise 0.
+    No p value for fewer than three seeds, and none without spread (the same artefact twice, or one image in each
+    seed): a standard error of zero would make any luck certain.
     """
-    mean, count = statistics.fmean(differences), len(differences)
-    if count < 2:
-        return SeedTest(seeds=count, mean=mean, interval=None, p_value=None)
+    mean, count, interval = statistics.fmean(differences), len(differences), mean_interval(differences)
+    if count < SEEDS_NEEDED or interval is None:
+        return SeedTest(seeds=count, mean=mean, interval=interval, p_value=None)
     error = statistics.stdev(differences) / math.sqrt(count)
-    p_value = 2 * float(student.sf(abs(mean) / error, count - 1)) if error else float(mean == 0)
-    return SeedTest(seeds=count, mean=mean, interval=mean_interval(differences), p_value=p_value)
+    return SeedTest(
+        seeds=count, mean=mean, interval=interval, p_value=2 * float(student.sf(abs(mean) / error, count - 1))
+    )
 
 
 def corrected(tests: Sequence[SeedTest]) -> list[SeedTest]:
-    """The tests with Holm's correction for all of them together; those of one seed have no p value and take no part."""
+    """The tests with Holm's correction for all of them together; those without a p value take no part."""
     adjusted = iter(holm([test.p_value for test in tests if test.p_value is not None]))
     return [test if test.p_value is None else test.model_copy(update={"p_adjusted": next(adjusted)}) for test in tests]
 

@@ -11,8 +11,6 @@ from evaluator import naming, text
 from evaluator.paired import ALPHA
 from evaluator.statistics import overlap
 
-"""Share of failed requests above which a latency or throughput is not compared: failing fast is not being fast."""
-
 Indexed = tuple[int, Row]
 
 
@@ -132,7 +130,8 @@ def _tie(equal: int, scored: int) -> str:
 def _why(row: Row, fast: list[Indexed], group: list[Indexed]) -> str:
     assert row.load is not None, "only rows with a load test are ranked by it"
     if len(group) == 1:
-        shown = _spread_of(row.load, repeats.p99, text.milliseconds)
+        shown = f"{text.milliseconds(repeats.typical(row.load, repeats.p99))} "
+        shown += f"({_spread_of(row.load, repeats.p99, text.milliseconds)})"
         apart = "" if len(row.load.p99_runs) < repeats.REPEATS_NEEDED else ", below every repeat of the others"
         return f"its p99 of {shown} is the lowest of {len(fast)} measured among them{apart}."
     rest = "" if len(group) == len(fast) else f" of the {len(fast)} measured among them"
@@ -165,12 +164,11 @@ def _typical(item: Indexed, figures: repeats.Figures) -> float:
 
 
 def _spread_of(load: Load, figures: repeats.Figures, show: Callable[[float], str]) -> str:
-    """`1.20 ms (1.10 ms–1.40 ms over 3 repeats)`."""
+    """`1.10 ms to 1.40 ms over 3 repeats`."""
     values = figures(load)
-    shown = show(repeats.typical(load, figures))
     if len(values) == 1:
-        return f"{shown} (one run)"
-    return f"{shown} ({show(min(values))} to {show(max(values))} over {len(values)} repeats)"
+        return "one run"
+    return f"{show(min(values))} to {show(max(values))} over {len(values)} repeats"
 
 
 def _latency_method(timed: list[Indexed]) -> str:
@@ -234,10 +232,11 @@ def _p99(supported: list[Indexed], best: Indexed, left_out: int) -> Pick:
 
 
 def _throughput(timed: list[Indexed], best: Indexed) -> Pick:
-    def value(seconds: float) -> str:
-        return f"{text.significant(1 / seconds if seconds else 0.0)} img/s"
+    def value(images: float) -> str:
+        return f"{text.significant(images)} img/s"
 
-    return _measured_pick("throughput", "Highest throughput", timed, repeats.seconds_per_image, value, best)
+    ranked = repeats.seconds_per_image
+    return _measured_pick("throughput", "Highest throughput", timed, ranked, value, best, repeats.throughput)
 
 
 def _cpu(accounted: list[Indexed], best: Indexed) -> Pick:
@@ -254,20 +253,27 @@ def _measured_pick(
     figures: repeats.Figures,
     show: Callable[[float], str],
     best: Indexed,
+    shown: repeats.Figures | None = None,
 ) -> Pick:
-    """The row with the lowest median, with its spread and what it cannot be told from."""
+    """The row with the lowest median, with its spread and what it cannot be told from.
+
+    Args:
+        figures: what rows are ranked by, less is better.
+        shown: what is printed of them; None: the same.
+    """
+    shown = shown or figures
     ranked = sorted(rows, key=lambda item: _typical(item, figures))
     index, row = ranked[0]
     assert row.load is not None, "only rows with a load test are ranked by it"
     tied = len(_not_separable(rows, figures)) - 1
     detail = _price(row, best[1])
     if len(figures(row.load)) > 1:
-        detail += f" {_spread_of(row.load, figures, show)}."
+        detail += f" {_spread_of(row.load, shown, show)}."
     if tied:
         detail += f" Not separable from {text.count(tied, 'other')}."
     elif len(ranked) > 1:
-        detail += f" Next: {_brief(ranked[1][1])}, {show(_typical(ranked[1], figures))}."
-    return Pick(kind=kind, title=title, row=index, value=show(_typical(ranked[0], figures)), detail=detail)
+        detail += f" Next: {_brief(ranked[1][1])}, {show(_typical(ranked[1], shown))}."
+    return Pick(kind=kind, title=title, row=index, value=show(_typical(ranked[0], shown)), detail=detail)
 
 
 def _size(scored: list[Indexed], best: Indexed) -> Pick:

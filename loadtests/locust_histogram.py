@@ -14,7 +14,7 @@ from locust import events
 from locust.env import Environment
 
 from core import files
-from core.percentiles import STANDARD, label, supported
+from core.percentiles import STANDARD, label, supported, value_at
 from loadtests.recorder import DIGITS, HIGHEST_US, US_PER_MS
 
 KEY = "bakeoff_histogram"
@@ -53,7 +53,7 @@ class Latencies:
     def summary(self) -> dict[str, Any]:
         """Requests, failures, milliseconds by percentile, and the percentile the number of requests supports."""
         count = int(self._histogram.get_total_count())
-        at = {label(q): self._histogram.get_value_at_percentile(q) / US_PER_MS for q in STANDARD}
+        at = {label(q): value_at(self._histogram, q) / US_PER_MS for q in STANDARD}
         at["max"] = self._histogram.get_max_value() / US_PER_MS
         best = supported(count + self.failed)
         return {

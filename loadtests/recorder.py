@@ -37,7 +37,7 @@ class Latencies:
 
     def percentile_ms(self, percentile: float) -> float:
         """One percentile in milliseconds; 0 where there is nothing."""
-        value_us = float(self._histogram.get_value_at_percentile(percentile))
+        value_us = percentiles.value_at(self._histogram, percentile)
         return min(value_us / US_PER_MS, self._longest_ns / NS_PER_MS)
 
     def summary(self) -> LatencySummary:

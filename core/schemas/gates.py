@@ -39,6 +39,13 @@ class Rule(Schema):
             raise ValueError(f"unknown metric; known: {', '.join(MEASURES)}")
         return value
 
+    @pydantic.field_validator("min", "max", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("expected a number")
+        return value
+
     @pydantic.model_validator(mode="after")
     def _bounded(self) -> "Rule":
         if self.min is None and self.max is None:

@@ -1,5 +1,7 @@
 """Load tests as a summary holds them: repeats pooled, and curves over rates."""
 
+from typing import Literal
+
 import pydantic
 
 from core import percentiles
@@ -8,16 +10,23 @@ from core.schemas.results import LatencySummary
 from core.schemas.scenarios import GENERATOR_BUSY, Generator, Scenario
 from core.schemas.specs import RuntimeName
 
+PercentileName = Literal["p50", "p90", "p95", "p99", "p999"]
+
 
 class Run(Schema):
     """One of the repeats of a load test. Times are milliseconds."""
 
     run_id: str
     requests: int
+    failed: int = 0
+    """Queries that were not answered; of an earlier version's summary 0."""
     throughput: float
     p50: float
     p90: float
+    p95: float | None = None
+    """None in a summary of an earlier version, as is p999."""
     p99: float
+    p999: float | None = None
     cpu_ms: float | None = None
     """CPU time of the server for one image; None where it was not told."""
     contended: bool = False
@@ -28,11 +37,17 @@ class Run(Schema):
         """Whether it is part of the pooled figures."""
         return not self.contended and not self.problems
 
+    @property
+    def queries(self) -> int:
+        """Answered and failed."""
+        return self.requests + self.failed
+
 
 class Load(Schema):
     """The load tests of one served artefact with equal settings, its repeats pooled. Times are milliseconds.
 
-    Repeats that do not count are left out of the figures unless none counts.
+    Repeats that do not count are left out of the figures unless none counts. What artefacts are ranked and judged by is
+    the median of the repeats (`core.repeats`); the pooled figures here describe all queries together.
     """
 
     run_id: str
@@ -67,7 +82,8 @@ class Load(Schema):
     upper_ms: dict[str, float] = pydantic.Field(default_factory=dict)
     """Percentile (`p99`) to the value it does not exceed with 99 % confidence, of the repeats' largest."""
     within_bound: bool | None = None
-    """Whether every repeat shows, at 99 % confidence, that p99 stays within the bound; None without one."""
+    """Whether one repeat counts, and all that count show, at 99 % confidence, that p99 stays within the bound; None
+    without one."""
     late_share: float | None = None
     """Largest share of queries that left the generator late; None in a closed loop."""
     cpu_ms: float | None = None
@@ -96,7 +112,12 @@ class Load(Schema):
     @property
     def p99_runs(self) -> tuple[float, ...]:
         """p99 of each repeat that counts; one figure for a summary of an earlier version."""
-        return tuple(run.p99 for run in self.runs if run.counts) or (self.latency_ms.p99,)
+        return self.percentile_runs("p99")
+
+    def percentile_runs(self, name: PercentileName) -> tuple[float, ...]:
+        """A percentile of each repeat that counts; the pooled one for a summary of an earlier version."""
+        told = tuple(value for run in self.runs if run.counts and (value := getattr(run, name)) is not None)
+        return told or (getattr(self.latency_ms, name),)
 
     @property
     def throughput_runs(self) -> tuple[float, ...]:
@@ -127,14 +148,20 @@ class Load(Schema):
         return self.requests + self.failed
 
     @property
+    def least_queries(self) -> int:
+        """Those of the repeat with the fewest, of the repeats that count: each gives its own percentiles."""
+        counted = [run.queries for run in self.runs if run.counts]
+        return min(counted or [run.queries for run in self.runs], default=self.queries)
+
+    @property
     def supported(self) -> float | None:
-        """The highest standard percentile the number of queries supports at 99 % confidence; None where not even the
-        median."""
-        return percentiles.supported(self.queries)
+        """The highest standard percentile that the queries of every repeat support at 99 % confidence; None where not
+        even the median."""
+        return percentiles.supported(self.least_queries)
 
     def supports(self, percentile: float) -> bool:
-        """Whether the number of queries supports a percentile at 99 % confidence."""
-        return percentiles.allowed_over(self.queries, percentile) >= 0
+        """Whether the queries of every repeat support a percentile at 99 % confidence."""
+        return percentiles.allowed_over(self.least_queries, percentile) >= 0
 
     @property
     def error_share(self) -> float:
@@ -157,4 +184,4 @@ class Saturation(Schema):
     failed_rate: float | None = None
     """The lowest rate measured that is not within the bound; None where all were."""
     limit: str = ""
-    """What failed there: the server, or the generator."""
+    """What failed there: the server, the generator, or other work that it overlapped with."""

@@ -182,6 +182,9 @@ class ReportSpec(Schema):
     """The frozen experiment, for provenance."""
     results: tuple[str, ...]
     """Ids of the result objects, in the order of the experiment."""
+    state: str = ""
+    """Part of the report's id: `core.results.state` of the results when it was asked for, so that one is made anew
+    after an unreadable result was repaired. Empty in a report of an earlier version."""
     missing: tuple[str, ...] = ()
     """One line per step that failed: the report is marked incomplete."""
     remake: str = ""

@@ -10,9 +10,9 @@ class SeedTest(Schema):
     seeds: int
     mean: float
     interval: tuple[float, float] | None
-    """Student's t at 95 %; None for a single seed."""
+    """Student's t at 95 %; None for a single seed, and where the seeds do not differ."""
     p_value: float | None
-    """Two-sided paired t test; None for a single seed."""
+    """Two-sided paired t test; None for fewer than three seeds, and where they do not differ: cannot be tested."""
     p_adjusted: float | None = None
     """After Holm's correction for all comparisons made together."""
 

@@ -31,7 +31,7 @@ class Spread(Schema):
     minimum: float
     maximum: float
     interval: tuple[float, float] | None = None
-    """Student's t interval of the mean at 95 %; None for a single value."""
+    """Student's t interval of the mean at 95 %; None for a single value, and where the values do not differ."""
 
     @property
     def range(self) -> float:
@@ -88,7 +88,8 @@ class Row(Schema):
     load: Load | None = None
     """The load test with the settings all rows share."""
     best_rate: float | None = None
-    """The highest rate of its saturation curve within the bound, queries per second; None where there is none."""
+    """The highest rate of its saturation curve within the bound, queries per second; 0 where none of those measured
+    held it, None where there is no curve with a bound."""
 
     @property
     def quantised(self) -> bool:
@@ -261,6 +262,8 @@ class Data(Schema):
         return absent(self.counts, self.classes, split)
 
 
+UNTESTED = "test images of "
+"""How the line of `missing` begins that is about classes without test images."""
 TRAINING, LOAD_TEST = " training", "Load test"
 """How the roles of trainings end (`PyTorch training`), and the role of load tests."""
 
@@ -311,6 +314,11 @@ class Summary(Schema):
     def representatives(self) -> tuple[Classification, ...]:
         """One classification for each arm and framework."""
         return tuple(one for one in self.classifications if one.representative)
+
+    @property
+    def unusable(self) -> tuple[str, ...]:
+        """The lines of `missing` about steps and results; classes without test images are a fact of the data."""
+        return tuple(line for line in self.missing if not line.startswith(UNTESTED))
 
     @property
     def complete(self) -> bool:

@@ -44,7 +44,7 @@ def sentence(found: Attribution) -> str:
         f"From {found.arms[0]} to {found.arms[1]} the gap between {first} and {second} goes from "
         f"{_points(found.start)} to {_points(found.end)} points."
     )
-    if found.start.interval is None:
+    if found.start.seeds < 2:
         return f"{gap} There is one seed, so no share can be told from luck."
     clear = [share.key for share in found.shares if is_clear(share.change)]
     known = (

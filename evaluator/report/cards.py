@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from core import repeats
 from core.schemas.data import class_names
 from core.schemas.summary import Arm, Row, Summary
 from evaluator import naming, text
@@ -131,8 +132,10 @@ def _serving(row: Row, summary: Summary) -> Iterator[str]:
     if (load := row.load) is None:
         return
     yield (
-        f"p50 {text.milliseconds(load.latency_ms.p50)}, p99 {text.milliseconds(load.latency_ms.p99)}, "
-        f"{text.significant(load.throughput)} images/s. {describe_load(summary)}."
+        f"p50 {text.milliseconds(repeats.typical(load, repeats.p50))}, "
+        f"p99 {text.milliseconds(repeats.typical(load, repeats.p99))}, "
+        f"{text.significant(repeats.typical(load, repeats.throughput))} images/s"
+        f"{' (medians over the repeats)' * (len(load.runs) > 1)}. {describe_load(summary)}."
     )
     if note := percentile_note(99.0)(row):
         yield f"To be read with care: {note}."

@@ -8,6 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from core import repeats
 from core.schemas.results import EpochMetrics
 from core.schemas.summary import Classification, Group, Row, Summary, Training
 from evaluator import naming, text
@@ -104,11 +105,11 @@ def seeds(groups: Sequence[Group]) -> Figure:
 
 
 def latency(summary: Summary) -> Figure:
-    """A p50 bar inside a paler p99 bar for each load-tested artefact."""
+    """A p50 bar inside a paler p99 bar for each load-tested artefact, medians over the repeats."""
     rows = loaded_rows(summary)
     labels = _labels(rows)
-    p50 = [row.load.latency_ms.p50 for row in rows if row.load]
-    p99 = [row.load.latency_ms.p99 for row in rows if row.load]
+    p50 = [repeats.typical(row.load, repeats.p50) for row in rows if row.load]
+    p99 = [repeats.typical(row.load, repeats.p99) for row in rows if row.load]
     colors = [color(row.framework) for row in rows]
     chart = go.Figure()
     chart.add_bar(
@@ -136,9 +137,9 @@ def latency(summary: Summary) -> Figure:
 
 
 def throughput(summary: Summary) -> Figure:
-    """Images per second of each load-tested artefact."""
+    """Images per second of each load-tested artefact, the median over the repeats."""
     rows = loaded_rows(summary)
-    values = [row.load.throughput for row in rows if row.load]
+    values = [repeats.typical(row.load, repeats.throughput) for row in rows if row.load]
     chart = go.Figure()
     chart.add_bar(
         y=_labels(rows),

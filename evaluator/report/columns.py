@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from core import percentiles
-from core.schemas.loads import Load
+from core import percentiles, repeats
 from core.schemas.results import Parity
 from core.schemas.summary import Row
 from evaluator import text
@@ -94,13 +93,13 @@ def percentile_note(percentile: float) -> Callable[[Row], str]:
             return load_note(row)
         best = row.load.supported
         reach = f"{percentiles.label(best)} at most" if best is not None else "no percentile"
-        return ", ".join(filter(None, (load_note(row), f"{row.load.queries:,} queries support {reach}")))
+        return ", ".join(filter(None, (load_note(row), f"{row.load.least_queries:,} queries support {reach}")))
 
     return note
 
 
-def _of_load(figure: Callable[[Load], float]) -> Callable[[Row], Value]:
-    return lambda row: figure(row.load) if row.load else None
+def _of_load(figures: repeats.Figures) -> Callable[[Row], Value]:
+    return lambda row: repeats.typical(row.load, figures) if row.load else None
 
 
 def _shown(value: Callable[[Row], Value], show: Callable[[float], str]) -> Callable[[Row], str]:
@@ -184,36 +183,36 @@ COLUMNS = (
     ),
     _figure(
         "Throughput",
-        _of_load(lambda load: load.throughput),
+        _of_load(repeats.throughput),
         lambda value: f"{text.significant(value)}/s",
         "high",
-        "Images per second under the load test",
+        "Images per second under the load test, median over its repeats",
         load_note,
         _timed,
     ),
     _figure(
         "p50",
-        _of_load(lambda load: load.latency_ms.p50),
+        _of_load(repeats.p50),
         text.milliseconds,
         "low",
-        "Half of the requests were answered within this time",
+        "Half of the requests were answered within this time, median over the repeats",
         counts=lambda row: _supported(row, 50.0),
     ),
     _figure(
         "p99",
-        _of_load(lambda load: load.latency_ms.p99),
+        _of_load(repeats.p99),
         text.milliseconds,
         "low",
-        "99% of the requests were answered within this time",
+        "99% of the requests were answered within this time, median over the repeats",
         percentile_note(99.0),
         lambda row: _supported(row, 99.0),
     ),
     _figure(
         "CPU",
-        lambda row: row.load.cpu_ms if row.load else None,
+        lambda row: repeats.typical_cpu(row.load) if row.load else None,
         text.milliseconds,
         "low",
-        "CPU time of the server process for an image, warm-up included",
+        "CPU time of the server process for an image, warm-up included, median over the repeats",
         counts=_timed,
     ),
 )

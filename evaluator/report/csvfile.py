@@ -5,10 +5,12 @@ import io
 from collections.abc import Callable
 from typing import Any, get_args
 
+from core import repeats
 from core.schemas.loads import Load
 from core.schemas.scores import Operating, Scores
 from core.schemas.specs import Corruption
 from core.schemas.summary import Row, Summary
+from evaluator.scores import TOP_K
 
 Getter = Callable[[Row], Any]
 
@@ -34,6 +36,14 @@ def _operating(get: Callable[[Operating], Any]) -> Getter:
     return lambda row: get(row.operating) if row.operating else None
 
 
+def _top(k: int) -> Getter:
+    return _scores(lambda scores: scores.top_k.get(k))
+
+
+def _phase(name: str) -> Getter:
+    return _load(lambda load: load.server_ms.get(name))
+
+
 def _corrupted(kind: str, severity: int) -> Getter:
     def accuracy(row: Row) -> float | None:
         found = (one.accuracy for one in row.robustness if (one.corruption, one.severity) == (kind, severity))
@@ -42,6 +52,8 @@ def _corrupted(kind: str, severity: int) -> Getter:
     return accuracy
 
 
+PHASES = ("queue", "preprocess", "infer", "postprocess")
+"""What servers report of a request."""
 FIELDS: dict[str, Getter] = {
     "arm": lambda row: row.arm,
     "mode": lambda row: row.mode,
@@ -95,17 +107,26 @@ FIELDS: dict[str, Getter] = {
     "training_contended": lambda row: row.training_contended,
     "load_users": _load(lambda load: load.users),
     "load_batch_size": _load(lambda load: load.batch_size),
-    "throughput_images_per_s": _load(lambda load: load.throughput),
-    "p50_ms": _load(lambda load: load.latency_ms.p50),
-    "p90_ms": _load(lambda load: load.latency_ms.p90),
-    "p95_ms": _load(lambda load: load.latency_ms.p95),
-    "p99_ms": _load(lambda load: load.latency_ms.p99),
-    "p999_ms": _load(lambda load: load.latency_ms.p999),
+    "throughput_images_per_s": _load(lambda load: repeats.typical(load, repeats.throughput)),
+    "p50_ms": _load(lambda load: repeats.typical(load, repeats.p50)),
+    "p90_ms": _load(lambda load: repeats.typical(load, repeats.p90)),
+    "p95_ms": _load(lambda load: repeats.typical(load, repeats.p95)),
+    "p99_ms": _load(lambda load: repeats.typical(load, repeats.p99)),
+    "p999_ms": _load(lambda load: repeats.typical(load, repeats.p999)),
     "max_ms": _load(lambda load: load.latency_ms.max),
-    "cpu_ms_per_image": _load(lambda load: load.cpu_ms),
+    "cpu_ms_per_image": _load(repeats.typical_cpu),
     "best_rate_queries_per_s": lambda row: row.best_rate,
     "failed_requests": _load(lambda load: load.failed),
     "generator_cpu": _load(lambda load: load.generator_cpu),
     "load_contended": _load(lambda load: load.contended),
+    **{f"top_{k}": _top(k) for k in TOP_K},
+    "load_counts": _load(lambda load: load.counts),
+    "load_repeats": _load(lambda load: len(load.runs) or 1),
+    "load_queries": _load(lambda load: load.queries),
+    "load_least_queries": _load(lambda load: load.least_queries),
+    "late_share": _load(lambda load: load.late_share),
+    "p99_at_most_ms": _load(lambda load: load.upper_ms.get("p99")),
+    "mean_batch_images": _load(lambda load: load.mean_batch or None),
+    **{f"server_{phase}_ms": _phase(phase) for phase in PHASES},
 }
 """Column to how a row fills it."""

@@ -4,6 +4,7 @@ from math import log10
 
 import plotly.graph_objects as go
 
+from core import repeats
 from core.schemas.loads import Load, Saturation
 from core.schemas.summary import Row, Summary
 from evaluator import naming, text
@@ -26,7 +27,8 @@ def figures(summary: Summary) -> dict[str, Figure]:
 
 
 def percentiles(summary: Summary) -> Figure:
-    """Latency at each percentile up to the last that the queries reach; the axis gives every nine the same room."""
+    """Latency at each percentile up to the last that the queries of all repeats together reach; the axis gives every
+    nine the same room."""
     chart = go.Figure()
     for row in summary.rows:
         if row.load is None or not row.load.curve:
@@ -43,13 +45,14 @@ def percentiles(summary: Summary) -> Figure:
             marker={"symbol": SYMBOLS[row.framework], "size": 6, "color": color(row.framework)},
             hovertemplate=f"{safe(_name(row, summary))} p%{{customdata}}: %{{y:.3g}} ms<extra></extra>",
         )
+    pooled = any(row.load and len(row.load.runs) > 1 for row in summary.rows)
     chart.update_layout(
         xaxis={
             "title": {"text": "Percentile"},
             "tickvals": [nines(q) for q in TICKS],
             "ticktext": [f"{q:g}" for q in TICKS],
         },
-        yaxis={"title": {"text": "Latency, ms"}, "type": "log"},
+        yaxis={"title": {"text": "Latency, ms" + ", repeats pooled" * pooled}, "type": "log"},
         hovermode="closest",
     )
     return as_json(chart)
@@ -66,8 +69,10 @@ def saturation(summary: Summary) -> Figure:
         own = SYMBOLS[row.framework] if row else "circle"
         chart.add_scatter(
             x=[load.rate for load in curve.points],
-            y=[load.latency_ms.p99 for load in curve.points],
-            customdata=[[text.significant(load.throughput), _judgement(load)] for load in curve.points],
+            y=[repeats.typical(load, repeats.p99) for load in curve.points],
+            customdata=[
+                [text.significant(repeats.typical(load, repeats.throughput)), _judgement(load)] for load in curve.points
+            ],
             name=name,
             mode="lines+markers",
             line={"color": shade, "width": 2, "dash": _dash(row) if row else "solid"},
@@ -119,6 +124,8 @@ def _judgement(load: Load) -> str:
         return "does not count: the generator was the bottleneck"
     if load.problems:
         return "does not count: the generator was late" if load.late_share else "does not count"
+    if load.contended:
+        return "does not count: it overlapped with other work"
     if load.within_bound is None:
         return "no bound"
     return "within the bound" if load.within_bound else "not within the bound"

@@ -40,17 +40,24 @@ def _percentile(percentile: float, value: Callable[[Load], float]) -> _Column:
     """A percentile, marked where the queries do not support it."""
 
     def show(load: Load) -> str:
-        return text.significant(value(load)) + ("" if load.supports(percentile) else UNSUPPORTED)
+        return text.significant(value(load)) + ("" if _pool_supports(load, percentile) else UNSUPPORTED)
 
     return _Column(percentiles.label(percentile), show)
 
 
+def _pool_supports(load: Load, percentile: float) -> bool:
+    """Of all repeats together, as the percentiles of this table are."""
+    return percentiles.allowed_over(load.queries, percentile) >= 0
+
+
 def _supports(load: Load) -> str:
-    return text.MISSING if load.supported is None else percentiles.label(load.supported)
+    highest = percentiles.supported(load.queries)
+    return text.MISSING if highest is None else percentiles.label(highest)
 
 
 COLUMNS = (
-    _Column("Queries", lambda load: f"{load.requests:,}"),
+    _Column("Queries", lambda load: f"{load.queries:,}"),
+    _Column("Answered", lambda load: f"{load.requests:,}", lambda load: load.failed > 0),
     _Column("Supports", _supports),
     _Column("img/s", lambda load: text.significant(load.throughput)),
     _percentile(50.0, lambda load: load.latency_ms.p50),
@@ -100,7 +107,8 @@ def loads(summary: Summary) -> Table:
         for load in _by_subject(summary.loads)
     )
     marked = any(cell.endswith(UNSUPPORTED) for row in rows for cell in row)
-    return Table(_caption(phases, columns, marked), headers, rows, names=3 if settings else 2)
+    pooled = any(len(load.runs) > 1 for load in summary.loads)
+    return Table(_caption(phases, columns, marked, pooled), headers, rows, names=3 if settings else 2)
 
 
 def _by_subject(loads: Sequence[Load]) -> list[Load]:
@@ -117,9 +125,11 @@ def _flag(load: Load) -> str:
     return " (contended)" if load.contended else ""
 
 
-def _caption(phases: list[str], columns: list[_Column], marked: bool) -> str:
+def _caption(phases: list[str], columns: list[_Column], marked: bool, pooled: bool) -> str:
     shown = {column.title for column in columns}
     caption = "Load tests, times in milliseconds"
+    caption += "; the queries of all repeats pooled (elsewhere: the median of the repeats)" * pooled
+    caption += "; img/s and percentiles are of the answered" * ("Answered" in shown)
     caption += f"; {text.names([p.capitalize() for p in phases])}: means the server reported" if phases else ""
     caption += "; Supports: the highest percentile the queries support at 99% confidence"
     caption += f", those marked{UNSUPPORTED} are beyond it" * marked

@@ -5,6 +5,7 @@ from math import log10, sqrt
 
 import plotly.graph_objects as go
 
+from core import repeats
 from core.schemas.scores import Agreement, Curve
 from core.schemas.summary import Classification, Row, Summary
 from evaluator import naming, pareto, text
@@ -112,7 +113,7 @@ def trade_offs(summary: Summary) -> Figure:
         loads = [load for index in own if (load := rows[index].load)]
         front = [pareto.dominator(rows, index, shown) is None for index in own]
         chart.add_scatter(
-            x=[load.latency_ms.p99 for load in loads],
+            x=[repeats.typical(load, repeats.p99) for load in loads],
             y=[rows[index].accuracy for index in own],
             name=text.framework(framework),
             meta={"names": [f"{safe(artefact(rows[i], others))}, {text.size(rows[i].size_bytes)}" for i in own]},

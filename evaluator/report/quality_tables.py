@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from core import repeats
 from core.schemas.summary import Row, Summary
 from evaluator import naming, pareto, text
 from evaluator.paired import ALPHA
 from evaluator.report.quality_charts import artefact
-from evaluator.report.tables import UNSUPPORTED, Table
+from evaluator.report.tables import Table
 
 CLEAREST = 8
 """Pairs listed beside an agreement matrix."""
@@ -73,10 +74,7 @@ def trade_offs(summary: Summary) -> Table:
         for index in sorted(shown, key=lambda i: (beaten[i] is not None, -(summary.rows[i].accuracy or 0)))
     )
     headers = ("Framework", "Format", "Arm", "Beaten by", "Accuracy", "p99", "Size")
-    caption = "Accuracy, p99 latency and size"
-    if any(cell.endswith(UNSUPPORTED) for cells in rows for cell in cells):
-        caption += f";{UNSUPPORTED}: more than the queries support"
-    return Table(caption, headers, rows, names=4)
+    return Table("Accuracy, p99 latency (median over repeats) and size", headers, rows, names=4)
 
 
 def _trade_off(row: Row, beaten_by: int | None, shown: Sequence[Row], summary: Summary) -> tuple[str, ...]:
@@ -87,7 +85,7 @@ def _trade_off(row: Row, beaten_by: int | None, shown: Sequence[Row], summary: S
         row.arm,
         "nobody" if beaten_by is None else artefact(summary.rows[beaten_by], shown),
         text.percent(row.accuracy or 0.0),
-        text.milliseconds(row.load.latency_ms.p99) + ("" if row.load.supports(99.0) else UNSUPPORTED),
+        text.milliseconds(repeats.typical(row.load, repeats.p99)),
         text.size(row.size_bytes),
     )
 

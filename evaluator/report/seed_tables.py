@@ -7,6 +7,7 @@ from core.schemas.summary import Summary, Training
 from evaluator import text
 from evaluator.paired import ALPHA
 from evaluator.report.tables import Table
+from evaluator.statistics import SEEDS_NEEDED
 
 
 def framework_tests(summary: Summary) -> Table:
@@ -43,8 +44,10 @@ DATA_PHASE = "data"
 
 def finding(one: FrameworkTest) -> str:
     """What may be said about two frameworks."""
+    if one.test.seeds < SEEDS_NEEDED:
+        return "one seed: nothing can be said" if one.test.seeds == 1 else "two seeds cannot tell"
     if one.test.p_adjusted is None:
-        return "one seed: nothing can be said"
+        return "no spread between seeds: cannot be tested"
     if one.test.p_adjusted >= ALPHA:
         return "no difference shown"
     return f"{text.framework(one.first if one.test.mean > 0 else one.second)} is more accurate"

@@ -39,7 +39,7 @@ def _cells(row: Row, plain: Row) -> tuple[str, ...]:
         text.p_value(test.p_adjusted).removeprefix("p ").removeprefix("= ") if test else text.MISSING,
         differences(row.parity),
         disagreements(row.parity) or text.MISSING,
-        _times(row, plain, lambda load: 1 / repeats.typical(load, repeats.seconds_per_image)),
+        _times(row, plain, lambda load: repeats.typical(load, repeats.throughput)),
         _times(row, plain, lambda load: repeats.typical(load, repeats.p99)),
         f"× {text.significant(row.size_bytes / plain.size_bytes)}" if plain.size_bytes else text.MISSING,
     )

@@ -9,9 +9,8 @@ from core.schemas.statistics import SeedTest
 from core.schemas.study import Claim, Measure, Side, Study
 from core.schemas.summary import Summary, Training
 from evaluator.paired import ALPHA
-from evaluator.statistics import corrected, seed_test
+from evaluator.statistics import SEEDS_NEEDED, corrected, seed_test
 
-SEEDS_NEEDED = 3
 SHARE_NEEDED = 0.5
 """Of the study's training images and of its epochs."""
 Verdict = Literal[
@@ -153,6 +152,8 @@ def _shortfalls(
     seeds = test.seeds if test else 0
     if seeds < SEEDS_NEEDED:
         yield f"{seeds} of the {SEEDS_NEEDED} seeds a verdict needs"
+    elif test and test.p_value is None:
+        yield "no spread between seeds: cannot be tested"
     if images < SHARE_NEEDED * study.images:
         yield f"{images:,} of the study's {study.images:,} images"
     for side in sides:

@@ -14,8 +14,9 @@ from evaluator.report.html import describe_recipe
 from evaluator.report.markdown import escape, markdown_table
 from evaluator.report.seed_tables import time_note, time_shares
 from evaluator.report.tables import Table
+from evaluator.statistics import SEEDS_NEEDED
 from evaluator.studies import splits
-from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, SEEDS_NEEDED, SHARE_NEEDED, Finding, Measured
+from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, SHARE_NEEDED, Finding, Measured
 from evaluator.text import MISSING
 
 INTRO = f"""# The five studies
@@ -199,7 +200,8 @@ def difference(finding: Finding) -> str:
         return MISSING
     show, unit = (_seconds, "s") if finding.claim.is_about_time else (_points, "points")
     if test.interval is None:
-        return f"{show(test.mean)} {unit}, one seed: no interval"
+        few = "one seed" if test.seeds == 1 else "no spread between seeds"
+        return f"{show(test.mean)} {unit}, {few}: no interval"
     return f"{show(test.mean)} {unit} ({show(test.interval[0])} to {show(test.interval[1])})"
 
 

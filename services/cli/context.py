@@ -29,7 +29,8 @@ EXIT_CODES: dict[type[BaseException], int] = {
     KeyboardInterrupt: 130,
 }
 EXIT_HELP = (
-    "Exit codes: 0 done · 1 failed, a step of the experiment failed or a gate did not hold · 2 invalid input · "
+    "Exit codes: 0 done · 1 failed, a step of the experiment failed, a result of it cannot be used or a gate did not "
+    "hold · 2 invalid input · "
     "3 not found · 4 a service is not available · 130 interrupted"
 )
 # Where nobody looks at a terminal, tables keep their columns whole.

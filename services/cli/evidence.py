@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 import pydantic
 import typer
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
 
 from core import comparison, files, gate
 from core.errors import InvalidInputError, NotFoundError
@@ -16,6 +14,7 @@ from core.schemas.gates import Gates
 from core.schemas.summary import Summary, parse_summary
 from services.cli.context import Home, ends_well, err
 from services.cli.formats import FormatOption, ListFormat, show
+from services.orchestrator.experiment_file import load_yaml
 
 EXPLAINED = ("noise not known", "not comparable")
 """Findings whose reason is shown."""
@@ -54,7 +53,7 @@ def judge(
     gates, summary = read_gates(rules), find_summary(name)
     checks = gate.check(summary, gates)
     if junit:
-        files.write_text(junit, gate.junit_xml(checks, summary.experiment))
+        _write(junit, gate.junit_xml(checks, summary.experiment))
     if style is ListFormat.JSON:
         show([asdict(one) for one in checks], style)
     else:
@@ -86,17 +85,20 @@ def read_gates(path: Path) -> Gates:
     """Reads a rules file; an error names the file, the key and what is allowed."""
     if not path.is_file():
         raise NotFoundError(f"no rules file {path}")
-    try:
-        document: Any = YAML(typ="safe").load(path)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InvalidInputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    document: Any = load_yaml(path, "safe")
     if not isinstance(document, dict):
         raise InvalidInputError(f"{path}: expected a mapping with the key rules, see docs/evidence.md")
     try:
         return Gates.model_validate(document)
     except pydantic.ValidationError as error:
         raise InvalidInputError(f"{path}: {explain(error)}") from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        files.write_text(path, text)
+    except OSError as error:
+        raise InvalidInputError(f"--junit {path} cannot be written: {error.strerror}; name a file") from error
 
 
 def _cells(one: comparison.Difference) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from core import repeats
 from core.errors import InvalidInputError, NotFoundError
 from core.schemas.course import COURSES
 from core.schemas.experiment import FULL
@@ -81,7 +82,7 @@ def run(
             err.print(f"incomplete: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for line in finished.failed:
         err.print(f"failed: {line}", style="red", markup=False, soft_wrap=True)
-    if finished.failed:
+    if finished.failed or summary.unusable:
         raise typer.Exit(1)
 
 
@@ -170,9 +171,9 @@ def _cells(row: Row) -> list[str]:
         f"{parity.largest_difference:.1e}",
         f"{row.size_bytes / 1000:,.0f}",
         f"{row.training_seconds:.1f}" + "*" * row.training_contended,
-        f"{load.throughput:,.0f}" if load else "–",
-        f"{load.latency_ms.p50:.2f}" if load else "–",
-        f"{load.latency_ms.p99:.2f}" if load else "–",
+        f"{repeats.typical(load, repeats.throughput):,.0f}" if load else "–",
+        f"{repeats.typical(load, repeats.p50):.2f}" if load else "–",
+        f"{repeats.typical(load, repeats.p99):.2f}" if load else "–",
     ]
 
 

@@ -24,6 +24,11 @@ from services.orchestrator.measuring import Measuring
 from services.orchestrator.steps import Step, load_spec, served_label
 
 Options = dict[str, Any]
+FAILED: dict[rates.Limit, str] = {
+    "server": "the server did not hold",
+    "generator": "the generator could not send",
+    "other work": "other timed work overlapped with",
+}
 
 
 @ends_well
@@ -135,9 +140,9 @@ def _highest(model: str, bound: float, measured: list[LoadTestResult]) -> str:
     line = f"{model}: highest rate whose p99 is shown to stay within {bound:g} ms (99 % confidence): {found}"
     if failed is None:
         return f"{line}; no higher one was measured"
-    server = any(result.valid for result in measured if result.spec.rate == failed)
-    who = "the server did not hold" if server else "the generator could not send"
-    return f"{line}; {who} {failed:g}/s"
+    there = [result for result in measured if result.spec.rate == failed]
+    limit = rates.failed_for(any(map(rates.counts, there)), any(result.valid for result in there))
+    return f"{line}; {FAILED[limit]} {failed:g}/s"
 
 
 def spread(values: list[float], digits: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 from ruamel.yaml import YAML
@@ -10,7 +10,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq, LineCol
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from core.errors import InvalidInputError, NotFoundError
-from core.schemas.base import explain_one
+from core.schemas.base import explain_one, problems_of
 from core.schemas.experiment import FULL, Experiment
 from services.orchestrator.scales import choose_scale, name_scale
 
@@ -48,7 +48,7 @@ def read_experiment(
     try:
         return Experiment.model_validate(_plain(document))
     except pydantic.ValidationError as error:
-        lines = [f"{_place(path, document, problem['loc'])}: {_say(problem)}" for problem in error.errors()]
+        lines = [f"{_place(path, document, problem['loc'])}: {_say(problem)}" for problem in problems_of(error)]
         raise InvalidInputError("\n".join(lines)) from error
 
 
@@ -60,17 +60,26 @@ def place_of(path: Path, key: Sequence[str]) -> str:
 def _parse(path: Path) -> CommentedMap:
     if not path.is_file():
         raise NotFoundError(f"no experiment file {path}; the ones that come with Bakeoff are in experiments/")
+    document = load_yaml(path, "rt")
+    if not isinstance(document, CommentedMap):
+        raise InvalidInputError(f"{path}:1: expected a mapping with the keys {', '.join(Experiment.model_fields)}")
+    unshared: CommentedMap = _unshared(document)
+    return unshared
+
+
+def load_yaml(path: Path, typ: Literal["rt", "safe"]) -> Any:
+    """A YAML file's content; `rt` keeps the lines.
+
+    Raises:
+        InvalidInputError: naming file and line.
+    """
     try:
-        document = YAML(typ="rt").load(path)
+        return YAML(typ=typ).load(path)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InvalidInputError(f"{path}:{line}: not valid YAML: {error.problem}") from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path}: not text that YAML allows: {' '.join(str(error).split())}") from error
-    if not isinstance(document, CommentedMap):
-        raise InvalidInputError(f"{path}:1: expected a mapping with the keys {', '.join(Experiment.model_fields)}")
-    unshared: CommentedMap = _unshared(document)
-    return unshared
 
 
 def _unshared(node: Any) -> Any:
@@ -98,8 +107,9 @@ def _override(document: CommentedMap, override: str) -> None:
         place = place[part]
     try:
         place[last] = YAML(typ="safe").load(text)
-    except MarkedYAMLError as error:
-        raise InvalidInputError(f"--set {override!r} is not valid YAML after the '=': {error.problem}") from error
+    except YAMLError as error:
+        problem = error.problem if isinstance(error, MarkedYAMLError) else " ".join(str(error).split())
+        raise InvalidInputError(f"--set {override!r} is not valid YAML after the '=': {problem}") from error
 
 
 def _replace_source(document: CommentedMap, data: str) -> None:
@@ -137,7 +147,7 @@ def _place(path: Path, document: CommentedMap, location: tuple[int | str, ...]) 
 
 def _say(problem: Any) -> str:
     """The problem in words; an unknown key comes with the keys there are."""
-    text = explain_one({**problem, "msg": str(problem["msg"]).removeprefix("Value error, ")})
+    text = explain_one(problem)
     if problem["type"] != "extra_forbidden":
         return text
     siblings = _known_keys(problem["loc"])

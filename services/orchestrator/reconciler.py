@@ -18,7 +18,7 @@ from bakeoff.run.v1 import run_pb2
 
 from core import files
 from core.errors import BakeoffError, CancelledError, NotFoundError, WrongStateError
-from core.results import read_result
+from core.results import read_result, state
 from core.schemas.base import content_id
 from core.schemas.experiment import Experiment
 from core.schemas.results import PrepareResult, QuantizeResult, TrainResult
@@ -245,7 +245,8 @@ class Reconciler:
 
     def _report(self) -> Finished:
         missing = tuple(f"{label}: {text}" for label, text in self._failed.items())
-        step = steps.report_step(self.experiment, tuple(self._results), missing, self._outcome)
+        found = state(self.store, self._results)
+        step = steps.report_step(self.experiment, tuple(self._results), found, missing, self._outcome)
         self.reporter.plan({"report": 1})
         if not self._done(step):
             with EvaluatorClient(self.directory.target("evaluator")) as evaluator:

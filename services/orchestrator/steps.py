@@ -208,15 +208,20 @@ def load_step(spec: LoadTestSpec) -> Step:
 
 
 def report_step(
-    experiment: Experiment, results: tuple[str, ...], missing: tuple[str, ...], search: SearchOutcome | None = None
+    experiment: Experiment,
+    results: tuple[str, ...],
+    state: str,
+    missing: tuple[str, ...],
+    search: SearchOutcome | None = None,
 ) -> Step:
-    """The report over what there is."""
+    """The report over what there is, in the state it is in (`core.results.state`)."""
     spec = ReportSpec(
         experiment=experiment.report_name,
         title=experiment.title,
         description=experiment.description,
         spec_json=experiment.model_dump_json(),
         results=results,
+        state=state,
         missing=missing,
         search=search,
     )

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from core.errors import BakeoffError
+from core.schemas.base import problems_of
 from services.rpc.authorisation import Token, read_tokens
 from services.rpc.tls import ServerTls
 
@@ -179,7 +180,7 @@ def load(settings: type[SettingsT], program: str, arguments: list[str] | None = 
     try:
         return CliApp.run(settings, cli_args=arguments)
     except pydantic.ValidationError as error:
-        _fail(program, [_problem(settings, problem) for problem in error.errors()])
+        _fail(program, [_problem(settings, problem) for problem in problems_of(error)])
     except SettingsError as error:
         _fail(program, [str(error)])
 
@@ -211,7 +212,7 @@ def _problem(settings: type[ServiceSettings], problem: object) -> str:
     assert isinstance(problem, dict)
     name = str(problem["loc"][0]) if problem["loc"] else ""
     where = f"--{name.replace('_', '-')} ({variable(settings, name)}): " if name else ""
-    return f"{where}{problem['msg'].removeprefix('Value error, ')}"
+    return f"{where}{problem['msg']}"
 
 
 def _fail(program: str, problems: list[str]) -> NoReturn:

@@ -33,6 +33,7 @@ def test_a_report_compared_with_itself_shows_no_change(summary: Summary) -> None
     assert {one.finding for one in found.differences} == {"equal"}
     assert {one.metric for one in found.differences} == set(COMPARED)
     assert len(found.notes) == 1
+    assert "Nothing is corrected for the number of rows" in found.notes[0]
 
 
 def test_accuracies_whose_difference_excludes_zero_exceed_noise(summary: Summary) -> None:
@@ -47,9 +48,9 @@ def test_accuracies_whose_difference_excludes_zero_exceed_noise(summary: Summary
 def test_times_of_one_run_each_are_not_called_noise_or_signal(summary: Summary) -> None:
     row = summary.rows[0]
     assert row.load is not None
-    slower = row.load.latency_ms.model_copy(update={"p99": row.load.latency_ms.p99 * 1.01})
+    slower = row.load.runs[0].model_copy(update={"p99": row.load.runs[0].p99 * 1.01})
     changes = {
-        "load": row.load.model_copy(update={"latency_ms": slower}),
+        "load": row.load.model_copy(update={"runs": (slower,)}),
         "size_bytes": row.size_bytes + 1,
         "accuracy": (row.accuracy or 0) - 1e-6,
     }

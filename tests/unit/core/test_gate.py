@@ -6,6 +6,7 @@ import pytest
 
 from core.gate import check, junit_xml
 from core.schemas.gates import Gates
+from core.schemas.results import LoadTestResult
 from core.schemas.summary import Summary
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment
@@ -66,7 +67,17 @@ def test_a_contended_load_test_does_not_count(summary: Summary) -> None:
 def queried(summary: Summary, requests: int) -> Summary:
     """The summary as if every load test had had so many queries."""
     rows = tuple(
-        row.model_copy(update={"load": row.load.model_copy(update={"requests": requests, "errors": {}})})
+        row.model_copy(
+            update={
+                "load": row.load.model_copy(
+                    update={
+                        "requests": requests,
+                        "errors": {},
+                        "runs": tuple(run.model_copy(update={"requests": requests}) for run in row.load.runs),
+                    }
+                )
+            }
+        )
         if row.load
         else row
         for row in summary.rows
@@ -160,6 +171,26 @@ def test_junit_counts_checks_and_names_failures(summary: Summary) -> None:
     failure = suite.find("testcase/failure")
     assert failure is not None
     assert failure.get("message") == "missing: lost <&> ?"
+
+
+def test_an_artefact_none_of_whose_rates_held_the_bound_fails_a_gate_on_its_best_rate() -> None:
+    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",), rates=(50.0, 100.0))
+    slow = next(r.spec.model for r in one.results if isinstance(r, LoadTestResult) and r.spec.rate)
+    results = [
+        r.model_copy(update={"over_bound": 1_000})
+        if isinstance(r, LoadTestResult) and r.spec.rate and r.spec.model == slow
+        else r
+        for r in one.results
+    ]
+    found = summarise(one.spec, results, one.probabilities, one.labels)
+    assert {row.best_rate for row in found.rows if row.model == slow} == {0}
+    (failed,) = [one for one in check(found, gates({"metric": "best_rate", "min": 1})) if not one.passed]
+    assert failed.message == "best_rate is 0 queries/s (no rate measured held the bound), below the minimum of 1"
+
+
+def test_an_artefact_that_was_not_swept_has_no_best_rate_to_gate(summary: Summary) -> None:
+    assert {row.best_rate for row in summary.rows} == {None}
+    assert "was not measured" in check(summary, gates({"metric": "best_rate", "min": 1}))[-1].message
 
 
 def test_server_cpu_and_the_highest_rate_within_the_bound_can_be_gated() -> None:

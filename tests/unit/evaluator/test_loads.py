@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 
+from core.rates import highest_passed, judged
 from core.schemas.results import LatencySummary, LoadTestResult, ServerAccount
 from core.schemas.specs import LoadTestSpec
 from evaluator.loads import pool, pool_repeats, saturation
@@ -36,6 +37,11 @@ def test_repeats_are_pooled_from_their_histograms_and_not_by_averaging_percentil
     assert load.latency_ms.p999 == pytest.approx(100, rel=1e-3)
     assert [run.p99 for run in load.runs] == [1.0, 100.0]
     assert load.curve[-1][0] == 99.9  # Beyond, a thousand queries say nothing.
+
+
+def test_pooled_percentiles_cover_their_share_of_the_queries() -> None:
+    load = pool([result([float(ms) for ms in range(1, 100)]), result([float(ms) for ms in range(100, 152)], repeat=1)])
+    assert load.latency_ms.p99 == pytest.approx(150, rel=1e-3)  # Rank ⌈149.49⌉ of 151.
 
 
 def test_contended_and_invalid_repeats_stay_out_of_the_figures_but_are_listed() -> None:
@@ -88,6 +94,25 @@ def test_the_best_rate_is_the_highest_below_the_first_that_fails() -> None:
 def test_a_rate_the_generator_could_not_keep_is_the_generators_limit() -> None:
     (found,) = saturation(pool_repeats([at(100), at(200, problems=("late",))]))
     assert (found.best_rate, found.limit) == (100, "generator")
+
+
+def test_contended_rates_give_no_best_rate_and_are_not_called_the_servers_fault() -> None:
+    (found,) = saturation(pool_repeats([at(100, contended=True), at(200, contended=True)]))
+    assert (found.best_rate, found.failed_rate, found.limit) == (None, 100, "other work")
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        [at(100), at(200, slow=90, repeat=1), at(200, contended=True)],
+        [at(100, contended=True), at(200)],
+        [at(100), at(200, slow=90, contended=True), at(200, repeat=1)],
+        [at(100, problems=("late",)), at(100, repeat=1), at(200, problems=("late",))],
+    ],
+)
+def test_the_report_judges_rates_as_the_search_does(results: list[LoadTestResult]) -> None:
+    (found,) = saturation(pool_repeats(results))
+    assert (found.best_rate, found.failed_rate) == highest_passed(judged(results))
 
 
 def test_without_a_bound_there_is_a_curve_and_no_best_rate() -> None:

@@ -127,6 +127,21 @@ def test_csv_holds_raw_figures_under_names_with_units(summary: Summary) -> None:
     assert lines[0]["native_parity_largest"] == ""
 
 
+def test_csv_holds_every_figure_of_a_load_test(summary: Summary) -> None:
+    row = summary.rows[0]
+    assert row.load is not None
+    assert row.scores is not None
+    line = next(csv.DictReader(io.StringIO(to_csv(summary))))
+    assert {name: line[name] for name in ("load_counts", "load_repeats", "load_queries", "late_share")} == {
+        "load_counts": "True", "load_repeats": "1", "load_queries": "2000", "late_share": ""
+    }  # fmt: skip
+    assert float(line["p99_at_most_ms"]) == row.load.upper_ms["p99"]
+    assert float(line["mean_batch_images"]) == row.load.mean_batch
+    assert float(line["server_queue_ms"]) == row.load.server_ms["queue"]
+    assert line["server_postprocess_ms"] == ""
+    assert float(line["top_5"]) == row.scores.top_k[5]
+
+
 def test_markdown_tables_have_as_many_cells_in_every_line(summary: Summary) -> None:
     widths: set[int] = set()
     for line in [*to_markdown(summary).splitlines(), ""]:

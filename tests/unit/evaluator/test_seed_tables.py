@@ -60,11 +60,19 @@ def test_preparation_is_said_to_be_in_nobodys_share() -> None:
 @pytest.mark.parametrize(
     ("mean", "p_adjusted", "expected"),
     [(0.01, 0.2, "no difference shown"), (0.01, 0.01, "Keras is more"), (-0.01, 0.01, "PyTorch is more"),
-     (0.01, None, "one seed")],
+     (0.01, None, "no spread between seeds: cannot be tested")],
 )  # fmt: skip
 def test_a_finding_says_no_more_than_the_corrected_test(mean: float, p_adjusted: float | None, expected: str) -> None:
     test = SeedTest(seeds=3, mean=mean, interval=(0, 1), p_value=p_adjusted, p_adjusted=p_adjusted)
     assert finding(FrameworkTest(arm="a", first="keras", second="pytorch", test=test)).startswith(expected)
+
+
+@pytest.mark.parametrize(("seeds", "expected"), [(1, "one seed: nothing can be said"), (2, "two seeds cannot tell")])
+def test_fewer_than_three_seeds_give_no_finding_even_with_a_p_value_of_an_earlier_version(
+    seeds: int, expected: str
+) -> None:
+    test = SeedTest(seeds=seeds, mean=0.01, interval=None, p_value=0.0, p_adjusted=0.0)
+    assert finding(FrameworkTest(arm="a", first="keras", second="pytorch", test=test)) == expected
 
 
 def test_the_lines_of_the_bare_loops_are_those_of_the_scripts_that_the_benchmark_runs() -> None:

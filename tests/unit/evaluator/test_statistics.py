@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from core.schemas.summary import Group, SeedAccuracy
@@ -71,9 +72,39 @@ def test_paired_differences_are_tested_with_students_t() -> None:
     assert found.mean == pytest.approx(0.7 / 3)
 
 
-@pytest.mark.parametrize(("differences", "p_value"), [([0.0, 0.0], 1.0), ([0.1, 0.1], 0.0), ([0.3], None)])
-def test_differences_without_spread_are_taken_as_they_are(differences: list[float], p_value: float | None) -> None:
-    assert seed_test(differences).p_value == p_value
+IMAGE = 1 / 451
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [[0.0] * 3, [IMAGE] * 3, [IMAGE, 440 * IMAGE - 439 * IMAGE, 301 * IMAGE - 300 * IMAGE], [100.0, 100 + 1e-11, 100]],
+)
+def test_differences_without_spread_but_for_rounding_have_neither_p_value_nor_interval(
+    differences: list[float],
+) -> None:
+    found = seed_test(differences)
+    assert (found.seeds, found.p_value, found.interval) == (3, None, None)
+    assert found.mean == pytest.approx(differences[0])
+
+
+def test_one_image_in_a_million_is_spread() -> None:
+    assert seed_test([1e-6, 2e-6, 1e-6]).p_value is not None
+
+
+def test_two_seeds_have_an_interval_and_no_p_value() -> None:
+    two = seed_test([0.01, 0.0101])
+    assert two.p_value is None
+    assert two.interval is not None
+    one = seed_test([0.3])
+    assert (one.p_value, one.interval) == (None, None)
+
+
+def test_luck_in_few_seeds_seldom_makes_one_of_two_equal_frameworks_more_accurate() -> None:
+    rng = np.random.default_rng(0)
+    for seeds in (2, 3):
+        draws = rng.binomial(451, 0.999, size=(2, 1000, seeds)) / 451
+        tests = [seed_test([a - b for a, b in zip(*pair, strict=True)]) for pair in zip(*draws, strict=True)]
+        assert sum(test.p_value is not None and test.p_value < 0.05 for test in tests) <= 60
 
 
 def test_holm_corrects_only_what_was_tested() -> None:

@@ -128,7 +128,7 @@ def test_environments_that_differ_only_in_load_are_one_place(summary: Summary) -
 def test_missing_steps_mark_the_summary_incomplete() -> None:
     found = summary_of(Experiment(missing=("train keras: lost",)))
     assert not found.complete
-    assert found.missing == ("train keras: lost",)
+    assert found.missing == found.unusable == ("train keras: lost",)
 
 
 def test_no_results_at_all_give_an_empty_summary() -> None:

@@ -111,6 +111,7 @@ def test_rates_without_negative_images_have_no_specificity() -> None:
 def test_the_report_is_incomplete_and_says_what_the_means_are_over() -> None:
     summary = summary_of(experiment("a", "b", "rare"))
     assert summary.missing == (MISSING,)
+    assert summary.unusable == ()
     assert not summary.complete
     assert summary.verdict.row is not None
 

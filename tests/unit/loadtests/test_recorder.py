@@ -172,6 +172,15 @@ def test_the_upper_bound_of_a_percentile_is_an_order_statistic_and_absent_where_
     assert "p99" not in recorder.upper_ms()
 
 
+def test_p99_of_151_queries_is_the_second_slowest():
+    """Rank ⌈149.49⌉ = 150; the nearest rank, 149, would leave two queries above, more than one in a hundred."""
+    recorder = opened()
+    for milliseconds in range(1, 152):
+        record(recorder, 0, milliseconds * MS)
+    recorder.close(S)
+    assert recorder.latency_ms().p99 == pytest.approx(150, rel=1e-3)
+
+
 def test_the_stored_histogram_gives_the_same_percentiles_again():
     recorder = opened()
     for elapsed in np.random.default_rng(0).lognormal(1, 1, 5_000):

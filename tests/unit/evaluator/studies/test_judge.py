@@ -77,7 +77,6 @@ SAME = {"keras": [0.980, 0.975, 0.982], "pytorch": [0.979, 0.981, 0.977]}
         (CLEAR, "holds"),
         ({"keras": CLEAR["pytorch"], "pytorch": CLEAR["keras"]}, "does not hold: the opposite"),
         (SAME, "no difference shown"),
-        ({"keras": [0.98] * 3, "pytorch": [0.98] * 3}, "no difference shown"),
     ],
 )
 def test_a_comparison_is_decided_by_the_paired_differences_over_seeds(
@@ -86,6 +85,17 @@ def test_a_comparison_is_decided_by_the_paired_differences_over_seeds(
     found = verdicts(study(), accuracies=accuracies)
     assert [(finding.mode, finding.verdict) for finding in found] == [("idiomatic", expected), ("matched", expected)]
     assert all((f.images, f.epochs, f.seeds) == (IMAGES, EPOCHS, 3) for f in found)
+
+
+@pytest.mark.parametrize("other", [0.98, 0.97])
+def test_differences_without_spread_may_only_say_not_tested_and_why(other: float) -> None:
+    of = study()
+    whole = summary(of, {"keras": [0.98] * 3, "pytorch": [other] * 3})
+    found = judge(whole, of)
+    assert {(finding.verdict, *finding.shortfalls) for finding in found} == {
+        (NOT_TESTED, "no spread between seeds: cannot be tested")
+    }
+    assert "points, no spread between seeds: no interval |" in page([Chapter("test", whole, of, tuple(found))])
 
 
 def test_two_seeds_may_only_say_not_tested() -> None:

@@ -56,6 +56,9 @@ def test_a_gate_that_does_not_hold_ends_with_1_and_says_which_rule(home: Path) -
         ("rules: []", "at least 1 item"),
         ("rules:\n  - {metric: speed, min: 1}", "unknown metric; known: accuracy"),
         ("", "expected a mapping"),
+        ("rules: \x07", "gates.yaml: not text that YAML allows: "),
+        ("rules:\n  - {metric: accuracy, max: true}", "rules.0.max: expected a number (got True)"),
+        ("allow_incomplete: 3\nrules:\n  - {metric: accuracy}", "rules.0: a rule needs min, max or both; allow_inc"),
     ],
 )
 def test_rules_that_are_not_valid_end_with_2_and_name_file_and_key(home: Path, rules: str, message: str) -> None:
@@ -64,6 +67,22 @@ def test_rules_that_are_not_valid_end_with_2_and_name_file_and_key(home: Path, r
     assert code == 2
     assert str(home / "gates.yaml") in err
     assert message in err
+
+
+def test_a_wrong_rule_is_not_also_called_a_missing_one(home: Path) -> None:
+    (home / "gates.yaml").write_text("rules:\n  - {metric: speed, min: 1}")
+    _, _, err = invoke("gate", "digits", "--rules", str(home / "gates.yaml"))
+    assert "at least 1 item" not in err
+    assert "Value error" not in err
+
+
+@pytest.mark.parametrize(("place", "reason"), [("reports", "directory"), ("gates.yaml/gate.xml", "gates.yaml")])
+def test_a_junit_file_that_cannot_be_written_ends_with_2_and_names_it(home: Path, place: str, reason: str) -> None:
+    code, _, err = invoke("gate", "digits", "--rules", str(home / "gates.yaml"), "--junit", str(home / place))
+    assert code == 2
+    assert f"--junit {home / place} cannot be written: " in err
+    assert reason in err
+    assert not [path.name for path in home.iterdir() if path.name.startswith(".")]
 
 
 def test_an_absent_report_or_rules_file_ends_with_3(home: Path) -> None:

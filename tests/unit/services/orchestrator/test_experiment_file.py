@@ -96,6 +96,7 @@ def test_an_error_names_line_key_and_what_is_allowed(tmp_path: Path, old: str, n
         ("frameworks=[]", "at least 1"),
         ("seeds", "expected key.path=value"),
         ("seeds=[0", "not valid YAML after the '='"),
+        ("title=\x07", "not valid YAML after the '=': unacceptable character"),
         ("arms.matched={architecture: mlp, mode: idiomatic, recipe: {epochs: 1, optimizer: adam}}", "recipe.optimizer"),
     ],
 )

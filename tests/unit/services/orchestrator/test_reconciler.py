@@ -1,5 +1,6 @@
 """What an interruption leaves behind. The client is a fake: the moment of the interruption must be exact."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ import pytest
 from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1.trainer_service_pb2 import DescribeArchitectureResponse
 
+from core import files
 from core.errors import BakeoffError, CancelledError, NotReadyError
 from core.schemas.results import TrainResult
 from core.store import Store
@@ -204,3 +206,39 @@ def test_an_int8_model_that_cannot_be_made_leaves_the_other_variants(
     ((label, reason),) = reconciler._failed.items()
     assert label == "quantize test-digits-matched-pytorch-s0-onnx"
     assert reason == "the graph cannot be quantised"
+
+
+def test_a_report_is_made_anew_after_an_unreadable_result_was_repaired_or_made_again_and_only_then(
+    reconciler: Reconciler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = builder.Experiment(arms=("matched",), frameworks=("pytorch",), seeds=(0,), load_tests=False).results[0]
+    made: list[str] = []
+
+    def put(seconds: float) -> None:
+        files.write_json(tmp_path / "made/result.json", result.model_copy(update={"seconds": seconds}))
+        reconciler.store.put("results", result.run_id, tmp_path / "made")
+
+    def make(step: steps.Step, *_: object) -> None:
+        made.append(step.run_id)
+        files.write_text(tmp_path / step.run_id / "report.html", "report")
+        reconciler.store.put("results", step.run_id, tmp_path / step.run_id)
+
+    monkeypatch.setattr(reconciler, "_remote", make)
+    monkeypatch.setattr(Directory, "target", lambda *_: "127.0.0.1:1")
+    reconciler._results = [result.run_id]
+    put(1.0)
+    folder = reconciler.store.path("results", result.run_id)
+    whole = (folder / "result.json").read_text()
+    (folder / "result.json").write_text("{")
+    for _ in range(2):
+        reconciler._report()
+    assert len(made) == 1
+    (folder / "result.json").write_text(whole)
+    for _ in range(2):
+        reconciler._report()
+    assert len(set(made)) == len(made) == 2
+    shutil.rmtree(folder)
+    put(2.0)
+    for _ in range(2):
+        reconciler._report()
+    assert len(set(made)) == len(made) == 3
