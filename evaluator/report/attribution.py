@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from core.schemas.attribution import Attribution, Share
 from core.schemas.statistics import SeedTest
 from evaluator import text
-from evaluator.report.charts import Figure, as_json, color, safe
+from evaluator.report.charts import Figure, as_json, color, safe, table_heads
 from evaluator.report.tables import Table
 
 REST = "everything not named"
@@ -57,7 +57,7 @@ def waterfall(found: Attribution) -> Figure:
         bases.append(level)
         level += change
     sizes = [found.start.mean, *changes, found.end.mean]
-    colors = [color("muted"), *(color("hit-high" if c < 0 else "miss-high") for c in changes), color("muted")]
+    colors = [color("muted"), *(color("falls" if c < 0 else "rises") for c in changes), color("muted")]
     chart = go.Figure()
     chart.add_bar(
         x=[safe(label) for label in labels],
@@ -71,7 +71,10 @@ def waterfall(found: Attribution) -> Figure:
         hovertemplate="%{x}: %{text} points<extra></extra>",
     )
     chart.update_layout(
-        yaxis={"title": {"text": "points"}, "zeroline": True}, xaxis={"type": "category"}, barmode="overlay"
+        yaxis={"title": {"text": "points"}, "zeroline": True},
+        xaxis={"type": "category"},
+        barmode="overlay",
+        meta=table_heads(x="Switch", y="Points"),
     )
     return as_json(chart)
 

@@ -71,7 +71,12 @@ def saturation(summary: Summary) -> Figure:
             name=name,
             mode="lines+markers",
             line={"color": shade, "width": 2, "dash": _dash(row) if row else "solid"},
-            marker={"symbol": own, "size": 9, "color": shade, "opacity": [_opacity(load) for load in curve.points]},
+            marker={
+                "symbol": [own + "-open" * (not load.counts) for load in curve.points],
+                "size": 9,
+                "color": shade,
+                "line": {"width": 2, "color": shade},
+            },
             hovertemplate=(
                 f"{name} at %{{x:,.4~g}}/s: p99 %{{y:.3g}} ms<br>%{{customdata[0]}} images/s answered, "
                 "%{customdata[1]}<extra></extra>"
@@ -108,10 +113,6 @@ def _draw_bound(chart: go.Figure, bound: float, curves: tuple[Saturation, ...]) 
         x=0, y=log10(bound), xanchor="left", yanchor="bottom", text=f"bound {text.milliseconds(bound)}",
         showarrow=False, font={"color": color("muted")},
     )  # fmt: skip
-
-
-def _opacity(load: Load) -> float:
-    return 1.0 if load.counts else 0.3
 
 
 def _judgement(load: Load) -> str:
