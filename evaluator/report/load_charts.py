@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from core.schemas.loads import Load, Saturation
 from core.schemas.summary import Row, Summary
 from evaluator import naming, text
-from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe
+from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe, table_heads
 
 TICKS = (50, 90, 99, 99.9, 99.99)
 LINES = {"ONNX": "solid", "SavedModel": "dash", "ONNX int8": "dashdot", "ONNX on OpenVINO": "longdash"}
@@ -50,6 +50,7 @@ def percentiles(summary: Summary) -> Figure:
             "ticktext": [f"{q:g}" for q in TICKS],
         },
         yaxis={"title": {"text": "Latency, ms"}, "type": "log"},
+        meta=table_heads(series="Artefact"),
         hovermode="closest",
     )
     return as_json(chart)
@@ -87,6 +88,7 @@ def saturation(summary: Summary) -> Figure:
     chart.update_layout(
         xaxis={"title": {"text": "Queries sent per second"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "p99 latency, ms"}, "type": "log"},
+        meta=table_heads(series="Artefact"),
         hovermode="closest",
     )
     return as_json(chart)

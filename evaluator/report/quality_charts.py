@@ -200,6 +200,7 @@ def _unit_square(chart: go.Figure, x: str, y: str, start: float, from_left: bool
     chart.update_layout(
         xaxis={"title": {"text": x}, "range": across, "nticks": 6},
         yaxis={"title": {"text": y}, "range": [start - margin, 1 + margin], "nticks": 6},
+        meta=table_heads(series="Framework"),
     )
     return as_json(chart)
 
