@@ -50,7 +50,7 @@ docs: setup  ## write the tables in docs/ that come from code
 	$(BIN)/python -m trainer.architectures.table >docs/architectures.md
 
 studies: setup  ## write docs/studies.md from docs/results/*.json
-	$(BIN)/python -m evaluator.studies
+	$(BIN)/python -m tools.studies
 
 run: setup  ## run an experiment: make run EXPERIMENT=experiments/mnist.yaml ARGS='--data DIR'
 	$(BIN)/bakeoff run $(EXPERIMENT) $(ARGS)

@@ -14,7 +14,7 @@ import fsspec
 from core import files
 from core.errors import BakeoffError, ExhaustedError, InvalidInputError, NotFoundError, NotReadyError
 from core.repository import MANIFEST, ModelRepository
-from core.schemas.artifact import Artifact, ArtifactFile
+from core.schemas.artifact import ArtifactFile
 
 SMALL = re.compile(rf"[^./][^/]*/(config\.pbtxt|labels\.txt|[1-9][0-9]*/{MANIFEST})")
 """Files that are copied at once, by their path in the repository."""
@@ -57,8 +57,8 @@ class MirroredRepository(ModelRepository):
             if config.relative_to(self.root).as_posix() not in found:
                 config.unlink()
 
-    def verify(self, name: str, version: int) -> Artifact:
-        """Copies what is missing or differs, each file under its name only when its sha256 is right; then as locally.
+    def fetch(self, name: str, version: int) -> None:
+        """Copies what is missing or differs, each file under its name only when its sha256 is right.
 
         Raises:
             InvalidInputError: a file at the URL is missing or does not match its manifest.
@@ -74,7 +74,6 @@ class MirroredRepository(ModelRepository):
         for path in files.files_below(folder):
             if path.as_posix() not in listed:
                 (folder / path).unlink()
-        return super().verify(name, version)
 
     def _list(self) -> dict[str, str]:
         """Path in the repository of every small file, and what changes when its content does."""

@@ -4,6 +4,7 @@ A version folder appears by one rename with `artifact.json` already inside, so a
 at all. A folder without a valid `artifact.json` is not a version.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -88,25 +89,30 @@ class ModelRepository:
         artifact = self.artifact(name, version)
         return self.path(name, version) / get_format(artifact.format).path
 
+    def fetch(self, name: str, version: int) -> None:
+        """Brings a version's files here. In a folder they are."""
+
     def verify(self, name: str, version: int) -> Artifact:
         """Compares every file with its manifest and returns the manifest.
 
         Raises:
             InvalidInputError: naming the first file that is missing, changed or not listed.
         """
-        folder, artifact = self.path(name, version), self.artifact(name, version)
-        listed = {file.path: file for file in artifact.files}
-        present = {p.as_posix() for p in files.files_below(folder)} - BESIDE
-        for path in sorted(present ^ listed.keys()):
-            state = "is not listed in" if path in present else "is missing, listed in"
-            raise InvalidInputError(f"{folder / path} {state} {MANIFEST}; publish the model again")
-        for path, file in listed.items():
-            if (actual := files.sha256_file(folder / path)) != file.sha256:
-                raise InvalidInputError(
-                    f"{folder / path} has sha256 {actual[:12]}…, expected {file.sha256[:12]}…: the file was changed or "
-                    "damaged; publish the model again"
-                )
+        artifact = self.artifact(name, version)
+        self.fetch(name, version)
+        _compare(self.path(name, version), artifact)
         return artifact
+
+    def read(self, artifact: Artifact, path: str | None = None) -> bytes | None:
+        """As `verify`, by a manifest that was read before, and gives the content of the file `path`.
+
+        These are the very bytes that were compared: whoever writes here could change a file between two looks at it.
+
+        Raises:
+            InvalidInputError: as `verify`; or `path` is none of the files.
+        """
+        self.fetch(artifact.name, artifact.version)
+        return _compare(self.path(artifact.name, artifact.version), artifact, path)
 
     def version_of_run(self, name: str, run_id: str) -> int | None:
         """The version an earlier attempt of the same run published, if any."""
@@ -183,6 +189,30 @@ class ModelRepository:
             return config_pbtxt(self.artifact(artifact.name, versions[-1])) == config_pbtxt(artifact)
         except InvalidInputError:
             return False
+
+
+def _compare(folder: Path, artifact: Artifact, kept: str | None = None) -> bytes | None:
+    """Compares the files of a version with its manifest; the content of the one that is `kept`."""
+    listed = {file.path: file for file in artifact.files}
+    present = {p.as_posix() for p in files.files_below(folder)} - BESIDE
+    for path in sorted(present ^ listed.keys()):
+        state = "is not listed in" if path in present else "is missing, listed in"
+        raise InvalidInputError(f"{folder / path} {state} {MANIFEST}; publish the model again")
+    if kept is not None and kept not in listed:
+        raise InvalidInputError(f"{folder / kept} is missing, and not listed in {MANIFEST}; publish the model again")
+    content = None
+    for path, file in listed.items():
+        if path == kept:
+            content = (folder / path).read_bytes()
+            actual = hashlib.sha256(content).hexdigest()
+        else:
+            actual = files.sha256_file(folder / path)
+        if actual != file.sha256:
+            raise InvalidInputError(
+                f"{folder / path} has sha256 {actual[:12]}…, expected {file.sha256[:12]}…: the file was changed or "
+                "damaged; publish the model again"
+            )
+    return content
 
 
 def list_files(folder: Path) -> tuple[ArtifactFile, ...]:

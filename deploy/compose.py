@@ -1,6 +1,7 @@
-"""The Compose deployment: `python deploy/compose.py up|down|demo|urls [LAYER …]`.
+"""The Compose deployment: `python deploy/compose.py up|down|demo|urls [LAYER …]`, then `… bakeoff WORDS…`.
 
 Needs Python 3.11 and Docker with Compose 2.24 or newer. LAYER is one of the files compose.LAYER.yaml beside this one.
+`bakeoff WORDS…` runs the command in a container of what is up: with its layers, and of the same images.
 """
 
 import argparse
@@ -15,6 +16,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import images
 
 FOLDER = Path(__file__).resolve().parent
+KEPT = FOLDER.parent / ".bakeoff" / "compose"
+"""Reports, and what is up."""
+UP = "up.env"
+"""What is up, in KEPT: the variables by which plain `docker compose` finds the same files and images."""
 LAYERS = sorted(path.name.split(".")[1] for path in FOLDER.glob("compose.*.yaml"))
 WAIT_S = 300
 LOCAL = "bakeoff"
@@ -26,16 +31,40 @@ SCHEMES = {7101: "grpc", 7105: "grpc", 7111: "grpc"}
 
 
 class Compose:
-    """`docker compose` over the core and some layers."""
+    """`docker compose` over some files."""
 
-    def __init__(self, layers: list[str]) -> None:
-        files = ["compose.yaml", *(f"compose.{layer}.yaml" for layer in layers)]
+    def __init__(self, files: list[str]) -> None:
+        self._files = files
         self._command = ["docker", "compose"]
         for file in files:
-            self._command += ["--file", str(FOLDER / file)]
-        if override := os.environ.get("BAKEOFF_COMPOSE_OVERRIDE"):
-            self._command += ["--file", override]
+            self._command += ["--file", file]
         self._environment = dict(os.environ)
+
+    @classmethod
+    def of_layers(cls, layers: list[str]) -> "Compose":
+        """The core, some layers, and the file that BAKEOFF_COMPOSE_OVERRIDE names."""
+        names = ["compose.yaml", *(f"compose.{layer}.yaml" for layer in layers)]
+        files = [str(FOLDER / name) for name in names]
+        if override := os.environ.get("BAKEOFF_COMPOSE_OVERRIDE"):
+            files.append(str(Path(override).absolute()))
+        return cls(files)
+
+    @classmethod
+    def that_is_up(cls) -> "Compose":
+        """What `up` started last. Raises SystemExit where that is nothing."""
+        state = KEPT / UP
+        if not state.is_file():
+            raise SystemExit(f'nothing is up ({state} is missing): `make up COMPOSE=1 LAYERS="…"` starts it')
+        kept = dict(line.split("=", 1) for line in state.read_text().splitlines())
+        found = cls(kept["COMPOSE_FILE"].split(os.pathsep))
+        found.use(kept["BAKEOFF_TAG"])
+        return found
+
+    def remember(self) -> None:
+        """Keeps these files and images for `that_is_up`."""
+        kept = {"COMPOSE_FILE": os.pathsep.join(self._files), "BAKEOFF_TAG": self._environment["BAKEOFF_TAG"]}
+        KEPT.mkdir(parents=True, exist_ok=True)
+        (KEPT / UP).write_text("".join(f"{name}={value}\n" for name, value in kept.items()))
 
     def use(self, tag: str) -> None:
         """From now on these images."""
@@ -106,6 +135,7 @@ def chosen(image: str) -> tuple[str, str]:
 def up(compose: Compose) -> None:
     """Starts everything, waits until it is healthy, and prints every address."""
     get_images(compose)
+    compose.remember()
     compose.run("up", "--detach", "--wait", "--wait-timeout", str(WAIT_S), "--remove-orphans")
     urls(compose)
 
@@ -125,9 +155,15 @@ def demo(compose: Compose) -> None:
     """The demo's experiment through the containers; its report is copied to .bakeoff/compose/reports."""
     up(compose)
     compose.run("run", "--rm", "--no-TTY", "cli", "run", "experiments/digits.yaml", *overrides())
-    target = FOLDER.parent / ".bakeoff" / "compose" / "reports"
+    target = KEPT / "reports"
     compose.copy_out("cli", "/home/bakeoff/reports", target)
     print(f"report: {target / 'digits' / 'report.html'}")
+
+
+def bakeoff(words: list[str]) -> None:
+    """`bakeoff WORDS…` in a container; ends this process with its status."""
+    terminal = [] if sys.stdin.isatty() else ["--no-TTY"]
+    Compose.that_is_up().run("run", "--rm", *terminal, "cli", *words)
 
 
 def overrides() -> list[str]:
@@ -137,8 +173,12 @@ def overrides() -> list[str]:
 
 def main() -> None:
     """The command line."""
+    if sys.argv[1:2] == ["bakeoff"]:
+        # Before argparse, which would take options of the command for its own.
+        bakeoff(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python deploy/compose.py", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("action", choices=("up", "down", "demo", "urls"))
+    parser.add_argument("action", choices=("up", "down", "demo", "urls", "bakeoff"))
     parser.add_argument("layers", nargs="*", metavar="LAYER", help=", ".join(LAYERS))
     options = parser.parse_args()
     if unknown := sorted(set(options.layers) - set(LAYERS)):
@@ -146,9 +186,10 @@ def main() -> None:
     if options.action == "down":
         # Every layer, so that nothing of one that is not named now stays behind. Volumes stay.
         os.environ.setdefault("BAKEOFF_DATASETS", ".")
-        Compose(LAYERS).run("--profile", "*", "down", "--remove-orphans")
+        Compose.of_layers(LAYERS).run("--profile", "*", "down", "--remove-orphans")
+        (KEPT / UP).unlink(missing_ok=True)
         return
-    {"up": up, "demo": demo, "urls": urls}[options.action](Compose(options.layers))
+    {"up": up, "demo": demo, "urls": urls}[options.action](Compose.of_layers(options.layers))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,9 @@ class Builder:
     pip_conf: str = ""
     network: str = ""
     source: str = "unknown"
+    cache: str = ""
+    """Repository in a registry whose tags hold the layers of every stage, one tag for each image; empty: none."""
+    writes_cache: bool = False
 
     def name(self, image: str) -> str:
         """The full name of an image."""
@@ -78,7 +81,7 @@ class Builder:
         """
         name = self.name(image)
         if not _size(name):
-            _docker(*self._command(image), "--tag", name, ".", say=image)
+            _docker(*self._command(image), *self._cache_to(image), "--load", "--tag", name, ".", say=image)
         size, budget = _size(name), IMAGES[image].budget_mb
         if self.device == "cpu" and size > budget * MB:
             raise SystemExit(f"{name} has {size / MB:,.0f} MB, its budget is {budget} MB; see docker history {name}")
@@ -103,11 +106,19 @@ class Builder:
         command = ["buildx", "build", "--progress", "plain", "--file", f"deploy/docker/{file}.Dockerfile"]
         for key, value in {**arguments, "SOURCE": self.source}.items():
             command += ["--build-arg", f"{key}={value}"]
+        if self.cache:
+            command += ["--cache-from", f"type=registry,ref={self.cache}:{image}"]
         if self.wheels:
             command += ["--build-context", f"wheels={self.wheels}"]
         if self.pip_conf:
             command += ["--secret", f"id=pip.conf,src={self.pip_conf}"]
         return [*command, *(["--network", self.network] if self.network else [])]
+
+    def _cache_to(self, image: str) -> list[str]:
+        if not (self.cache and self.writes_cache):
+            return []
+        # A cache that cannot be written costs time, not an image.
+        return ["--cache-to", f"type=registry,ref={self.cache}:{image},mode=max,ignore-error=true"]
 
 
 def version() -> str:
@@ -138,7 +149,7 @@ def _inputs() -> list[Path]:
 
 
 def builder_from_environment(registry: str, tag: str, device: str) -> Builder:
-    """What the machine needs for builds: wheels, an index' pip.conf, a network."""
+    """What the machine needs for builds: wheels, an index' pip.conf, a network, a cache."""
     return Builder(
         registry=registry,
         tag=tag or content_tag(device),
@@ -147,6 +158,8 @@ def builder_from_environment(registry: str, tag: str, device: str) -> Builder:
         pip_conf=os.environ.get("BAKEOFF_PIP_CONF", ""),
         network=os.environ.get("BAKEOFF_BUILD_NETWORK", "") or _needed_network(),
         source=os.environ.get("BAKEOFF_SOURCE", "unknown"),
+        cache=os.environ.get("BAKEOFF_BUILD_CACHE", ""),
+        writes_cache=os.environ.get("BAKEOFF_BUILD_CACHE_WRITE") == "true",
     )
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from core.schemas.attribution import Attribution, AttributionPlan, Share
+from core.schemas.statistics import SeedTest
 from core.schemas.summary import Group
-from evaluator.statistics import seed_test
+from evaluator.statistics import corrected, seed_test
 
 Gaps = Mapping[int, float]
 """Seed to accuracy of the first framework minus the second."""
@@ -14,7 +15,8 @@ Gaps = Mapping[int, float]
 def attribute(plan: AttributionPlan, groups: Sequence[Group]) -> Attribution | None:
     """Follows the plan's arms; None where an arm of the path has no seed that both frameworks share with all others.
 
-    The gap is measured per seed, and so is every change of it: the changes of one seed add up to end minus start.
+    The gap is measured per seed, and so is every change of it: the changes of one seed add up to end minus start. The p
+    values of all changes, the rest and the interaction too, are corrected together.
     """
     names = (plan.arms[0], *plan.steps, plan.arms[1], *plan.singles)
     found = {name: _gaps(name, plan, groups) for name in names}
@@ -25,15 +27,22 @@ def attribute(plan: AttributionPlan, groups: Sequence[Group]) -> Attribution | N
     path = (plan.arms[0], *plan.steps, plan.arms[1])
     moved = {arm: _minus(gap[arm], gap[before]) for before, arm in pairwise(path)}
     single = {arm: _minus(gap[arm], gap[plan.arms[0]]) for arm in plan.singles}
+    together = [_minus(_sum(moved, plan.steps), _sum(single, plan.singles))] if plan.alone else []
+    changes = [*moved.values(), *single.values(), *together]
+    tests = corrected([seed_test(differences) for differences in changes])
+    moves, singles = (
+        dict(zip(moved, tests, strict=False)),
+        dict(zip(single, tests[len(moved) :], strict=False)),
+    )
     return Attribution(
         between=plan.between,
         arms=plan.arms,
         start=seed_test(gap[plan.arms[0]]),
         end=seed_test(gap[plan.arms[1]]),
-        shares=tuple(_share(key, arm, gap, moved) for key, arm in zip(plan.order, plan.steps, strict=True)),
-        rest=seed_test(moved[plan.arms[1]]),
-        alone=tuple(_share(key, arm, gap, single) for key, arm in zip(plan.order, plan.singles, strict=False)),
-        interaction=seed_test(_minus(_sum(moved, plan.steps), _sum(single, plan.singles))) if plan.alone else None,
+        shares=tuple(_share(key, arm, gap, moves) for key, arm in zip(plan.order, plan.steps, strict=True)),
+        rest=moves[plan.arms[1]],
+        alone=tuple(_share(key, arm, gap, singles) for key, arm in zip(plan.order, plan.singles, strict=False)),
+        interaction=tests[-1] if plan.alone else None,
     )
 
 
@@ -43,8 +52,8 @@ def _gaps(arm: str, plan: AttributionPlan, groups: Sequence[Group]) -> Gaps:
     return {seed: first[seed] - second[seed] for seed in first.keys() & second.keys()}
 
 
-def _share(key: str, arm: str, gap: Mapping[str, list[float]], moved: Mapping[str, list[float]]) -> Share:
-    return Share(key=key, arm=arm, gap=seed_test(gap[arm]), change=seed_test(moved[arm]))
+def _share(key: str, arm: str, gap: Mapping[str, list[float]], changes: Mapping[str, SeedTest]) -> Share:
+    return Share(key=key, arm=arm, gap=seed_test(gap[arm]), change=changes[arm])
 
 
 def _minus(first: Sequence[float], second: Sequence[float]) -> list[float]:

@@ -26,6 +26,7 @@ def describe_data(result: PrepareResult | None) -> Data | None:
         classes=result.classes,
         counts=result.counts,
         skipped=result.skipped,
+        seconds=result.seconds,
     )
 
 

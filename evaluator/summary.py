@@ -133,6 +133,9 @@ def _arms(trainings: Sequence[TrainResult], groups: Sequence[Group]) -> tuple[Ar
         own = [group for group in groups if group.arm == name]
         apart, repeat = statistics.between_frameworks(own), statistics.between_seeds(own)
         first = members[0]
+        recipe = first.spec.recipe
+        if len({member.spec.recipe.batch_size for member in members}) > 1:  # each framework's own
+            recipe = recipe.model_copy(update={"batch_size": None})
         arms.append(
             Arm(
                 name=name,
@@ -140,7 +143,7 @@ def _arms(trainings: Sequence[TrainResult], groups: Sequence[Group]) -> tuple[Ar
                 architecture=first.spec.architecture,
                 parameters=first.parameters,
                 trainable_parameters=first.trainable_parameters,
-                recipe=first.spec.recipe,
+                recipe=recipe,
                 frameworks=tuple(group.framework for group in own),
                 seeds=tuple(sorted({member.spec.seed for member in members})),
                 between_frameworks=apart,

@@ -26,8 +26,8 @@ LEAD_S = 0.05
 """From making the schedule to its first query."""
 AWAKE_S = 0.001
 AWAKE_SHARE = 0.1
-"""A core that sleeps wakes up late, a virtual one most of all. So the generator waits the last moments before a query is
-due without sleeping, at most this share of a core in all."""
+"""A core that sleeps wakes up late, a virtual one most of all. So the generator waits the last moments before a query
+is due without sleeping, at most this share of a core in all."""
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -135,11 +135,13 @@ async def _offline(sender: Sender, window: Window) -> None:
             last = time.perf_counter_ns()
 
     async with asyncio.TaskGroup() as group:
-        for number in range(spec.users):
-            group.create_task(work(number))
-        await window.wait("measure", spec.duration_s, lambda: recorder.queries >= queries)
+        group.create_task(window.wait("measure", spec.duration_s, lambda: recorder.queries >= queries))
+        async with asyncio.TaskGroup() as workers:
+            for number in range(spec.users):
+                workers.create_task(work(number))
+        # Where the work is done early the rest of the duration is idle, and a busy generator would not look so.
+        window.stop_cpu()
     recorder.close(last)
-    window.stop_cpu()
 
 
 async def _speed(sender: Sender, window: Window) -> float:

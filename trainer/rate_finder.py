@@ -18,8 +18,9 @@ from core.worker import RunFolder
 from trainer.architectures import get_architecture
 from trainer.batches import steps_per_epoch
 from trainer.framework import Framework, State, TrainingData
+from trainer.originals import Originals
 from trainer.random import generator
-from trainer.training import Machine, build_settings, starting_weights
+from trainer.training import Machine, build_settings, originals, starting_weights
 
 MEMORY, LIMIT = 0.98, 4.0
 """fastai's: share the smoothed loss keeps from step to step, and how often the best loss it may reach."""
@@ -87,11 +88,8 @@ def find(framework: Framework, spec: FindRateSpec, data: PreparedData, run: RunF
     """
     manifest = data.manifest
     architecture = get_architecture(spec.architecture, manifest.spec.image.shape, len(manifest.classes))
-    train = part(data.split("train"), spec.steps * spec.recipe.batch_size, spec.seed)
-    validation = data.split("validation")
-    # Nobody looks at the validation here; an epoch must have one.
-    few = Split(validation.images[:1], validation.labels[:1])
-    recipe, rates = ramp(spec, steps_per_epoch(len(train), spec.recipe.batch_size))
+    training = few(spec, data, originals(spec, data, run))
+    recipe, rates = ramp(spec, steps_per_epoch(len(training.train), spec.recipe.batch))
     settings = build_settings(spec.model_copy(update={"recipe": recipe}), data, machine)
     model = framework.build(architecture, starting_weights(framework, architecture, settings), settings)
     recorder = Recorder(
@@ -99,7 +97,7 @@ def find(framework: Framework, spec: FindRateSpec, data: PreparedData, run: RunF
         lambda done, loss: run.progress("search", done, spec.steps, "steps", loss=loss, rate=float(rates[done - 1])),
     )
     with suppress(Enough):
-        framework.fit(model, TrainingData(train, few, manifest.classes), recipe, recorder)
+        framework.fit(model, training, recipe, recorder)
     taken = rates[: len(recorder.losses)]
     smoothed = np.array(recorder.smoothed)
     valley, steep = suggest(taken, smoothed, spec)
@@ -108,12 +106,27 @@ def find(framework: Framework, spec: FindRateSpec, data: PreparedData, run: RunF
     )
 
 
-def part(split: Split, images: int, seed: int) -> Split:
-    """At most so many images of a split, drawn at random: no search is longer than its steps."""
-    if len(split) <= images:
-        return split
-    rows = np.sort(generator(seed, "lr-find").permutation(len(split))[:images])
-    return Split(split.images[rows], split.labels[rows])
+def few(spec: FindRateSpec, data: PreparedData, found: dict[str, Originals] | None) -> TrainingData:
+    """What a search trains on: no more images than its steps take, and one for validation, which nobody looks at.
+
+    Args:
+        found: the originals of both splits, where the framework's own pipeline reads them.
+    """
+    whole = {name: data.split(name) for name in ("train", "validation")}
+    rows = {"train": part(len(whole["train"]), spec.steps * spec.recipe.batch, spec.seed), "validation": np.arange(1)}
+    train, validation = (_chosen(split, rows[name]) for name, split in whole.items())
+    chosen = found and {name: one.select(rows[name].tolist(), "lr-find") for name, one in found.items()}
+    return TrainingData(train, validation, data.manifest.classes, chosen)
+
+
+def part(images: int, wanted: int, seed: int) -> NDArray[np.int64]:
+    """Rows of at most so many images of a split, drawn at random, in order: no search is longer than its steps."""
+    return np.sort(generator(seed, "lr-find").permutation(images)[:wanted])
+
+
+def _chosen(split: Split, rows: NDArray[np.int64]) -> Split:
+    """The rows of a split; all of them without reading it into memory."""
+    return split if len(rows) == len(split) else Split(split.images[rows], split.labels[rows])
 
 
 def ramp(spec: FindRateSpec, steps_an_epoch: int) -> tuple[Recipe, NDArray[np.float64]]:

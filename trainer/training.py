@@ -129,7 +129,7 @@ def train(
     manifest = data.manifest
     with watch.phase("data"):
         training = TrainingData(
-            data.split("train"), data.split("validation"), manifest.classes, _originals(spec, data, run)
+            data.split("train"), data.split("validation"), manifest.classes, originals(spec, data, run)
         )
     architecture = get_architecture(spec.architecture, manifest.spec.image.shape, len(manifest.classes))
     settings = build_settings(spec, data, machine)
@@ -156,8 +156,8 @@ def extras_folder(run: RunFolder) -> Path:
     return folder
 
 
-def _originals(spec: TrainSpec, data: PreparedData, run: RunFolder) -> dict[str, Originals] | None:
-    """What the framework's own pipeline reads."""
+def originals(spec: TrainSpec | FindRateSpec, data: PreparedData, run: RunFolder) -> dict[str, Originals] | None:
+    """What the framework's own pipeline reads, by split; None: the arrays."""
     if spec.originals is None or spec.recipe.pipeline == "shared":
         return None
     tick = partial(run.progress, "data", 0, 1, "loaders")
@@ -206,15 +206,15 @@ def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -
     if recipe.normalization == "imagenet" and image.channels != 3:
         raise InvalidInputError("recipe.normalization imagenet needs colour images; write image: {color: rgb}")
     images = manifest.images("train")
-    if architecture.single_norms and (images % recipe.batch_size or recipe.batch_size) == 1:
+    if architecture.single_norms and (images % recipe.batch or recipe.batch) == 1:
         raise InvalidInputError(
             f"the last of {images} training images would be a batch of one, of which {spec.architecture}'s "
             f"{architecture.single_norms[0].path} cannot compute a variance; choose a recipe.batch_size other than "
-            f"{recipe.batch_size}"
+            f"{recipe.batch}"
         )
     class_weights(recipe.class_weights, {name: manifest.counts["train"].get(name, 0) for name in manifest.classes})
     phases(recipe, architecture)
-    if isinstance(spec, TrainSpec) and spec.originals is not None and recipe.pipeline == "framework":
+    if spec.originals is not None and recipe.pipeline == "framework":
         check_originals(spec.originals)
     if recipe.pretrained is not None:
         weight_files.check(recipe.pretrained, architecture)

@@ -95,7 +95,7 @@ def train_and_publish(
         data = open_prepared(store, spec.data)
     before = environment.describe(machine.threads, device=machine.device)
     # The export is timed too, and it would disturb another run as much as training does.
-    with TimedSection(memory=run.path / "contended") as timed:
+    with TimedSection(memory=run.path / "timed") as timed:
         trained = train(framework, spec, data, run, watch, machine)
         with watch.phase("export"):
             publisher = Publisher(framework, spec, data, trained, machine.threads)
@@ -129,6 +129,7 @@ def find_rate(run: RunFolder, spec: FindRateSpec, store: Store, arguments: argpa
     framework = get_framework(spec.framework)
     machine = machine_of(framework, arguments)
     found = rate_finder.find(framework, spec, open_prepared(store, spec.data), run, machine)
+    shutil.rmtree(run.path / "work", ignore_errors=True)
     publish_result(
         run,
         store,

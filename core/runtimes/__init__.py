@@ -1,7 +1,7 @@
 """Loads artefacts: one file per format, imported when it is asked for.
 
-Every module of a format has `load(path, threads, device) -> Predictor`. Names select the module through one dict; the
-library it needs is imported inside `load`.
+Every module of a format has `load(path, threads, device) -> Predictor`; those for ONNX also take the file's content,
+`data`. Names select the module through one dict; the library it needs is imported inside `load`.
 """
 
 import logging
@@ -39,7 +39,19 @@ EXTRAS = {
 def load(
     format_name: str, path: Path, threads: int, runtime: str | None = None, device: devices.Wanted = "cpu"
 ) -> Predictor:
-    """Loads an artefact.
+    """Loads an artefact from where it lies. See `load_on`."""
+    return load_on(format_name, path, threads, runtime, device)[0]
+
+
+def load_on(
+    format_name: str,
+    path: Path,
+    threads: int,
+    runtime: str | None = None,
+    device: devices.Wanted = "cpu",
+    data: bytes | None = None,
+) -> tuple[Predictor, devices.Device]:
+    """Loads an artefact and tells what it computes on.
 
     Args:
         format_name: a key of `core.formats.FORMATS`.
@@ -47,6 +59,7 @@ def load(
         threads: CPU threads the runtime may use.
         runtime: one that loads the format; None: the format's first choice.
         device: what to compute on; auto: a CUDA GPU where the runtime finds and can use one, else the CPU.
+        data: for ONNX, the content of the file, loaded instead of what lies at `path` by then; None: it is read.
 
     Raises:
         NotFoundError: unknown format, the known ones listed.
@@ -57,12 +70,12 @@ def load(
     chosen = runtime or fmt.runtime
     on = choose_device(chosen, device)
     try:
-        return _load(fmt.name, path, threads, chosen, on)
+        return _load(fmt.name, path, threads, chosen, on, data), on
     except WrongStateError as error:
         if device != "auto":
             raise
         log.warning("%s; computing on the CPU", error)
-        return _load(fmt.name, path, threads, chosen, "cpu")
+        return _load(fmt.name, path, threads, chosen, "cpu", data), "cpu"
 
 
 def choose_device(runtime: str, wanted: devices.Wanted) -> devices.Device:
@@ -77,13 +90,16 @@ def choose_device(runtime: str, wanted: devices.Wanted) -> devices.Device:
         raise _missing(runtime, error) from error
 
 
-def _load(format_name: str, path: Path, threads: int, runtime: str, device: devices.Device) -> Predictor:
+def _load(
+    format_name: str, path: Path, threads: int, runtime: str, device: devices.Device, data: bytes | None
+) -> Predictor:
+    given = {} if data is None else {"data": data}
     try:
         predictor: Predictor
         if runtime in OTHER_RUNTIMES:
-            predictor = import_module(OTHER_MODULES[runtime]).load(path, threads, device, runtime)
+            predictor = import_module(OTHER_MODULES[runtime]).load(path, threads, device, runtime, **given)
         else:
-            predictor = import_module(MODULES[format_name]).load(path, threads, device)
+            predictor = import_module(MODULES[format_name]).load(path, threads, device, **given)
     except ModuleNotFoundError as error:
         raise _missing(runtime, error) from error
     return predictor

@@ -16,8 +16,8 @@ PROVIDERS: dict[Device, list[str | tuple[str, dict[str, str]]]] = {
 }
 
 
-def load(path: Path, threads: int, device: Device = "cpu") -> Predictor:
-    """Loads `model.onnx` with a thread pool of its own.
+def load(path: Path, threads: int, device: Device = "cpu", data: bytes | None = None) -> Predictor:
+    """Loads `model.onnx`, or `data` as its content, with a thread pool of its own.
 
     Raises:
         InvalidInputError: the file is missing, is not a model ONNX Runtime can run, or keeps another contract.
@@ -30,12 +30,15 @@ def load(path: Path, threads: int, device: Device = "cpu") -> Predictor:
     options.inter_op_num_threads = 1
     # Spinning threads take the CPU from everybody else on a shared machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # By itself it would take bytes that look like its own format for that, whatever else was checked in them.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     if device == "cuda":
         # CUDA's libraries may come as packages beside this one, where the system's loader does not look.
         onnxruntime.preload_dlls()
     try:
         # Without fallback: it would go over to the CPU for good after one failure, and say so on standard output.
-        session = onnxruntime.InferenceSession(str(path), options, providers=PROVIDERS[device], enable_fallback=0)
+        source = str(path) if data is None else data
+        session = onnxruntime.InferenceSession(source, options, providers=PROVIDERS[device], enable_fallback=0)
     except Exception as error:
         reason = str(error).partition("\n")[0]
         if device == "cuda":
@@ -44,6 +47,8 @@ def load(path: Path, threads: int, device: Device = "cpu") -> Predictor:
     if device == "cuda" and session.get_providers()[0] != CUDA_PROVIDER:
         # It only logs when a library of CUDA is missing, and takes the next provider.
         raise WrongStateError("ONNX Runtime cannot use the CUDA GPU; its own log above says why, or set --device cpu")
+    # Kept for a fallback that is switched off: as much memory as the model again.
+    session._model_bytes = None
     inputs = [(value.name, value.type) for value in session.get_inputs()]
     outputs = [value.name for value in session.get_outputs()]
     if (inputs, outputs) != ([("image", "tensor(uint8)")], ["probabilities"]):

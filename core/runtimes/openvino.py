@@ -32,9 +32,12 @@ def import_openvino() -> Any:
     return openvino
 
 
-def load(path: Path, threads: int, device: Device = "cpu", runtime: str = "openvino") -> Predictor:
-    """Loads `model.onnx` on the CPU. `openvino` computes in the file's precision, int8 included, `openvino-bf16` in
-    bfloat16 where the file says float32.
+def load(
+    path: Path, threads: int, device: Device = "cpu", runtime: str = "openvino", data: bytes | None = None
+) -> Predictor:
+    """Loads `model.onnx`, or `data` as its content, on the CPU.
+
+    `openvino` computes in the file's precision, int8 included, `openvino-bf16` in bfloat16 where the file says float32.
 
     Calls from several threads are computed side by side, each on `threads` threads, as far as the CPU quota reaches.
 
@@ -46,7 +49,7 @@ def load(path: Path, threads: int, device: Device = "cpu", runtime: str = "openv
     if runtime == "openvino-bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise InvalidInputError("this CPU has no bfloat16 arithmetic; serve with --runtime openvino")
     try:
-        model = core.read_model(path)
+        model = core.read_model(path if data is None else data)
         found = [(port.any_name, str(port.element_type.to_string())) for port in (*model.inputs, *model.outputs)]
         if found != [("image", "u8"), ("probabilities", "f32")]:
             raise InvalidInputError(f"{path} needs uint8 'image' in and float 'probabilities' out, it has {found}")

@@ -82,7 +82,7 @@ class Share(Schema):
     gap: SeedTest
     """First framework minus second in this arm."""
     change: SeedTest
-    """How far the switch moved the gap, by seed."""
+    """How far the switch moved the gap, by seed; corrected for all changes of the attribution."""
 
 
 class Attribution(Schema):

@@ -6,6 +6,7 @@ import pydantic
 
 from core.schemas.augmentation import Augmentation
 from core.schemas.base import Schema, Sha256
+from core.schemas.names import Framework
 from core.schemas.schedule import Constant, EarlyStopping, Monitor, Schedule
 
 Origin = Literal["shared", "framework"]
@@ -86,7 +87,8 @@ class Recipe(Schema):
 
     mode: Literal["matched", "idiomatic"]
     epochs: int = pydantic.Field(ge=1, le=10_000)
-    batch_size: int = pydantic.Field(64, ge=1, le=65_536)
+    batch_size: int | None = pydantic.Field(64, ge=1, le=65_536)
+    """Null: the framework's own, OWN_BATCH_SIZE; not where `mode` is matched, which wants the same batches for all."""
     optimizer: Optimizer = Adam()
     batch_norm: BatchNormSpec = BatchNormSpec()
     initializer: Origin = "shared"
@@ -132,6 +134,32 @@ class Recipe(Schema):
     keep_best: Monitor | None = None
     """Figure whose best epoch is exported; null: the last epoch."""
 
+    @property
+    def batch(self) -> int:
+        """Images in a batch.
+
+        Raises:
+            ValueError: that is left to the framework; `for_framework` gives the recipe of one.
+        """
+        if self.batch_size is None:
+            raise ValueError("batch_size is left to the framework: for_framework() says which it is")
+        return self.batch_size
+
+    def for_framework(self, framework: Framework) -> "Recipe":
+        """The same with the framework's own batch size where none is written."""
+        if self.batch_size is not None:
+            return self
+        return self.model_copy(update={"batch_size": OWN_BATCH_SIZE[framework]})
+
+    @pydantic.model_validator(mode="after")
+    def _same_batches(self) -> "Recipe":
+        if self.mode == "matched" and self.batch_size is None:
+            raise ValueError(
+                "batch_size is null, which leaves it to each framework; mode matched needs one number for all, for "
+                "example batch_size: 64"
+            )
+        return self
+
     @pydantic.field_validator("freeze", mode="before")
     @classmethod
     def _one_stage(cls, value: Any) -> Any:
@@ -165,7 +193,21 @@ class Recipe(Schema):
         return {"weights": value} if isinstance(value, str) else value
 
 
+def _decided(recipe: Recipe, info: pydantic.ValidationInfo) -> Recipe:
+    framework: Framework | None = info.data.get("framework")
+    # None where `framework` is wrong itself, which is said then.
+    return recipe.for_framework(framework) if framework else recipe
+
+
+OneRecipe = Annotated[Recipe, pydantic.AfterValidator(_decided)]
+"""The recipe of one training, in a schema whose `framework` comes before it: its batch size is decided."""
+
+OWN_BATCH_SIZE: dict[Framework, int] = {"keras": 32, "tensorflow": 32, "pytorch": 64, "fastai": 64}
+"""Keras: the default of `Model.fit` and of `image_dataset_from_directory`. TensorFlow: its tutorial "Load and
+preprocess images". PyTorch: its quickstart; the default of `DataLoader` itself is 1, with which no tutorial trains.
+fastai: the default of `DataLoaders`."""
 IDIOMATIC: dict[str, Any] = {
+    "batch_size": None,
     "initializer": "framework",
     "pipeline": "framework",
     "arithmetic": "framework",

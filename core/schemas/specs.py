@@ -14,7 +14,7 @@ from core.schemas.names import Framework as Framework
 from core.schemas.names import Precision as Precision
 from core.schemas.names import RuntimeName as RuntimeName
 from core.schemas.names import VariantName as VariantName
-from core.schemas.recipe import Recipe
+from core.schemas.recipe import OneRecipe
 from core.schemas.scenarios import Traffic
 from core.schemas.search import SearchOutcome
 
@@ -55,7 +55,7 @@ class TrainSpec(Schema):
     architecture: str
     data: Sha256
     """Fingerprint of the prepared data."""
-    recipe: Recipe
+    recipe: OneRecipe
     formats: tuple[FormatName, ...] = pydantic.Field(min_length=1)
     originals: OriginalsSpec | None = None
     """What `pipeline: framework` reads; None: the prepared arrays."""
@@ -78,11 +78,13 @@ class FindRateSpec(Schema):
     seed: int = pydantic.Field(ge=0)
     architecture: str
     data: Sha256
-    recipe: Recipe
+    recipe: OneRecipe
     """Of the arm; schedule, epochs and early stopping do not matter here."""
     lowest: float = pydantic.Field(1e-7, gt=0)
     highest: float = pydantic.Field(10.0, gt=0)
     steps: int = pydantic.Field(100, ge=20, le=10_000)
+    originals: OriginalsSpec | None = None
+    """As a training's."""
 
     @pydantic.model_validator(mode="after")
     def _rising(self) -> "FindRateSpec":
@@ -171,7 +173,7 @@ class ReportSpec(Schema):
     """Summarise the results of an experiment and write its report."""
 
     kind: Literal["report"] = "report"
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     """Part of the report's id: raised when reports say more, so that an older one is not taken for done."""
     experiment: Name
     title: str

@@ -249,6 +249,8 @@ class Data(Schema):
     counts: dict[str, dict[str, int]]
     """Split to class to number of images."""
     skipped: tuple[str, ...]
+    seconds: float | None = None
+    """What preparing it took, once for all trainings; None in a summary of an earlier version."""
 
     def images(self, split: str) -> int:
         """Number of images in a split; 0 for a split that is not there."""

@@ -27,7 +27,7 @@ BUILD, WHEELS = Path("/build"), Path("/wheels")
 LOCKED, SKELETON = Path("/locked"), Path("/skeleton")
 VENV, APP, TOOL = Path("/opt/venv"), Path("/opt/app"), Path("/opt/tool")
 UID = 1000
-OWNED = ("data/store", "data/models", "data/production", "runs", "cache", "home/bakeoff")
+OWNED = ("data/store", "data/models", "data/production", "runs", "cache", "timed", "home/bakeoff")
 """Folders that volumes are mounted on; a new named volume takes over their owner."""
 PIP_CONF = Path("/run/secrets/pip.conf")
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"

@@ -1,19 +1,26 @@
 """The attribution of a gap as table and waterfall."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import plotly.graph_objects as go
 
 from core.schemas.attribution import Attribution, Share
 from core.schemas.statistics import SeedTest
 from evaluator import text
+from evaluator.paired import ALPHA
 from evaluator.report.charts import Figure, as_json, color, safe, table_heads
 from evaluator.report.tables import Table
 
 REST = "everything not named"
+UNCLEAR = "not distinguishable from none"
+"""Of a change that may be luck: no share is said of it."""
 
 
 def table(found: Attribution) -> Table:
     """The gap, what each switch takes from it, and what is left."""
-    headers = ("Switch", "Arm", "Gap after it", "Change", "95% interval", "Share", *(("Alone",) if found.alone else ()))
+    figures = ("Gap after it", "Change", "95% interval", "p, corrected", "Share")
+    headers = ("Switch", "Arm", *figures, *(("Alone",) if found.alone else ()))
     alone = {share.key: share.change for share in found.alone}
     total = found.end.mean - found.start.mean
     rows = [_row(found.arms[0], found.arms[0], found.start, None, total, "", found)]
@@ -23,7 +30,9 @@ def table(found: Attribution) -> Table:
     first, second = map(text.framework, found.between)
     caption = (
         f"Test accuracy of {first} minus {second}, in points, over "
-        f"{text.count(found.start.seeds, 'seed')}; switches are made in this order and stay made"
+        f"{text.count(found.start.seeds, 'seed')}; switches are made in this order and stay made. Paired t tests of "
+        f"all changes, corrected by Holm together; intervals are not corrected. {UNCLEAR.capitalize()}: a corrected p "
+        f"of {ALPHA:g} or more"
     )
     return Table(caption, headers, tuple(rows), names=2)
 
@@ -37,34 +46,67 @@ def sentence(found: Attribution) -> str:
     )
     if found.start.interval is None:
         return f"{gap} There is one seed, so no share can be told from luck."
-    clear = [share.key for share in found.shares if share.change.interval and not _spans_zero(share.change.interval)]
+    clear = [share.key for share in found.shares if is_clear(share.change)]
     known = (
-        f"Intervals that leave out zero: {text.names(clear)}." if clear else "No single switch can be told from luck."
+        f"Changes that can be told from none: {text.names(clear)}." if clear else f"Every single switch is {UNCLEAR}."
     )
     if found.interaction is None:
         return f"{gap} {known}"
+    doubt = "" if is_clear(found.interaction) else f", which is {UNCLEAR}"
     return (
-        f"{gap} {known} Made together the switches move it by {_points(found.interaction)} points more than each alone."
+        f"{gap} {known} Made together the switches move it by {_points(found.interaction)} points more than each "
+        f"alone{doubt}."
     )
 
 
+def is_clear(change: SeedTest) -> bool:
+    """Whether a change can be told from none, after the correction for all changes."""
+    return change.p_adjusted is not None and change.p_adjusted < ALPHA
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a waterfall; shares of one."""
+
+    label: str
+    base: float
+    """Where it begins."""
+    size: float
+    clear: bool = True
+    """False: not distinguishable from none."""
+    gap: bool = False
+    """Of an arm, beginning at zero; others are changes."""
+
+    @property
+    def figure(self) -> str:
+        """Points; in parentheses where they may be luck."""
+        points = f"{100 * self.size:+.2f}"
+        return points if self.clear else f"({points})"
+
+
+def bars(found: Attribution) -> Iterator[Bar]:
+    """The first gap, the changes from there on, and the last gap."""
+    yield Bar(found.arms[0], 0.0, found.start.mean, gap=True)
+    level = found.start.mean
+    for label, change in (*((share.key, share.change) for share in found.shares), (REST, found.rest)):
+        yield Bar(label, level, change.mean, is_clear(change))
+        level += change.mean
+    yield Bar(found.arms[1], 0.0, found.end.mean, gap=True)
+
+
 def waterfall(found: Attribution) -> Figure:
-    """The gap before, a floating bar for each switch, the gap after."""
-    labels = [found.arms[0], *(share.key for share in found.shares), REST, found.arms[1]]
-    changes = [*(share.change.mean for share in found.shares), found.rest.mean]
-    bases, level = [0.0], found.start.mean
-    for change in changes:
-        bases.append(level)
-        level += change
-    sizes = [found.start.mean, *changes, found.end.mean]
-    colors = [color("muted"), *(color("falls" if c < 0 else "rises") for c in changes), color("muted")]
+    """The gap before, a floating bar for each switch, the gap after; what may be luck is hatched and in parentheses."""
+    drawn = list(bars(found))
     chart = go.Figure()
     chart.add_bar(
-        x=[safe(label) for label in labels],
-        y=[100 * size for size in sizes],
-        base=[100 * base for base in [*bases, 0.0]],
-        marker={"color": colors},
-        text=[f"{100 * size:+.2f}" for size in sizes],
+        x=[safe(bar.label) for bar in drawn],
+        y=[100 * bar.size for bar in drawn],
+        base=[100 * bar.base for bar in drawn],
+        marker={
+            "color": [color("muted" if bar.gap else "falls" if bar.size < 0 else "rises") for bar in drawn],
+            "pattern": {"shape": ["" if bar.clear else "/" for bar in drawn]},
+        },
+        text=[bar.figure for bar in drawn],
         textposition="outside",
         cliponaxis=False,
         showlegend=False,
@@ -82,15 +124,26 @@ def waterfall(found: Attribution) -> Figure:
 def _row(
     name: str, arm: str, gap: SeedTest, change: SeedTest | None, total: float, alone: str, found: Attribution
 ) -> tuple[str, ...]:
-    moved = (text.MISSING,) * 3
+    moved = (text.MISSING,) * 4
     if change is not None:
-        share = text.percent(change.mean / total, 0) if total else text.MISSING
-        moved = (_points(change), _interval(change), share)
+        p_value = text.MISSING if change.p_adjusted is None else text.p_value(change.p_adjusted)
+        moved = (_points(change), _interval(change), p_value, _share(change, total))
     return (name, arm, _points(gap), *moved, *((alone or text.MISSING,) if found.alone else ()))
 
 
+def _share(change: SeedTest, total: float) -> str:
+    if change.p_adjusted is None:
+        return "not tested"
+    if not is_clear(change):
+        return UNCLEAR
+    return text.percent(change.mean / total, 0) if total else text.MISSING
+
+
 def _alone(alone: dict[str, SeedTest], share: Share) -> str:
-    return _points(alone[share.key]) if share.key in alone else ""
+    if share.key not in alone:
+        return ""
+    change = alone[share.key]
+    return _points(change) if is_clear(change) else f"{_points(change)} ({UNCLEAR})"
 
 
 def _points(test: SeedTest) -> str:
@@ -99,7 +152,3 @@ def _points(test: SeedTest) -> str:
 
 def _interval(test: SeedTest) -> str:
     return text.MISSING if test.interval is None else " to ".join(f"{100 * end:+.2f}" for end in test.interval)
-
-
-def _spans_zero(interval: tuple[float, float]) -> bool:
-    return interval[0] <= 0 <= interval[1]

@@ -199,23 +199,26 @@ def confusion(result: Classification) -> Figure:
     hits = [[n if i == j else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
     misses = [[n if i != j and n else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
     shares = [[text.percent(n / sum(row), 1) if sum(row) else text.MISSING for n in row] for row in result.confusion]
+    counted = len(names) <= COUNTED_CLASSES
     shown = "%{z}<br>%{text}" if len(names) <= SHARED_CLASSES else "%{z}"
     chart = go.Figure()
     for cells, scale in ((hits, "hit"), (misses, "miss")):
+        most = max((n for row in cells for n in row if n), default=1)
         chart.add_heatmap(
             z=cells,
             x=names,
             y=names,
             colorscale=[[0, color(f"{scale}-low")], [1, color(f"{scale}-high")]],
-            zmin=0,
-            zmax=max((n for row in cells for n in row if n), default=1),
+            # A cell without a figure is seen by its colour alone: no palest ones, and no gap of its own size.
+            zmin=0 if counted else -most,
+            zmax=most,
             showscale=False,
-            xgap=2,
-            ygap=2,
+            xgap=2 if counted else 0,
+            ygap=2 if counted else 0,
             hoverongaps=False,
             text=shares,
             meta={"shares": shares},
-            texttemplate=shown if len(names) <= COUNTED_CLASSES else "",
+            texttemplate=shown if counted else "",
             textfont={"color": "var(--text)"},
             hovertemplate="true %{y}, predicted %{x}: %{z}, %{text} of its row<extra></extra>",
         )

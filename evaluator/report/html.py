@@ -135,9 +135,10 @@ def describe_recipe(arm: Arm) -> str:
     optimizer = (
         f"{recipe.optimizer.name}, {'the framework’s learning rate' if rate is None else f'learning rate {rate:g}'}"
     )
+    batches = "each framework’s own size" if recipe.batch_size is None else str(recipe.batch_size)
     return (
         f"{arm.architecture}, {text.count(arm.parameters, 'parameter')}; {text.count(recipe.epochs, 'epoch')} of "
-        f"batches of {recipe.batch_size}; {optimizer}"
+        f"batches of {batches}; {optimizer}"
     )
 
 

@@ -18,6 +18,8 @@ from evaluator.report.columns import columns
 from evaluator.report.html import commands, describe_load, describe_recipe, machines
 from evaluator.report.tables import Table
 
+TIMES = "Where the time goes"
+
 
 def to_markdown(summary: Summary) -> str:
     """Verdict, tables and provenance; the charts are in the HTML page."""
@@ -48,7 +50,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
     sections = [("Variants", variant_tables.costs(summary))]
     sections += [("Trade-offs", quality_tables.trade_offs(summary)), ("Over seeds", tables.seeds(summary.groups))]
     sections += [("Frameworks over seeds", seed_tables.framework_tests(summary))]
-    sections += [("Where the time goes", seed_tables.time_shares(summary))]
+    sections += [(TIMES, seed_tables.time_shares(summary))]
     sections += [("Training", tables.trainings(summary)), ("Load tests", load_tables.loads(summary))]
     sections += [("Saturation", load_tables.saturation(summary))]
     sections += [("Probabilities", quality_tables.probabilities(summary))]
@@ -60,9 +62,10 @@ def _blocks(summary: Summary) -> Iterator[str]:
         yield f"## Search\n\n{escape(search.sentence(trials))}\n\n" + markdown_table(search.table(trials))
     if found := summary.attribution:
         yield f"## Attribution\n\n{escape(attribution.sentence(found))}\n\n" + markdown_table(attribution.table(found))
+    notes = {TIMES: f"\n\n{escape(seed_tables.time_note(summary))}"}
     for title, table in sections:
         if table.rows:
-            yield f"## {title}\n\n" + markdown_table(table) + _legend(table)
+            yield f"## {title}\n\n" + markdown_table(table) + notes.get(title, "") + _legend(table)
     yield from (f"{escape(table.caption)}\n\n{markdown_table(table)}" for _, table in parity_tables.matrices(summary))
     if data := summary.data:
         yield f"## Data\n\n{escape(data.source)}, fingerprint `{data.fingerprint}`\n\n" + markdown_table(

@@ -1,5 +1,7 @@
 """Frameworks compared over seeds, and where their time went, as text for HTML and Markdown."""
 
+from collections.abc import Sequence
+
 from core.schemas.statistics import FrameworkTest
 from core.schemas.summary import Summary, Training
 from evaluator import text
@@ -36,10 +38,7 @@ def _cells(one: FrameworkTest) -> tuple[str, ...]:
 BARE_LINES: dict[str, int] = {"keras": 23, "tensorflow": 52, "pytorch": 32, "fastai": 24}
 """Lines of code, without blanks, comments and docstrings, of the bare training loops that ours are measured against
 (docs/training-speed.md). Counted, not judged; a test counts them again."""
-DATA_NOTE = (
-    "*Data* is opening it and waiting for batches in training; Keras's `Model.fit` does not show its waiting, which is "
-    "part of *train* there. *Start* is importing the framework; a service's later runs do not pay for it again."
-)
+DATA_PHASE = "data"
 
 
 def finding(one: FrameworkTest) -> str:
@@ -51,8 +50,25 @@ def finding(one: FrameworkTest) -> str:
     return f"{text.framework(one.first if one.test.mean > 0 else one.second)} is more accurate"
 
 
+def time_note(summary: Summary) -> str:
+    """What the phases are, and what is in none of them."""
+    seconds = summary.data.seconds if summary.data else None
+    took = "" if seconds is None else f" ({text.seconds(seconds)})"
+    return (
+        "Start is importing the framework; a service's later runs do not pay for it again. Open is opening the data, "
+        "wait is for batches in training. A dash there: not measured, and part of train; Keras's Model.fit does not "
+        f"show its waiting, and earlier versions measured none. Preparing the images once for all trainings{took} is "
+        "in nobody's share: matched arms train on what came out of it, idiomatic ones decode and resize the originals "
+        "themselves, in their own time."
+    )
+
+
 def time_shares(summary: Summary) -> Table:
-    """Share of wall time by phase, images a second and peak memory of each framework's trainings, means over seeds."""
+    """Share of wall time by phase, images a second and peak memory of each framework's trainings, means over seeds.
+
+    Opening the data and waiting for batches, one phase of a training, are apart here; a dash for waiting that the
+    framework does not show.
+    """
     groups: dict[tuple[str, str], list[Training]] = {}
     for training in summary.trainings:
         groups.setdefault((training.arm, training.framework), []).append(training)
@@ -61,7 +77,7 @@ def time_shares(summary: Summary) -> Table:
         "Framework",
         "Arm",
         "Seeds",
-        *(phase.capitalize() for phase in phases),
+        *(title for phase in phases for title in (("Open", "Wait") if phase == DATA_PHASE else (phase.capitalize(),))),
         "Images/s",
         "Peak memory",
         "Bare loop",
@@ -69,11 +85,21 @@ def time_shares(summary: Summary) -> Table:
     rows = []
     for (arm, framework), members in groups.items():
         total = sum(sum(training.seconds.values()) for training in members)
-        spent = [sum(training.seconds.get(phase, 0.0) for training in members) for phase in phases]
+        spent = [one for phase in phases for one in _spent(phase, members)]
         speed = text.significant(sum(training.images_per_second for training in members) / len(members))
         note = " (contended)" if any(training.contended for training in members) else ""
-        shares = [text.percent(part / total, 1) if total else text.MISSING for part in spent]
+        shares = [text.MISSING if part is None or not total else text.percent(part / total, 1) for part in spent]
         memory = text.size(max(training.peak_memory_bytes for training in members))
         lines = f"{BARE_LINES[framework]} lines"
         rows.append((text.framework(framework), arm, str(len(members)), *shares, speed + note, memory, lines))
     return Table("Share of wall time by phase, and speed", headers, tuple(rows), names=2)
+
+
+def _spent(phase: str, members: Sequence[Training]) -> tuple[float | None, ...]:
+    """Seconds of a phase, all trainings together; of the data two: opening it, and waiting for it."""
+    whole = sum(training.seconds.get(phase, 0.0) for training in members)
+    if phase != DATA_PHASE:
+        return (whole,)
+    waits = [epoch.data_seconds for training in members for epoch in training.history]
+    measured = [seconds for seconds in waits if seconds is not None]
+    return (whole - sum(measured), sum(measured) if len(measured) == len(waits) else None)

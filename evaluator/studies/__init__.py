@@ -1,1 +1,4 @@
-"""The published studies held against this project's results: `docs/studies.md`, generated and never typed."""
+"""The published studies held against this project's results.
+
+`tools/studies.py` writes `docs/studies.md` from them; nothing there is typed.
+"""

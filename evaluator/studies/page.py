@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from core.schemas.attribution import Attribution
 from core.schemas.experiment import Experiment
 from core.schemas.study import Claim, Measure, Study
 from core.schemas.summary import Summary
 from evaluator import text
+from evaluator.report import attribution
 from evaluator.report.html import describe_recipe
 from evaluator.report.markdown import escape, markdown_table
-from evaluator.report.seed_tables import DATA_NOTE, time_shares
+from evaluator.report.seed_tables import time_note, time_shares
 from evaluator.report.tables import Table
 from evaluator.studies import splits
 from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, SEEDS_NEEDED, SHARE_NEEDED, Finding, Measured
@@ -52,18 +54,45 @@ class Chapter:
         """Its picture's path, relative to the page."""
         return f"images/study-{self.name}.svg"
 
+    @property
+    def attribution(self) -> Attribution | None:
+        """Which default makes how much of the difference; None where that was not asked."""
+        return self.summary.attribution
 
-def page(chapters: Sequence[Chapter], by_split: Mapping[str, Summary] = MappingProxyType({})) -> str:
+    @property
+    def waterfall(self) -> str:
+        """The attribution's picture, likewise."""
+        return f"images/study-{self.name}-waterfall.svg"
+
+
+Changed = Mapping[str, Sequence[str]]
+"""Name of a result to the keys in which its experiment file is another one now."""
+
+
+def page(
+    chapters: Sequence[Chapter],
+    by_split: Mapping[str, Summary] = MappingProxyType({}),
+    changed: Changed = MappingProxyType({}),
+) -> str:
     """The whole page as Markdown.
 
     Args:
         by_split: summaries of the experiments that differ in their split alone, by name.
+        changed: what is said of a result that was measured before its experiment file changed.
     """
-    parts = [INTRO, *_overview(chapters), *(part for one in chapters for part in _chapter(one)), *_splits(by_split)]
-    return "\n\n".join(parts) + "\n"
+    told = [part for one in chapters for part in _chapter(one, changed)]
+    return "\n\n".join([INTRO, *_overview(chapters), *told, *_splits(by_split, changed)]) + "\n"
 
 
-def _splits(found: Mapping[str, Summary]) -> Iterator[str]:
+def _revision(name: str, experiment: str, changed: Changed) -> Iterator[str]:
+    if keys := changed.get(name):
+        yield (
+            f"> **Measured with an earlier revision of this file:** `{experiment}.yaml` has changed in "
+            f"{text.names([f'`{key}`' for key in keys])} since."
+        )
+
+
+def _splits(found: Mapping[str, Summary], changed: Changed) -> Iterator[str]:
     """S1's frames, split both ways."""
     table = splits.table(found)
     if table is None:
@@ -77,6 +106,8 @@ def _splits(found: Mapping[str, Summary]) -> Iterator[str]:
         "the former. Means over seeds with Student's 95% interval."
     )
     yield markdown_table(table)
+    for name in splits.NAMES:
+        yield from _revision(name, name, changed)
 
 
 def _overview(chapters: Sequence[Chapter]) -> Iterator[str]:
@@ -90,22 +121,34 @@ def _overview(chapters: Sequence[Chapter]) -> Iterator[str]:
     yield "\n".join(lines)
 
 
-def _chapter(one: Chapter) -> Iterator[str]:
+def _chapter(one: Chapter, changed: Changed) -> Iterator[str]:
     experiment = Experiment.model_validate_json(one.summary.spec_json)
     yield f'<a id="{one.name}"></a>\n\n## {escape(one.summary.title)}'
     if one.summary.description:
         yield escape(one.summary.description)
     yield f"**Beforehand.** {escape(one.study.fits)}"
     yield _what_ran(one, experiment)
+    yield from _revision(one.name, experiment.name, changed)
     yield markdown_table(findings_table(one.findings))
     yield from _gaps(one.findings)
     if why := _reasons(one.findings):
         yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in why)
     yield f"![Accuracy of every seed, its mean and the published figures]({one.chart})"
-    yield "**Where the time went.** " + DATA_NOTE + "\n\n" + markdown_table(time_shares(one.summary))
+    yield from _attribution(one)
+    yield f"**Where the time went.** {escape(time_note(one.summary))}\n\n{markdown_table(time_shares(one.summary))}"
     yield from (f"> {escape(note)}" for note in one.summary.notes)
     if one.summary.missing:
         yield "> **Incomplete:** " + escape("; ".join(one.summary.missing))
+
+
+def _attribution(one: Chapter) -> Iterator[str]:
+    if (found := one.attribution) is None:
+        return
+    table = attribution.table(found)
+    yield f"**Which default makes the difference.** {escape(attribution.sentence(found))}"
+    yield f"![From one arm to the other, switch by switch]({one.waterfall})"
+    yield f"{escape(table.caption)}."
+    yield markdown_table(table)
 
 
 def _what_ran(one: Chapter, experiment: Experiment) -> str:

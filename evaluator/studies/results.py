@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core import files
 from core.errors import InvalidInputError
+from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary, parse_summary
 from evaluator.studies import splits
 from evaluator.studies.judge import judge, study_of
@@ -19,6 +20,13 @@ def chapters(folder: Path) -> list[Chapter]:
         if study := study_of(summary):
             found.append(Chapter(path.stem, summary, study, tuple(judge(summary, study))))
     return found
+
+
+def kept_experiments(folder: Path) -> dict[str, Experiment]:
+    """What every result in a folder was measured with, by the name of its file."""
+    paths = sorted(folder.glob("*.json"))
+    found = {path.stem: parse_summary(path.read_bytes(), str(path)) for path in paths}
+    return {name: Experiment.model_validate_json(summary.spec_json) for name, summary in found.items()}
 
 
 def split_summaries(folder: Path) -> dict[str, Summary]:

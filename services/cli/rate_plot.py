@@ -19,10 +19,10 @@ table{border-collapse:collapse}td,th{padding:.25rem .9rem .25rem 0;text-align:le
 
 def page(found: Sequence[FindRateResult]) -> str:
     """A complete page for searches of one arm, by framework."""
-    first = found[0].spec
+    first, sizes = found[0].spec, dict.fromkeys(str(one.spec.recipe.batch) for one in found)
     title = f"Learning rates for {first.architecture}"
     about = (
-        f"{first.recipe.mode}, {first.recipe.optimizer.name}, batches of {first.recipe.batch_size}, seed {first.seed}; "
+        f"{first.recipe.mode}, {first.recipe.optimizer.name}, batches of {' or '.join(sizes)}, seed {first.seed}; "
         "loss of each step, exponentially averaged. Full dot: valley, the suggestion; open dot: the steepest fall."
     )
     rows = "".join(

@@ -18,7 +18,7 @@ from services.client import tensors
 from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options, domain_error
 from services.client.images import batches, decode_files
 from services.client.security import Security, from_environment
-from services.client.stream import Answer, Conversation, check_in_flight
+from services.client.stream import Answer, Conversation, Turn, check_in_flight
 from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, ModelStatistics, Prediction
 
 WRITE_FAILED = "Internal error from Core"
@@ -44,6 +44,7 @@ class AsyncInferenceClient:
         self.target = target
         self.timeout_s = timeout_s
         self.max_message_bytes = max_message_bytes
+        self._attempts = attempts
         security = security or from_environment()
         self._metadata = security.metadata(target)
         self._channel = security.aio_channel(target, channel_options(max_message_bytes, attempts, options))
@@ -116,40 +117,44 @@ class AsyncInferenceClient:
             timeout_s: seconds for the whole stream; None: no limit, since a stream may be long.
 
         Yields, in the order of the batches, a Prediction, or the BakeoffError of a batch that failed alone.
-        Closing the generator cancels what is on its way. Nothing is sent again: after an error of the stream itself,
-        which is raised, go on from the last answer. A batch that cannot be sent, or an error of `batches`, is raised
-        after the answers to those before it.
+        Closing the generator cancels what is on its way. A batch that is refused for now, with a retry hint, is sent
+        again when the server wants it, up to `attempts` times in all; those behind it wait. After an error of the
+        stream itself, which is raised, nothing is: go on from the last answer. A batch that cannot be sent, or an error
+        of `batches`, is raised after the answers to those before it.
         """
         check_in_flight(in_flight)
-        return self._stream(Conversation(model, version, self.max_message_bytes), batches, in_flight, timeout_s)
+        conversation = Conversation(model, version, self.max_message_bytes, self._attempts, batches)
+        return self._stream(conversation, in_flight, timeout_s)
 
     async def _stream(
-        self,
-        conversation: Conversation,
-        batches: Iterable[NDArray[np.uint8]],
-        in_flight: int,
-        timeout_s: float | None,
+        self, conversation: Conversation, in_flight: int, timeout_s: float | None
     ) -> AsyncGenerator[Answer, None]:
-        room, failures = asyncio.Semaphore(in_flight), list[Exception]()
+        turns = asyncio.Queue[Turn | None]()
+        for _ in range(in_flight):
+            turns.put_nowait(Turn())
 
         async def requests() -> AsyncIterator[pb.ModelInferRequest]:
-            # gRPC would only log what is raised here.
-            try:
-                source = iter(batches)
-                while await room.acquire():
-                    if (images := next(source, None)) is None:
-                        return
-                    yield conversation.request(images)
-            except Exception as error:
-                failures.append(error)
+            while (turn := await turns.get()) is not None:
+                if turn.again is not None:
+                    await asyncio.sleep(turn.due - time.monotonic())
+                    yield turn.again
+                elif (request := conversation.take()) is not None:
+                    yield request
+                elif conversation.finished:
+                    return
 
         started = time.monotonic()
         call = self._stub.ModelStreamInfer(requests(), timeout=timeout_s, metadata=self._metadata)
         try:
             async for response in call:
+                if (turn := conversation.again(response)) is not None:
+                    turns.put_nowait(turn)
+                    continue
                 for answer in conversation.answers(response):
                     yield answer
-                    room.release()
+                    turns.put_nowait(Turn())
+                if conversation.finished:
+                    turns.put_nowait(None)
         except grpc.RpcError as error:
             if error.details() == WRITE_FAILED:
                 if timeout_s is not None and time.monotonic() - started >= timeout_s:
@@ -158,8 +163,6 @@ class AsyncInferenceClient:
             raise domain_error(error, self.target, timeout_s or 0.0) from error
         finally:
             call.cancel()
-        if failures:
-            raise failures[0]
         conversation.check_complete()
 
     async def infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:

@@ -1,8 +1,10 @@
 """The inference client: predictions and model control from any Open Inference Protocol server."""
 
 import threading
+import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +19,7 @@ from services.client import tensors
 from services.client.channels import MAX_MESSAGE_BYTES, SILENT, Options, channel_options, domain_error
 from services.client.images import batches, decode_files
 from services.client.security import Security, from_environment
-from services.client.stream import Answer, Conversation, check_in_flight
+from services.client.stream import Answer, Conversation, Turn, check_in_flight
 from services.client.tensors import ImageContract, IndexEntry, ModelMetadata, ModelStatistics, Prediction
 
 
@@ -51,6 +53,7 @@ class InferenceClient:
         self.target = target
         self.timeout_s = timeout_s
         self.max_message_bytes = max_message_bytes
+        self._attempts = attempts
         security = security or from_environment()
         self._metadata = security.metadata(target)
         self._channel = security.channel(target, channel_options(max_message_bytes, attempts, options))
@@ -123,47 +126,49 @@ class InferenceClient:
             timeout_s: seconds for the whole stream; None: no limit, since a stream may be long.
 
         Yields, in the order of the batches, a Prediction, or the BakeoffError of a batch that failed alone.
-        Closing the generator cancels what is on its way. Nothing is sent again: after an error of the stream itself,
-        which is raised, go on from the last answer. A batch that cannot be sent, or an error of `batches`, is raised
-        after the answers to those before it.
+        Closing the generator cancels what is on its way. A batch that is refused for now, with a retry hint, is sent
+        again when the server wants it, up to `attempts` times in all; those behind it wait. After an error of the
+        stream itself, which is raised, nothing is: go on from the last answer. A batch that cannot be sent, or an error
+        of `batches`, is raised after the answers to those before it.
         """
         check_in_flight(in_flight)
-        return self._stream(Conversation(model, version, self.max_message_bytes), batches, in_flight, timeout_s)
+        conversation = Conversation(model, version, self.max_message_bytes, self._attempts, batches)
+        return self._stream(conversation, in_flight, timeout_s)
 
     def _stream(
-        self,
-        conversation: Conversation,
-        batches: Iterable[NDArray[np.uint8]],
-        in_flight: int,
-        timeout_s: float | None,
+        self, conversation: Conversation, in_flight: int, timeout_s: float | None
     ) -> Generator[Answer, None, None]:
-        room, ended, failures = threading.Semaphore(in_flight), threading.Event(), list[Exception]()
+        turns, ended = SimpleQueue[Turn | None](), threading.Event()
+        for _ in range(in_flight):
+            turns.put(Turn())
 
         def requests() -> Iterator[pb.ModelInferRequest]:
-            # gRPC would only log what is raised here.
-            try:
-                source = iter(batches)
-                while room.acquire() and not ended.is_set():
-                    if (images := next(source, None)) is None:
-                        return
-                    yield conversation.request(images)
-            except Exception as error:
-                failures.append(error)
+            while (turn := turns.get()) is not None and not ended.is_set():
+                if turn.again is not None:
+                    if not ended.wait(turn.due - time.monotonic()):
+                        yield turn.again
+                elif (request := conversation.take()) is not None:
+                    yield request
+                elif conversation.finished:
+                    return
 
         call = self._stub.ModelStreamInfer(requests(), timeout=timeout_s, metadata=self._metadata)
         try:
             for response in call:
+                if (turn := conversation.again(response)) is not None:
+                    turns.put(turn)
+                    continue
                 for answer in conversation.answers(response):
                     yield answer
-                    room.release()
+                    turns.put(Turn())
+                if conversation.finished:
+                    turns.put(None)
         except grpc.RpcError as error:
             raise domain_error(error, self.target, timeout_s or 0.0) from error
         finally:
             ended.set()
-            room.release()
+            turns.put(None)
             call.cancel()
-        if failures:
-            raise failures[0]
         conversation.check_complete()
 
     def infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:

@@ -46,6 +46,7 @@ class RateFinder:
                 architecture=recipe.architecture,
                 data=prepared.fingerprint,
                 recipe=recipe.recipe,
+                originals=steps.originals(self._experiment.data, source.digest, recipe.recipe),
                 **span.model_dump(),
             )
             return FindRateResult.model_validate_json(

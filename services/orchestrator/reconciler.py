@@ -91,7 +91,7 @@ class Reconciler:
         digest = prepared.spec.source_digest
         trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint, digest)
         self.reporter.plan({"prepare": 1, **Counter(step.group for step in trainings)})
-        trained = self._train_all(trainings) if trainings else self._search()
+        trained = self._train_all(trainings) if trainings else self._search(digest)
         self._results += [result.run_id for result in trained]
         self._measure(trained, prepared.fingerprint)
         return self._report()
@@ -115,15 +115,20 @@ class Reconciler:
                 self.tracker.network(arm.architecture, network)
             except BakeoffError as error:
                 raise MisfitError(("arms", name, "architecture"), str(error)) from error
+        for architecture in steps.searched_architectures(self.experiment):
+            with suppress(BakeoffError):  # Its trials will fail, each with the reason.
+                network = trainer.describe(architecture, self.experiment.data.image.shape, classes)
+                self.tracker.network(architecture, network)
 
-    def _search(self) -> list[TrainResult]:
+    def _search(self, digest: str) -> list[TrainResult]:
         """Runs the trials of a search; the training of the best one is measured and reported."""
-        from services.orchestrator.search import search  # Optuna takes a second to import.
+        from services.orchestrator.search import SearchData, search  # Optuna takes a second to import.
 
         plan = self.experiment.search
         assert plan is not None, "without trainings there is a search"
         self.reporter.plan({plan.framework: plan.count})
-        found = search(self.experiment, plan, self._folds, self._train_trial, self.directory.home / "search")
+        data = SearchData(tuple(self._folds), digest)
+        found = search(self.experiment, plan, data, self._train_trial, self.directory.home / "search")
         self._outcome = found
         best = next((trial for trial in found.trials if trial.number == found.best), None)
         result = read_result(self.store, best.run_id) if best else None
@@ -131,6 +136,8 @@ class Reconciler:
 
     def _train_trial(self, step: Step, on_epoch: Callable[[int, dict[str, float]], None]) -> TrainResult:
         """One training whose epochs are listened to; whatever the listener raises stops it."""
+        from services.orchestrator.search import Pruned
+
         result = self._result(step, TrainResult)
         self._listeners[step.run_id] = on_epoch
         try:
@@ -139,7 +146,10 @@ class Reconciler:
         except Exception as error:
             with TrainerClient(self.directory.target(step.service)) as trainer:
                 _cancel(trainer, step.run_id)
-            self.tracker.failed(step, str(error) or type(error).__name__)
+            if isinstance(error, Pruned):
+                self.tracker.pruned(step)
+            else:
+                self.tracker.failed(step, str(error) or type(error).__name__)
             self.reporter.finished(step, "failed" if isinstance(error, BakeoffError) else "stopped", str(error))
             raise
         finally:

@@ -6,7 +6,8 @@ goes on, finished trials are not repeated and an interrupted one continues from 
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -21,10 +22,12 @@ from core.schemas.experiment import Arm, Experiment
 from core.schemas.results import TrainResult
 from core.schemas.search import Range, Scalar, SearchOutcome, SearchPlan, Trial
 from core.schemas.specs import TrainSpec
-from services.orchestrator.steps import Step
+from services.orchestrator.steps import Step, originals
 
 RUN, REASON, FOLDS = "run", "reason", "folds"
 """What is noted at a trial: its (first) training's run, why it failed, the value of each fold."""
+Pruned = optuna.TrialPruned
+"""What a listener raises to stop a trial."""
 OnEpoch = Callable[[int, dict[str, float]], None]
 Train = Callable[[Step, OnEpoch], TrainResult]
 """Trains and tells each epoch; an exception from there stops the run. Raises BakeoffError for a failed training."""
@@ -35,35 +38,44 @@ STATES: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
 }
 
 
-def search(
-    experiment: Experiment, plan: SearchPlan, fingerprints: Sequence[str], train: Train, storage: Path
-) -> SearchOutcome:
+@dataclass(frozen=True)
+class SearchData:
+    """What the trials are trained on."""
+
+    fingerprints: tuple[str, ...]
+    """Of the prepared data, one for each fold of a cross-validation, otherwise one."""
+    digest: str
+    """Of the source, for the frameworks' own pipelines."""
+
+
+def search(experiment: Experiment, plan: SearchPlan, data: SearchData, train: Train, storage: Path) -> SearchOutcome:
     """Runs the trials that are missing and returns all of them. A trial that fails fails alone.
 
     Args:
-        fingerprints: of the prepared data, one for each fold of a cross-validation, otherwise one.
         storage: folder of Optuna's database.
 
     Raises:
         CancelledError, NotReadyError: interrupted, or the service is away; the trial goes on the next time.
     """
-    study = open_study(experiment, plan, fingerprints, storage)
+    study = open_study(experiment, plan, data, storage)
     interrupted = [one for one in study.trials if one.state is TrialState.RUNNING]
     for frozen in interrupted:
-        _run(study, optuna.Trial(study, frozen._trial_id), experiment, plan, fingerprints, train)
+        _run(study, optuna.Trial(study, frozen._trial_id), experiment, plan, data, train)
     while sum(one.state.is_finished() for one in study.trials) < plan.count:
-        _run(study, study.ask(), experiment, plan, fingerprints, train)
+        _run(study, study.ask(), experiment, plan, data, train)
     return outcome(study, plan)
 
 
-def open_study(experiment: Experiment, plan: SearchPlan, fingerprints: Sequence[str], storage: Path) -> optuna.Study:
+def open_study(experiment: Experiment, plan: SearchPlan, data: SearchData, storage: Path) -> optuna.Study:
     """The study on disk. Another plan, arm or data is another study; more trials of the same are not."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.mkdir(parents=True, exist_ok=True)
     arm, seed = experiment.arms[plan.arm].model_dump_json(), experiment.seeds[0]
     study = optuna.create_study(
         storage=f"sqlite:///{storage / f'{experiment.name}.db'}",
-        study_name=content_id(experiment.name, plan.model_copy(update={"trials": None}), arm, *fingerprints, str(seed)),
+        study_name=content_id(
+            experiment.name, plan.model_copy(update={"trials": None}), arm, *data.fingerprints, str(seed)
+        ),
         pruner=optuna.pruners.MedianPruner(plan.startup) if plan.prune else optuna.pruners.NopPruner(),
         direction="maximize",
         load_if_exists=True,
@@ -96,12 +108,12 @@ def _run(
     trial: optuna.Trial,
     experiment: Experiment,
     plan: SearchPlan,
-    fingerprints: Sequence[str],
+    data: SearchData,
     train: Train,
 ) -> None:
     try:
-        value = _value(trial, experiment, plan, fingerprints, train)
-    except optuna.TrialPruned:
+        value = _value(trial, experiment, plan, data, train)
+    except Pruned:
         study.tell(trial, state=TrialState.PRUNED)
     except (CancelledError, NotReadyError):  # Not the trial's fault: it goes on the next time.
         raise
@@ -112,14 +124,12 @@ def _run(
         study.tell(trial, value)
 
 
-def _value(
-    trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, fingerprints: Sequence[str], train: Train
-) -> float:
+def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: SearchData, train: Train) -> float:
     """Mean validation accuracy over the folds; each epoch reports the mean of what is known by then."""
     values: list[float] = []
     parameters, epochs = _parameters(trial, plan), 0
-    for fold, fingerprint in enumerate(fingerprints):
-        step = trial_step(experiment, plan, fingerprint, trial.number, parameters, fold)
+    for fold in range(len(data.fingerprints)):
+        step = trial_step(experiment, plan, data, trial.number, parameters, fold)
         if not fold:
             trial.set_user_attr(RUN, step.run_id)
 
@@ -135,11 +145,11 @@ def _value(
 
 
 def _report(trial: optuna.Trial, epoch: int, value: float) -> None:
-    """Raises TrialPruned for a trial that is not worth going on with."""
+    """Raises Pruned for a trial that is not worth going on with."""
     if epoch not in trial.study.trials[trial.number].intermediate_values:
         trial.report(value, epoch)
     if trial.should_prune():
-        raise optuna.TrialPruned
+        raise Pruned
 
 
 def _parameters(trial: optuna.Trial, plan: SearchPlan) -> dict[str, Scalar]:
@@ -157,7 +167,7 @@ def _parameters(trial: optuna.Trial, plan: SearchPlan) -> dict[str, Scalar]:
 def trial_step(
     experiment: Experiment,
     plan: SearchPlan,
-    fingerprint: str,
+    data: SearchData,
     number: int,
     parameters: dict[str, Scalar],
     fold: int = 0,
@@ -181,9 +191,10 @@ def trial_step(
         framework=plan.framework,
         seed=experiment.seeds[0],
         architecture=arm.architecture,
-        data=fingerprint,
+        data=data.fingerprints[fold],
         recipe=arm.recipe,
         formats=("onnx",),
+        originals=originals(experiment.data, data.digest, arm.recipe),
     )
     return Step(spec, f"trainer-{plan.framework}", f"{name} {plan.framework} s{spec.seed}")
 

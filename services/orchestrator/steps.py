@@ -10,7 +10,7 @@ from core.schemas.experiment import Experiment, LoadTestPlan
 from core.schemas.recipe import Recipe
 from core.schemas.results import PublishedModel, QuantizeResult, TrainResult
 from core.schemas.scenarios import Traffic
-from core.schemas.search import SearchOutcome
+from core.schemas.search import Range, SearchOutcome
 from core.schemas.specs import (
     EvaluateServedSpec,
     EvaluateSpec,
@@ -221,6 +221,12 @@ def report_step(
         search=search,
     )
     return Step(spec, "evaluator", "report")
+
+
+def searched_architectures(experiment: Experiment) -> tuple[str, ...]:
+    """Names of the networks that trials of a search may have."""
+    values = experiment.search.space.get("architecture", ()) if experiment.search else ()
+    return () if isinstance(values, Range) else tuple(map(str, values))
 
 
 def services_needed(experiment: Experiment) -> list[str]:

@@ -36,6 +36,10 @@ BY_CODE: dict[grpc.StatusCode, type[errors.BakeoffError]] = {
 """What a client makes of a code; a service that lacks a library and one that lacks the call look the same to it."""
 PUSHBACK = "grpc-retry-pushback-ms"
 """Defined with gRPC's retry policy: a client that may try again waits for this long instead of its own backoff."""
+CODE = "grpc-code"
+"""Parameter of an error inside a stream: name of the code that a call of its own would have ended with."""
+LONGEST_BYTES = 2000
+"""Of an error message. As metadata it may become three times as long, and beyond 8 KiB that need not arrive."""
 Handler = Callable[[Any, grpc.aio.ServicerContext], Any]
 Read = Callable[[bytes], Any]
 
@@ -47,17 +51,23 @@ def status_of(error: Exception, request: object = None) -> tuple[grpc.StatusCode
         request: the message it was about; its id and model go into the log. Refusals are logged at DEBUG only.
     """
     if isinstance(error, FrameError):
-        return error.code, str(error)
+        return error.code, _shortened(str(error))
     for kind, code in CODES.items():
         if isinstance(error, kind):
             if log.isEnabledFor(logging.DEBUG):
                 extra = {**logs.about(error, request), "code": code.name}
                 log.debug("refused with %s: %s", code.name, error, extra=extra)
-            return code, str(error)
+            return code, _shortened(str(error))
     incident = uuid.uuid4().hex[:12]
     extra = {**logs.about(error, request), "code": grpc.StatusCode.INTERNAL.name, "incident": incident}
     log.error("incident %s", incident, exc_info=error, extra=extra)
     return grpc.StatusCode.INTERNAL, f"internal error, incident {incident}: see the service's log"
+
+
+def _shortened(message: str) -> str:
+    """A message that fits into metadata: it may quote what the caller sent, however long that is."""
+    data = message.encode(errors="replace")
+    return message if len(data) <= LONGEST_BYTES else data[:LONGEST_BYTES].decode(errors="ignore") + "…"
 
 
 def from_rpc(error: grpc.RpcError, target: str) -> errors.BakeoffError:

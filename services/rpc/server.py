@@ -89,7 +89,7 @@ def server_options(settings: ServiceSettings) -> list[tuple[str, int]]:
             ("grpc.keepalive_time_ms", every_ms),
             ("grpc.keepalive_permit_without_calls", 1),
             # Clients that probe as often are no nuisance, though a ping of theirs comes a little early.
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", every_ms // 2),
+            ("grpc.http2.min_ping_interval_without_data_ms", every_ms // 2),
         ]
     if settings.max_connection_age_s is not None:
         options += [

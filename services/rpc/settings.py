@@ -66,7 +66,8 @@ class ServiceSettings(BaseSettings):
     drain_s: float = pydantic.Field(10.0, ge=0)
     """Seconds that calls in flight get after SIGTERM."""
     compression: Literal["none", "deflate", "gzip"] = "none"
-    """Compression of responses, for clients that accept it: less on the wire for more CPU."""
+    """Compression of responses: less on the wire for more CPU. Behind Envoy only clients that accept it get it; grpcio
+    compresses for everybody, and calls of clients that cannot read it fail."""
     keepalive_s: float | None = pydantic.Field(None, gt=0)
     """Seconds without traffic after which a client is probed, and the interval at which it may probe."""
     max_connection_age_s: float | None = pydantic.Field(None, gt=0)

@@ -36,7 +36,7 @@ class ServingApplication:
         self._models = Models(Loader(self._repository, self._settings))
         self._control = Control(self._repository, self._models, self._settings)
         self._handler = InferenceHandler(self._models)
-        self._collector = ServingCollector(self._models)
+        self._collector = ServingCollector(self._models, self._handler)
         servicer = InferenceServicer(self._handler, self._models, self._control, lambda: self._ready)
         add_to_server(servicer, server)
         return [SERVICE]

@@ -28,6 +28,10 @@ ObserveBatch = Callable[[Execution, int], None]
 """An execution, and the nanoseconds from its end until its results were handed out."""
 
 
+class WaitedTooLongError(DeadlineError):
+    """The time that the queue's policy or the request allows was up before the work began."""
+
+
 @dataclass(frozen=True)
 class BatchPolicy:
     """How requests become batches."""
@@ -40,6 +44,16 @@ class BatchPolicy:
     """Most images that may wait."""
     instances: int
     """Batches computed at the same time."""
+    timeout_us: int = 0
+    """Longest wait for a batch in microseconds; 0: no limit but the request's own."""
+    may_shorten: bool = False
+    """Whether a request may ask for less than `timeout_us`. It never gets more."""
+
+    def wait_us(self, asked_us: int) -> int:
+        """Longest wait of a request that asks for `asked_us`, 0 for nothing; 0: as long as it takes. As in Triton."""
+        if not self.timeout_us or (self.may_shorten and 0 < asked_us < self.timeout_us):
+            return asked_us
+        return self.timeout_us
 
 
 @dataclass(slots=True)
@@ -64,6 +78,8 @@ class _Waiting:
     deadline_ns: int | None
     answered: "asyncio.Future[Answer]"
     queued_ns: int
+    wait_us: int = 0
+    """Longest wait; 0: as long as it takes."""
     taken: int = 0
     started_ns: int = 0
     parts: dict[int, Part] = field(default_factory=dict)
@@ -99,7 +115,7 @@ class Batcher:
         self._workers = Workers(name, policy.instances, self._compute, self._finish)
         self._idle = policy.instances
         self._queue: deque[_Waiting] = deque()
-        self._queued = 0
+        self._queued = self._pending = 0
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -110,6 +126,11 @@ class Batcher:
     def queued(self) -> int:
         """Images that wait."""
         return self._queued
+
+    @property
+    def pending(self) -> int:
+        """Requests of which nothing is computed yet."""
+        return self._pending
 
     def refusal(self, images: int = 1) -> ExhaustedError | None:
         """Why so many images more cannot wait now; None: they can."""
@@ -125,16 +146,18 @@ class Batcher:
             retry_after_s=self._retry_after_s(),
         )
 
-    async def infer(self, images: NDArray[np.uint8], deadline_ns: int | None = None) -> Answer:
+    async def infer(self, images: NDArray[np.uint8], deadline_ns: int | None = None, timeout_us: int = 0) -> Answer:
         """Computes the probabilities of one request, together with whoever waits too.
 
         Args:
             images: uint8 [n, height, width, channels], n at least 1; n may exceed the largest batch.
             deadline_ns: time.monotonic_ns after which the request is not worth computing.
+            timeout_us: longest wait the request asks for, which the policy may shorten; 0: none.
 
         Raises:
             ExhaustedError: the queue is full.
             DeadlineError: the deadline passed before the computation began.
+            WaitedTooLongError: it waited longer than the policy or `timeout_us` allows.
             NotReadyError: the model is being unloaded.
             Exception: whatever the runtime raised for this request alone.
         """
@@ -142,9 +165,11 @@ class Batcher:
             raise NotReadyError(f"model {self._name!r} is being unloaded; try again later")
         if (refusal := self.refusal(len(images))) is not None:
             raise refusal
-        waiting = _Waiting(images, deadline_ns, self._loop.create_future(), time.monotonic_ns())
+        wait_us = self.policy.wait_us(timeout_us)
+        waiting = _Waiting(images, deadline_ns, self._loop.create_future(), time.monotonic_ns(), wait_us)
         self._queue.append(waiting)
         self._queued += len(images)
+        self._pending += 1
         # Not at once: requests that arrived in the same turn of the event loop share a batch.
         if self._idle and self._soon is None:
             self._soon = self._loop.call_soon(self._dispatch)
@@ -212,11 +237,15 @@ class Batcher:
             if waiting.deadline_ns is not None and waiting.deadline_ns <= now:
                 self._fail(waiting, DeadlineError("the deadline passed while the request waited; allow more time"))
                 continue
+            if waiting.wait_us and not waiting.taken and waiting.queued_ns + 1000 * waiting.wait_us <= now:
+                self._fail(waiting, self._waited_too_long(waiting.wait_us))
+                continue
             if batch.rows and waiting.left > min(room, share - (self.policy.max_batch - room)):
                 break
             count = min(waiting.left, room)
             if not waiting.taken:
                 waiting.started_ns = now
+                self._pending -= 1
             batch.waiting.append((waiting, waiting.taken))
             batch.rows.append(waiting.images[waiting.taken : waiting.taken + count])
             waiting.taken += count
@@ -250,6 +279,12 @@ class Batcher:
         expected = self._queued * self._image_ns * 1e-9 / self.policy.instances
         return min(max(expected, SHORTEST_RETRY_S), LONGEST_RETRY_S) * random.uniform(0.5, 1.5)
 
+    def _waited_too_long(self, wait_us: int) -> WaitedTooLongError:
+        return WaitedTooLongError(
+            f"the request waited longer in the queue of model {self._name!r} than the {wait_us} µs it may; allow more "
+            "(parameter timeout, or default_queue_policy in the model's config.pbtxt), or send fewer at a time"
+        )
+
     def _fail(self, waiting: _Waiting, error: Exception) -> None:
         self._withdraw(waiting)
         if not waiting.answered.done():
@@ -260,6 +295,7 @@ class Batcher:
         if waiting.left and waiting in self._queue:
             self._queue.remove(waiting)
             self._queued -= waiting.left
+            self._pending -= not waiting.taken
 
 
 def _keep(waiting: _Waiting, first: int, part: Part) -> None:

@@ -1,6 +1,6 @@
 """The configuration a model is served with: artifact.json decides what it takes and gives, config.pbtxt may tune."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from inference import model_config_pb2 as pb
 
 from core.errors import InvalidInputError
 from core.repository import config_pbtxt
+from core.runtimes import devices
 from core.schemas.artifact import Artifact
 from services.serving.batcher import BatchPolicy
 from services.serving.settings import ServingSettings
@@ -33,7 +34,18 @@ class ServedConfig:
     threads: int
     """Of the runtime, for each instance."""
     message: pb.ModelConfig
-    """What ModelConfig returns: the file with the effective batching and version policy written in."""
+    """What ModelConfig returns: the file with the effective batching, version policy and device written in."""
+
+    def on(self, device: devices.Device) -> "ServedConfig":
+        """The same, computed on a device."""
+        message = pb.ModelConfig()
+        message.CopyFrom(self.message)
+        gpu = device == "cuda"
+        for group in message.instance_group:
+            group.kind = pb.ModelInstanceGroup.KIND_GPU if gpu else pb.ModelInstanceGroup.KIND_CPU
+            # The runtimes take the first one.
+            group.gpus[:] = [0] if gpu else []
+        return replace(self, message=message)
 
 
 def read_config(artifact: Artifact, path: Path, settings: ServingSettings, tuned: Choice | None = None) -> ServedConfig:
@@ -54,6 +66,12 @@ def read_config(artifact: Artifact, path: Path, settings: ServingSettings, tuned
             )
     if config.max_batch_size < 1:
         raise InvalidInputError(f"{path}: max_batch_size is {config.max_batch_size}, expected 1 or more")
+    queue = config.dynamic_batching.default_queue_policy
+    if queue.timeout_action != pb.ModelQueuePolicy.REJECT:
+        raise InvalidInputError(
+            f"{path}: timeout_action is {pb.ModelQueuePolicy.TimeoutAction.Name(queue.timeout_action)}, expected "
+            "REJECT: a request that waited too long is not put behind the others here"
+        )
     policy = _policy(config, settings, tuned)
     message = _effective(config, policy, policy_of(config, parse_policy(settings.version_policy)))
     # config.pbtxt is one for all versions; how images become this version's input is in its own artifact.json.
@@ -78,19 +96,21 @@ def _show(config: pb.ModelConfig, field: str) -> str:
 
 def _policy(config: pb.ModelConfig, settings: ServingSettings, tuned: Choice | None) -> BatchPolicy:
     """The model's own wishes where it has any, the server's settings or what was tuned otherwise."""
-    batching = config.dynamic_batching
+    batching, queue = config.dynamic_batching, config.dynamic_batching.default_queue_policy
 
     def setting(name: str) -> int:
         told = tuned is None or name in settings.model_fields_set
         return int(getattr(settings if told else tuned, name))
 
     largest = max(batching.preferred_batch_size, default=setting("max_batch"))
-    max_queue = batching.default_queue_policy.max_queue_size or settings.max_queue
+    max_queue = queue.max_queue_size or settings.max_queue
     return BatchPolicy(
         max_batch=max(1, min(largest, config.max_batch_size)),
         max_delay_ns=1000 * (batching.max_queue_delay_microseconds or setting("max_delay_us")),
         max_queue=max(max_queue, config.max_batch_size),
         instances=sum(group.count for group in config.instance_group) or setting("instances"),
+        timeout_us=queue.default_timeout_microseconds,
+        may_shorten=queue.allow_timeout_override,
     )
 
 

@@ -4,19 +4,16 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from core.errors import BakeoffError, InvalidInputError, NotFoundError, WrongStateError
 from core.repository import MANIFEST, ModelRepository
-from services.serving.loading import foreign
+from services.serving.loading import Stamp, foreign, stamp, stamp_if_there
 from services.serving.models import Models
 from services.serving.settings import ServingSettings
 from services.serving.versions import VersionPolicy, parse_config, parse_policy, policy_of
 
 log = logging.getLogger(__name__)
 RETRY_FIRST_S, RETRY_MOST_S = 2.0, 60.0
-Stamp = tuple[int, int, int]
-"""Inode, size and modification time of a file: tells a version that was published again, a policy that was edited."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,8 @@ class Wanted:
     versions: tuple[Published, ...] = ()
     problem: str = ""
     """Why no version could be chosen."""
+    config: Stamp | None = None
+    """Of the model's config.pbtxt; None where there is none."""
 
     @property
     def problems(self) -> str:
@@ -192,9 +191,9 @@ class Control:
 
     async def _serve(self, name: str, wanted: Wanted, chosen: tuple[Published, ...]) -> None:
         """Has the chosen ones of the wanted versions served; the others go when all of them are."""
-        seen = self._seen.get(name, Wanted()).versions
-        stamps = {one.version: one.stamp for one in seen}
-        again = [one.version for one in chosen if stamps.get(one.version, one.stamp) != one.stamp]
+        sources = {model.version: model.source for model in self._models.serving() if model.name == name}
+        now = {one.version: (one.stamp, wanted.config) for one in chosen}
+        again = [version for version, source in sources.items() if now.get(version, source) != source]
         if chosen:
             keep = len(chosen) < len(wanted.versions)
             await self._models.serve(name, [one.version for one in chosen], again, keep)
@@ -216,41 +215,36 @@ class Control:
     def _wanted(self, name: str) -> Wanted:
         """Raises NotFoundError for an unknown model."""
         self._repository.latest(name)
+        config = None
         try:
-            chosen = self._policy(name).choose(self._repository.versions(name))
+            config = stamp_if_there(self._repository.root / name / "config.pbtxt")
+            chosen = self._policy(name, config).choose(self._repository.versions(name))
         except (InvalidInputError, OSError) as error:
-            return Wanted(problem=str(error))
+            return Wanted(problem=str(error), config=config)
         seen = {one.version: one for one in self._seen.get(name, Wanted()).versions}
-        return Wanted(tuple(self._published(name, version, seen.get(version)) for version in chosen))
+        published = tuple(self._published(name, version, seen.get(version)) for version in chosen)
+        return Wanted(published, config=config)
 
     def _published(self, name: str, version: int, seen: Published | None) -> Published:
         try:
-            stamp = _stamp(self._repository.path(name, version) / MANIFEST)
-            if seen is not None and seen.stamp == stamp:
+            manifest = stamp(self._repository.path(name, version) / MANIFEST)
+            if seen is not None and seen.stamp == manifest:
                 return seen
             artifact = self._repository.artifact(name, version)
         except (BakeoffError, OSError) as error:
             return Published(version, (0, 0, 0), str(error))
-        return Published(version, stamp, foreign(artifact, self._settings.runtime))
+        return Published(version, manifest, foreign(artifact, self._settings.runtime))
 
-    def _policy(self, name: str) -> VersionPolicy:
+    def _policy(self, name: str, config: Stamp | None) -> VersionPolicy:
         """The model's own policy, or the server's. One that cannot be read changes nothing: loading will say why."""
-        path = self._repository.root / name / "config.pbtxt"
-        try:
-            stamp = _stamp(path)
-        except FileNotFoundError:
+        if config is None:
             return self._default
         known = self._policies.get(name)
-        if known is not None and known[0] == stamp:
+        if known is not None and known[0] == config:
             return known[1]
         try:
-            policy = policy_of(parse_config(path), self._default)
+            policy = policy_of(parse_config(self._repository.root / name / "config.pbtxt"), self._default)
         except InvalidInputError:
             return known[1] if known else self._default
-        self._policies[name] = (stamp, policy)
+        self._policies[name] = (config, policy)
         return policy
-
-
-def _stamp(path: Path) -> Stamp:
-    status = path.stat()
-    return (status.st_ino, status.st_size, status.st_mtime_ns)

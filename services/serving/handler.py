@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import DeadlineError, ExhaustedError, InvalidInputError
-from services.serving.batcher import Answer
+from core.errors import BakeoffError, DeadlineError, ExhaustedError, InvalidInputError
+from services.serving.batcher import Answer, WaitedTooLongError
 from services.serving.config import INPUT, INPUT_TYPE, OUTPUT, OUTPUT_TYPE, ServedConfig
 from services.serving.models import ServedModel
 from services.serving.requests import InferRequest, InferResult, OutputRequest, Tensor, Timing
@@ -31,6 +31,8 @@ class InferenceHandler:
         self._models = models
         self.last_arrival = time.monotonic()
         """time.monotonic when the newest request came in."""
+        self.unassigned = 0
+        """Requests that failed and belong to no loaded model: an unknown name, or bytes that are no request."""
 
     def refusal(self) -> ExhaustedError | None:
         """Why any request would be refused now; None: it must be read. Counts the request as a rejected one.
@@ -54,13 +56,26 @@ class InferenceHandler:
             DeadlineError: nobody waits for the answer any more.
         """
         self.last_arrival = time.monotonic()
-        model = self._models.get(request.model, request.version)
+        try:
+            model = self._models.get(request.model, request.version)
+        except BakeoffError:
+            self.unassigned += 1
+            raise
         with model.used():
             try:
                 return await _run(model, request)
             except (Exception, asyncio.CancelledError) as error:
                 model.statistics.failed(_reason(error), time.monotonic_ns() - request.arrived_ns)
                 raise
+
+    def unread(self, name: str, version: str, error: Exception, arrived_ns: int) -> None:
+        """Counts a request that could not be read, for the model it names where that is loaded."""
+        try:
+            model = self._models.get(name, version)
+        except BakeoffError:
+            self.unassigned += 1
+        else:
+            model.statistics.failed(_reason(error), time.monotonic_ns() - arrived_ns)
 
 
 async def _run(model: ServedModel, request: InferRequest) -> InferResult:
@@ -69,7 +84,7 @@ async def _run(model: ServedModel, request: InferRequest) -> InferResult:
     for output in wanted:
         _check_output(model, output)
     checked_ns = time.monotonic_ns()
-    answer = await model.batcher.infer(images, request.deadline_ns)
+    answer = await model.batcher.infer(images, request.deadline_ns, request.timeout_us)
     outputs = tuple(_output(output, answer, model.config.classes) for output in wanted)
     ended_ns = time.monotonic_ns()
     timing = Timing(
@@ -142,7 +157,10 @@ def classify(probabilities: NDArray[np.float32], classes: tuple[str, ...], count
 
 
 def _reason(error: BaseException) -> str:
-    """Triton's `reason` label of a failed request."""
-    if isinstance(error, ExhaustedError):
+    """Triton's `reason` label of a failed request; see `statistics.REASONS`."""
+    if isinstance(error, ExhaustedError | WaitedTooLongError):
         return "REJECTED"
-    return "CANCELED" if isinstance(error, DeadlineError | asyncio.CancelledError) else "OTHER"
+    if isinstance(error, DeadlineError | asyncio.CancelledError):
+        return "CANCELED"
+    # What is not raised on purpose comes from the runtime: nothing else here runs foreign code.
+    return "OTHER" if isinstance(error, BakeoffError) else "BACKEND"

@@ -1,6 +1,5 @@
 """Brings one version of a model from disk to a predictor that has proved itself. Runs in a thread."""
 
-import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from numpy.typing import NDArray
 from core import runtimes
 from core.errors import InvalidInputError, WrongStateError
 from core.formats import formats_of, get_format
-from core.repository import ModelRepository
+from core.repository import MANIFEST, ModelRepository
+from core.runtimes import devices
 from core.schemas.artifact import Artifact
 from services.serving.compute import Predict
 from services.serving.config import ServedConfig, read_config
 from services.serving.settings import ServingSettings
-from services.serving.trust import check_trust
+from services.serving.trust import check_format, check_onnx
 from services.serving.tuned import TuningCache
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,23 @@ ONE_POOL = ("tensorflow",)
 """Runtimes whose threads belong to the process and serve all callers together."""
 EXTRA_TOLERANCE = {"openvino-bf16": 0.05}
 """A bfloat16 has eight bits of mantissa: probabilities differ, as they are meant to. Evaluation tells what it costs."""
-LoadRuntime = Callable[[str, Path, int], Predict]
-"""Format name, path and threads to a predictor."""
+LoadRuntime = Callable[[str, Path, int, bytes | None], tuple[Predict, devices.Device]]
+"""Format name, path, threads and content, where it was read, to a predictor and what it computes on."""
+Stamp = tuple[int, int, int]
+"""Inode, size and modification time of a file: tells one that was written again."""
+Source = tuple[Stamp, Stamp | None]
+"""What a version is loaded from: its manifest, and its model's config.pbtxt where there is one."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A version whose files are those of its manifest, and which this server may load."""
+
+    artifact: Artifact
+    path: Path
+    """What the runtime loads."""
+    data: bytes | None
+    """The content of an ONNX file as it was checked, to be loaded in its place; None: the runtime reads `path`."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class LoadedModel:
     artifact: Artifact
     config: ServedConfig
     predict: Predict
+    source: Source
     tuned: bool = False
     """Whether `config` follows what was measured on this machine."""
 
@@ -48,7 +64,7 @@ class Loader:
         self, repository: ModelRepository, settings: ServingSettings, runtime: LoadRuntime | None = None
     ) -> None:
         self._repository, self._settings = repository, settings
-        self._runtime = runtime or functools.partial(runtimes.load, runtime=settings.runtime, device=settings.device)
+        self._runtime = runtime or self._load
         self._tuning = TuningCache(settings.cache, settings.runtime, settings.device)
 
     def load(self, name: str, version: int) -> LoadedModel:
@@ -61,15 +77,17 @@ class Loader:
                 the golden cases.
             MissingExtraError: the runtime is not installed.
         """
-        self._check_name(self._repository.artifact(name, version), name, version)
-        self._check_runtime(self._repository.artifact(name, version))
-        artifact = self._repository.verify(name, version)
-        path = self._repository.model_path(name, version)
-        check_trust(artifact.format, path, self._settings.trust_repository)
+        config_path = self._repository.root / name / "config.pbtxt"
+        # Before anything is read: what is written meanwhile is another source.
+        source = (stamp(self._repository.path(name, version) / MANIFEST), stamp_if_there(config_path))
+        checked = self.check(name, version)
+        artifact = checked.artifact
         tuned = self._tuning.find(artifact.digest)
-        choice = tuned.choice if tuned else None
-        config = read_config(artifact, self._repository.root / name / "config.pbtxt", self._settings, choice)
-        predict = self._runtime(artifact.format, path, self.threads(config))
+        config = read_config(artifact, config_path, self._settings, tuned.choice if tuned else None)
+        predict, device = self.predictor(checked, self.threads(config))
+        # The runtime has what it needs; the batches to come want the room.
+        del checked
+        config = config.on(device)
         more = EXTRA_TOLERANCE.get(self._settings.runtime, 0.0)
         check_golden(artifact, self._repository.path(name, version), predict, more)
         _warm_up(predict, config)
@@ -77,7 +95,30 @@ class Loader:
         log.info(
             "model %s version %d (%s) is ready: %s%s", name, version, artifact.format, how, ", tuned" * bool(tuned)
         )
-        return LoadedModel(artifact, config, predict, bool(tuned))
+        return LoadedModel(artifact, config, predict, source, bool(tuned))
+
+    def check(self, name: str, version: int) -> Checked:
+        """Verifies a version's files and whether this server may load them. Raises as `load`."""
+        artifact = self._repository.artifact(name, version)
+        self._check_name(artifact, name, version)
+        self._check_runtime(artifact)
+        path = self._repository.path(name, version) / get_format(artifact.format).path
+        trusted = self._settings.trust_repository
+        if not trusted:
+            check_format(artifact.format, path)
+        # Only a file that needs no other beside it can be loaded from memory; no other one is loaded without trust.
+        in_memory = artifact.format == "onnx" and (not trusted or _is_alone(path.name, artifact))
+        data = self._repository.read(artifact, path.name if in_memory else None)
+        if data is not None and not trusted:
+            check_onnx(path, data)
+        return Checked(artifact, path, data)
+
+    def predictor(self, checked: Checked, threads: int) -> tuple[Predict, devices.Device]:
+        """Has the runtime load a version: predictor, and what it computes on."""
+        return self._runtime(checked.artifact.format, checked.path, threads, checked.data)
+
+    def _load(self, format_name: str, path: Path, threads: int, data: bytes | None) -> tuple[Predict, devices.Device]:
+        return runtimes.load_on(format_name, path, threads, self._settings.runtime, self._settings.device, data)
 
     def threads(self, config: ServedConfig) -> int:
         """Threads to ask the runtime for: each instance's, unless all instances share one pool."""
@@ -94,6 +135,25 @@ class Loader:
     def _check_runtime(self, artifact: Artifact) -> None:
         if reason := foreign(artifact, self._settings.runtime):
             raise WrongStateError(f"model {artifact.name!r}: {reason}")
+
+
+def stamp(path: Path) -> Stamp:
+    """Of a file. Raises FileNotFoundError."""
+    status = path.stat()
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def stamp_if_there(path: Path) -> Stamp | None:
+    """Of a file; None where there is none."""
+    try:
+        return stamp(path)
+    except FileNotFoundError:
+        return None
+
+
+def _is_alone(path: str, artifact: Artifact) -> bool:
+    """Whether a model is one file; ONNX may keep its weights in others."""
+    return not [file.path for file in artifact.files if file.path != path and not file.path.startswith("golden/")]
 
 
 def foreign(artifact: Artifact, runtime: str) -> str:

@@ -4,9 +4,11 @@ import time
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 
+from google.protobuf import text_format
 from inference import grpc_service_pb2 as pb
 
 from core.errors import InvalidInputError
+from services.rpc.errors import CODE
 from services.serving import tensors
 from services.serving.config import INPUT, INPUT_TYPE, OUTPUT, OUTPUT_TYPE
 from services.serving.control import IndexEntry
@@ -46,7 +48,8 @@ def infer_request(message: pb.ModelInferRequest, arrived_ns: int, remaining_s: f
         inputs=tensors.read_inputs(message),
         outputs=tuple(map(_output_request, message.outputs)),
         arrived_ns=arrived_ns,
-        deadline_ns=_deadline(message, arrived_ns, remaining_s),
+        deadline_ns=None if remaining_s is None else time.monotonic_ns() + int(remaining_s * 1e9),
+        timeout_us=_timeout_us(message),
         typed=not message.raw_input_contents,
     )
 
@@ -61,6 +64,22 @@ def infer_response(result: InferResult) -> pb.ModelInferResponse:
         else:
             response.raw_output_contents.append(tensors.write_raw(tensor))
     _write_timing(result.timing, response)
+    return response
+
+
+def stream_error(id_: str, code: str, message: str, hint: Iterable[tuple[str, str]]) -> pb.ModelStreamInferResponse:
+    """A refused request of a stream.
+
+    Args:
+        code: name of the gRPC code that a call of its own would have ended with.
+        hint: the trailing metadata it would have had, whole numbers, which say when to try again.
+    """
+    response = pb.ModelStreamInferResponse(error_message=message)
+    response.infer_response.id = id_
+    parameters = response.infer_response.parameters
+    parameters[CODE].string_param = code
+    for name, value in hint:
+        parameters[name].int64_param = int(value)
     return response
 
 
@@ -137,16 +156,18 @@ def _output_request(message: pb.ModelInferRequest.InferRequestedOutputTensor) ->
     return OutputRequest(message.name, wanted.int64_param)
 
 
-def _deadline(message: pb.ModelInferRequest, arrived_ns: int, remaining_s: float | None) -> int | None:
-    """The earlier of the call's deadline and the request's own `timeout` parameter (microseconds)."""
-    limits = [] if remaining_s is None else [time.monotonic_ns() + int(remaining_s * 1e9)]
-    if message.parameters and "timeout" in message.parameters:
-        given = message.parameters["timeout"]
-        if given.WhichOneof("parameter_choice") not in ("int64_param", "uint64_param"):
-            raise InvalidInputError("parameter 'timeout' must be a whole number of microseconds")
-        if timeout_us := given.int64_param or given.uint64_param:  # 0 is none, as in Triton.
-            limits.append(arrived_ns + 1000 * timeout_us)
-    return min(limits, default=None)
+def _timeout_us(message: pb.ModelInferRequest) -> int:
+    """The request's own `timeout` parameter; 0 is none, as in Triton."""
+    if not message.parameters or "timeout" not in message.parameters:
+        return 0
+    given = message.parameters["timeout"]
+    timeout_us = given.int64_param or given.uint64_param
+    if given.WhichOneof("parameter_choice") not in ("int64_param", "uint64_param") or timeout_us < 0:
+        raise InvalidInputError(
+            f"parameter 'timeout' is {text_format.MessageToString(given, as_one_line=True) or 'empty'}, expected a "
+            "whole number of microseconds, 0 for none"
+        )
+    return timeout_us
 
 
 def _refuse_shared_memory(name: str, parameters: Mapping[str, pb.InferParameter]) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric, UnknownMetricFamily
 from prometheus_client.registry import Collector
 
+from services.serving.batcher import Batcher
+from services.serving.handler import InferenceHandler
 from services.serving.models import Models, ServedModel
-from services.serving.statistics import Statistics
+from services.serving.statistics import REASONS, Statistics
 
 LABELS = ("model", "version")
 Value = Callable[[Statistics], float]
@@ -40,13 +42,17 @@ COUNTERS: dict[str, tuple[str, Value]] = {
         lambda s: s.phases["postprocess"].ns // 1000,
     ),
 }
+GAUGES: dict[str, tuple[str, Callable[[Batcher], int]]] = {
+    "nv_inference_pending_request_count": ("Requests of which nothing is computed yet", lambda b: b.pending),
+    "bakeoff_inference_queued_images": ("Images that wait for a batch", lambda b: b.queued),
+}
 
 
 class ServingCollector(Collector):
     """What a scrape sees. Called from the metrics server's thread, so it reads copies of what may grow."""
 
-    def __init__(self, models: Models) -> None:
-        self._models = models
+    def __init__(self, models: Models, handler: InferenceHandler) -> None:
+        self._models, self._handler = models, handler
 
     def collect(self) -> Iterator[Metric]:
         """One family after the other, with a sample for each loaded version."""
@@ -56,8 +62,12 @@ class ServingCollector(Collector):
             for model in models:
                 counter.add_metric(_labels(model), value(model.statistics))
             yield counter
-        yield _failures(models)
-        yield _pending(models)
+        yield _failures(models, self._handler.unassigned)
+        for name, (text, count) in GAUGES.items():
+            gauge = GaugeMetricFamily(name, text, labels=LABELS)
+            for model in models:
+                gauge.add_metric(_labels(model), count(model.batcher))
+            yield gauge
         yield _latency(models)
         yield _batch_sizes(models)
 
@@ -66,18 +76,13 @@ def _labels(model: ServedModel) -> list[str]:
     return [model.name, str(model.version)]
 
 
-def _failures(models: list[ServedModel]) -> Metric:
+def _failures(models: list[ServedModel], unassigned: int) -> Metric:
     family = UnknownMetricFamily("nv_inference_request_failure", "Requests that failed", labels=(*LABELS, "reason"))
     for model in models:
-        for reason in ("REJECTED", "CANCELED", "OTHER"):
+        for reason in REASONS:
             family.add_metric([*_labels(model), reason], model.statistics.failures[reason])
-    return family
-
-
-def _pending(models: list[ServedModel]) -> Metric:
-    family = GaugeMetricFamily("bakeoff_inference_queued_images", "Images that wait for a batch", labels=LABELS)
-    for model in models:
-        family.add_metric(_labels(model), model.batcher.queued)
+    # Names come from callers: a series for each would never end.
+    family.add_metric(["", "", "OTHER"], unassigned)
     return family
 
 

@@ -41,6 +41,7 @@ class ServedModel:
     def __init__(self, loaded: LoadedModel) -> None:
         self.name, self.version = loaded.artifact.name, loaded.artifact.version
         self.artifact, self.config, self.tuned = loaded.artifact, loaded.config, loaded.tuned
+        self.source = loaded.source
         self.statistics = Statistics()
         self.batcher = Batcher(self.name, loaded.predict, self.config.policy, self.statistics.executed)
         self._users = 0
@@ -129,7 +130,7 @@ class Models:
         Args:
             versions: at least one. Loaded newest first, so that the default version changes once; those that already
                 answer stay as they are.
-            again: of these, the ones to load anew because their files changed.
+            again: of these, the ones to load anew because their files or their configuration changed.
             keep: leave the other versions in service.
 
         Raises:
@@ -163,21 +164,21 @@ class Models:
     async def _serve(self, name: str, versions: Collection[int], again: Collection[int], keep: bool) -> None:
         async with self._turns[name]:
             errors: list[Exception] = []
-            loaded: list[int] = []
+            before, loaded = set(self._serving.get(name, ())), set[int]()
             for version in sorted(versions, reverse=True):
-                if version in self._serving.get(name, ()) and version not in again:
+                if version in before and version not in again:
                     continue
                 try:
                     await self._load(name, version)
                 except Exception as error:
                     errors.append(error)
                 else:
-                    loaded.append(version)
+                    loaded.add(version)
             if errors:
                 raise errors[0]
             # No turn of the event loop since the last one was loaded: nobody saw both sets.
             if not keep:
-                self._drop(name, versions, loaded)
+                self._drop(name, versions, loaded - before)
 
     async def _load(self, name: str, version: int) -> None:
         states = self._states.setdefault(name, {})
@@ -189,8 +190,13 @@ class Models:
         except Exception as error:
             if not isinstance(error, BakeoffError):
                 log.exception("model %s version %d failed to load", name, version)
-            states[version] = State(UNAVAILABLE, str(error))
-            log.warning("model %s version %d is not served: %s", name, version, error)
+            # What answered before a reload goes on, and so it is ready.
+            if version in self._serving.get(name, ()):
+                states[version] = State(READY, f"as loaded before; not loaded anew: {error}")
+                log.warning("model %s version %d is served as loaded before, not anew: %s", name, version, error)
+            else:
+                states[version] = State(UNAVAILABLE, str(error))
+                log.warning("model %s version %d is not served: %s", name, version, error)
             raise
         before = self._serving.get(name, {})
         # A new dict: the metrics thread may be reading the old one.
@@ -200,13 +206,13 @@ class Models:
         if version in before:
             self._retire(before[version], "loaded anew")
 
-    def _drop(self, name: str, wanted: Collection[int], loaded: Collection[int]) -> None:
-        """Takes the versions that nobody wants out of service."""
+    def _drop(self, name: str, wanted: Collection[int], new: Collection[int]) -> None:
+        """Takes the versions that nobody wants out of service, for the `new` ones where there are any."""
         before = self._serving[name]
         self._serving[name] = {version: model for version, model in before.items() if version in wanted}
-        numbers = ", ".join(map(str, sorted(loaded)))
+        numbers = ", ".join(map(str, sorted(new)))
         for version in before.keys() - self._serving[name].keys():
-            self._retire(before[version], f"replaced by version {numbers}" if loaded else "no longer wanted")
+            self._retire(before[version], f"replaced by version {numbers}" if new else "no longer wanted")
 
     def _retire(self, model: ServedModel, reason: str) -> asyncio.Task[None]:
         """Unloads a version in the background; nobody can get it any more."""

@@ -42,6 +42,8 @@ class InferRequest:
     """time.monotonic_ns when the request came in, before it was parsed."""
     deadline_ns: int | None = None
     """time.monotonic_ns after which nobody waits for the answer."""
+    timeout_us: int = 0
+    """Longest wait for a batch in microseconds, as the request asks for it; 0: it asks for none."""
     typed: bool = False
     """The data came as typed elements, so the answer goes back as such."""
 

@@ -1,6 +1,5 @@
 """The Open Inference Protocol as gRPC methods: translates, and does not think."""
 
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import TypeAlias
 
@@ -9,16 +8,18 @@ from inference import grpc_service_pb2 as pb
 from inference import grpc_service_pb2_grpc as pb_grpc
 
 from core.errors import BakeoffError
-from services.rpc.errors import status_of
+from services.rpc.errors import retry_hint, status_of
 from services.serving import messages
 from services.serving.control import Control
 from services.serving.handler import InferenceHandler
 from services.serving.models import Models
 from services.serving.stream import in_order
-from services.serving.wire import InferWire
+from services.serving.wire import InferWire, read_message
 
 STREAM_WINDOW = 64
 """Requests of one stream that are worked on at the same time; the next ones wait on the wire."""
+GRPC_ERROR = ("triton_grpc_error", "true")
+"""Metadata of a caller who wants an error to end the stream with its status, as Triton has it."""
 Context: TypeAlias = grpc.aio.ServicerContext
 
 
@@ -107,26 +108,31 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         """See the contract. From bytes to bytes: `wire` says why."""
         return await self._wire.infer(request, context.time_remaining())
 
-    async def ModelStreamInfer(  # noqa: N802
-        self, request: AsyncIterator[pb.ModelInferRequest], context: Context
+    async def ModelStreamInfer(  # type: ignore[override]  # noqa: N802
+        self, request: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
-        """See the contract."""
-        async for response in in_order(request, self._answer, STREAM_WINDOW):
+        """See the contract. From bytes, as ModelInfer."""
+        ends = any(tuple(one) == GRPC_ERROR for one in context.invocation_metadata() or ())
+        async for response in in_order(request, self._answer if ends else self._answer_or_tell, STREAM_WINDOW):
             yield response
 
-    async def _answer(self, request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
-        """One request of a stream; its error goes into the answer, the stream goes on."""
-        try:
-            parsed = messages.infer_request(request, time.monotonic_ns(), None)
-            response = messages.infer_response(await self._handler.infer(parsed))
-        except Exception as error:
-            _, message = status_of(error, request)
-            return pb.ModelStreamInferResponse(
-                error_message=message, infer_response=pb.ModelInferResponse(id=request.id)
-            )
+    async def _answer(self, data: bytes) -> pb.ModelStreamInferResponse:
+        """One request of a stream; its error ends the stream."""
+        response = await self._wire.answer(data, None)
         # Tools that ask for several answers to a request wait for the one marked final.
         response.parameters["triton_final_response"].bool_param = True
         return pb.ModelStreamInferResponse(infer_response=response)
+
+    async def _answer_or_tell(self, data: bytes) -> pb.ModelStreamInferResponse:
+        """One request of a stream; its error goes into the answer and the stream goes on."""
+        try:
+            return await self._answer(data)
+        except Exception as error:
+            request = read_message(data)
+            if request is None:
+                raise  # Whose request that was cannot be told.
+            code, message = status_of(error, request)
+            return messages.stream_error(request.id, code.name, message, retry_hint(error))
 
 
 class _Handlers:
@@ -144,8 +150,11 @@ class _Handlers:
 
 
 def add_to_server(servicer: InferenceServicer, server: grpc.aio.Server) -> None:
-    """Adds the service; ModelInfer without the generated code's parsing, which `wire` does better."""
+    """Adds the service; inference without the generated code's parsing, which `wire` does better."""
     handlers = _Handlers()
     pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, handlers)
     handlers.methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(servicer.ModelInfer)
+    handlers.methods["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+        servicer.ModelStreamInfer, response_serializer=pb.ModelStreamInferResponse.SerializeToString
+    )
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers.methods)])

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
+import fsspec
 import pydantic
 from pydantic_settings import SettingsConfigDict
 
@@ -63,6 +64,19 @@ class ServingSettings(ServiceSettings):
     def _remote_needs_cache(self) -> "ServingSettings":
         if "://" in self.repository and self.cache is None:
             raise ValueError(f"--repository {self.repository} is copied before it is loaded: give --cache a folder")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _remote_can_be_read(self) -> "ServingSettings":
+        scheme, separator, _ = self.repository.partition("://")
+        if separator:
+            try:
+                fsspec.get_filesystem_class(scheme)
+            except (ImportError, ValueError) as error:
+                raise ValueError(
+                    f"--repository {self.repository} cannot be read here: {error}; S3 needs the extra s3, which "
+                    "images of servers lack unless they are built with it (docs/deploy.md)"
+                ) from error
         return self
 
     @pydantic.model_validator(mode="after")

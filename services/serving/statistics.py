@@ -10,6 +10,9 @@ from services.serving.compute import Execution
 from services.serving.requests import Timing
 
 PHASES = ("queue", "preprocess", "infer", "postprocess")
+REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
+"""Why requests fail, as Triton has it: refused by a full queue or by its time limit; given up by the caller or past its
+deadline; the runtime raised; anything else, such as what does not fit the model or cannot be read."""
 SECONDS = (1e-5, 3e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Upper bounds of the latency buckets."""
 IMAGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
@@ -84,7 +87,7 @@ class Statistics:
             self.latency[phase].observe(ns * 1e-9)
 
     def failed(self, reason: str, total_ns: int) -> None:
-        """A request failed: REJECTED (queue full), CANCELED (by the caller or its deadline) or OTHER."""
+        """A request failed; `reason` is one of REASONS."""
         self.last_ms = time.time_ns() // 1_000_000
         self.fail.add(total_ns)
         self.failures[reason] += 1

@@ -51,19 +51,25 @@ SCHEMA: dict[str, dict[str, tuple[int, bool, str]]] = {
 }
 
 
-def check_trust(format_name: str, path: Path, trusted: bool) -> None:
-    """Refuses what only a trusted repository may hold.
-
-    Raises:
-        WrongStateError: the format, an operator or external data needs --trust-repository.
-        InvalidInputError: `path` is not an ONNX file.
-    """
-    if trusted:
-        return
+def check_format(format_name: str, path: Path) -> None:
+    """Refuses formats that only a trusted repository may hold. Raises WrongStateError."""
     if format_name != "onnx":
         raise _refusal(path, f"loading {format_name} can run code")
+
+
+def check_onnx(path: Path, data: bytes) -> None:
+    """Refuses what only an ONNX file of a trusted repository may hold.
+
+    Args:
+        path: where the file lies, for messages.
+        data: what it holds. Load these bytes: the file may be another by then.
+
+    Raises:
+        WrongStateError: an operator or external data needs --trust-repository.
+        InvalidInputError: not an ONNX file.
+    """
     try:
-        model: Any = message_factory.GetMessageClass(_model_descriptor()).FromString(path.read_bytes())
+        model: Any = message_factory.GetMessageClass(_model_descriptor()).FromString(data)
     except DecodeError as error:
         raise InvalidInputError(f"{path} is not an ONNX file: {error}; export the model again") from error
     functions = {(function.domain, function.name) for function in model.functions}

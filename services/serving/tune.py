@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from core import cpu, runtimes
+from core import cpu
 from core.errors import BakeoffError
 from core.repository import ModelRepository
 from services.serving.compute import Predict
@@ -30,7 +30,7 @@ def tune_model(name: str, settings: ServingSettings, cache: TuningCache, seconds
     repository = ModelRepository(Path(settings.repository))
     version = repository.latest(name)
     loader = Loader(repository, settings)
-    loaded = loader.load(name, version)
+    loaded, checked = loader.load(name, version), loader.check(name, version)
     policy = loaded.config.policy
     default = Choice(
         instances=policy.instances,
@@ -40,8 +40,7 @@ def tune_model(name: str, settings: ServingSettings, cache: TuningCache, seconds
     )
 
     def predictor(threads: int) -> Predict:
-        path = repository.model_path(name, version)
-        return runtimes.load(loaded.artifact.format, path, threads, settings.runtime, settings.device)
+        return loader.predictor(checked, threads)[0]
 
     def progress(done: int, total: int, text: str) -> None:
         tell(progress=done, total=total, model=name, text=text)
@@ -65,13 +64,17 @@ def main() -> None:
     parser.add_argument("--trust-repository", action="store_true")
     given = parser.parse_args()
     os.nice(given.nice)
-    # Without a cache: what was found before must not be the default this is compared with.
+    # In a server's container its variables are here too. Without its cache: what was found before must not be the
+    # default this is compared with. And nothing listens here.
     settings = ServingSettings(
         runtime=given.runtime,
         **({"device": given.device} if given.device else {}),
         repository=given.repository,
         threads=given.threads,
         trust_repository=given.trust_repository,
+        cache=None,
+        tune_s=0.0,
+        host="127.0.0.1",
     )
     cache, failed = TuningCache(given.cache, given.runtime, settings.device), False
     for name in given.models:

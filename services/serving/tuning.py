@@ -18,8 +18,9 @@ from services.serving.tuned import Choice, Tuned
 BATCHES = (1, 2, 4, 8, 16, 32)
 DELAYS_US = (200, 1000)
 NEARLY = 0.1
-"""Choices this close in capacity count as equal, in every round; then the simpler one goes on. Repeated trials differ by nearly that,
-and batches of 32 that win 5 % of capacity cost three times the memory of those of 8, and a longer tail."""
+"""Choices this close in capacity count as equal, in every round; then the simpler one goes on. Repeated trials differ
+by nearly that, and batches of 32 that win 5 % of capacity cost three times the memory of those of 8, and a longer tail.
+"""
 WORTH_A_DELAY = 0.15
 """A delay must bring so much more capacity: every lone request pays for it in full."""
 OVERTIME = 2.0

@@ -1,4 +1,4 @@
-"""ModelInfer from the bytes of a request to the bytes of its answer: what every transport calls.
+"""ModelInfer, alone or in a stream, from the bytes of a request to its answer: what every transport calls.
 
 Reading a request field by field costs more than computing a small model. Clients send the same request again and again
 with other pixels and another id, so what a request says apart from these two is read once and remembered. The pixels
@@ -57,6 +57,10 @@ class InferWire:
         """Size of a request without its id to the size of its raw data."""
 
     async def infer(self, data: bytes, remaining_s: float | None) -> bytes:
+        """One request; the answer as it goes over the wire. See `answer`."""
+        return (await self.answer(data, remaining_s)).SerializeToString()
+
+    async def answer(self, data: bytes, remaining_s: float | None) -> pb.ModelInferResponse:
         """One request.
 
         Args:
@@ -67,10 +71,19 @@ class InferWire:
             InvalidInputError: not a request, or one that does not fit its model; otherwise as InferenceHandler.infer.
         """
         try:
-            request = self.read(data, time.monotonic_ns(), remaining_s)
-            return messages.infer_response(await self._handler.infer(request)).SerializeToString()
+            return messages.infer_response(await self._handler.infer(self._counted(data, remaining_s)))
         except Exception as error:
-            logs.attach(error, lambda: _message(data))
+            logs.attach(error, lambda: read_message(data))
+            raise
+
+    def _counted(self, data: bytes, remaining_s: float | None) -> InferRequest:
+        """The request in `data`; one that cannot be read is counted as a failed one. Raises InvalidInputError."""
+        arrived_ns = time.monotonic_ns()
+        try:
+            return self.read(data, arrived_ns, remaining_s)
+        except InvalidInputError as error:
+            message = read_message(data) or pb.ModelInferRequest()
+            self._handler.unread(message.model_name, message.model_version, error, arrived_ns)
             raise
 
     def read(self, data: bytes, arrived_ns: int, remaining_s: float | None) -> InferRequest:
@@ -140,8 +153,8 @@ def _request(kind: _Kind, id_: str, data: bytes, size: int, arrived_ns: int, rem
     )
 
 
-def _message(data: bytes) -> pb.ModelInferRequest | None:
-    """The whole request; None for bytes that are none."""
+def read_message(data: bytes) -> pb.ModelInferRequest | None:
+    """The whole request, field by field; None for bytes that are none."""
     with contextlib.suppress(DecodeError):
         return pb.ModelInferRequest.FromString(data)
     return None

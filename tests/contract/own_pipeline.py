@@ -1,5 +1,6 @@
 """What a framework's own loader and augmentation make of original images."""
 
+import inspect
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.contract import networks
 from tests.contract.recorder import Recorder
 from trainer.framework import Framework, TrainingData
 from trainer.originals import Originals
+from trainer.weights import Weights
 
 ARCHITECTURE = networks.CASES["cifar-cnn3"]
 IMAGES = 12
@@ -53,11 +55,27 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
     for kind, given in (("files", data), ("arrays", _arrays(data))):
         facts[f"own/weighted/{kind}"] = _weighted(framework, given)
     facts["own/gap"] = _first(framework, _without_a_class(data, 1), Augmentation())[1].tolist()
+    facts["own/batch"] = _default_batch(framework)
     facts["own/labels"] = sorted(Counter(data.train.labels.tolist()).items())
     facts["own/brightness"] = float(data.train.images.mean())
     facts["own/sizes"] = _sizes(framework, folder / "large")
     facts["own/refused"] = _refused(framework, data, folder / "broken")
     _train_and_export(framework, data, folder / "own", facts)
+    for name, given, sampler in (("files", data, "shuffle"), ("weighted-arrays", _arrays(data), "weighted")):
+        facts[f"own/resumed/{name}"] = _resumed(framework, given, sampler)
+
+
+def _default_batch(framework: Framework) -> int | None:
+    """The batch size in the signature of the framework's own loader; None where tutorials write one."""
+    if framework.name == "keras":
+        from keras.utils import image_dataset_from_directory
+
+        return int(inspect.signature(image_dataset_from_directory).parameters["batch_size"].default)
+    if framework.name == "fastai":
+        from fastai.data.core import DataLoaders
+
+        return int(inspect.signature(DataLoaders.from_dsets).parameters["bs"].default)
+    return None
 
 
 def _recipe(vary: Augmentation, epochs: int = 1) -> Recipe:
@@ -86,6 +104,29 @@ def _train_and_export(framework: Framework, data: TrainingData, folder: Path, fa
         predict = runtimes.load(format_name, folder / get_format(format_name).path, 1)
         gaps = [float(np.abs(predict(images) - expected).max()) for _ in range(2)]
         facts[f"own/exported/{format_name}"] = max(gaps)
+
+
+def _resumed(framework: Framework, data: TrainingData, sampler: str) -> dict[str, Any]:
+    """Two epochs of several varied batches, and the second one again from the first one's checkpoint."""
+    written = {"epochs": 2, "batch_size": 5, "sampler": sampler, "augmentation": networks.AUGMENTATION.model_dump()}
+    recipe = Recipe(**complete("idiomatic", written))
+    settings = networks.settings(ARCHITECTURE, recipe)
+
+    def fitted(recorder: Recorder) -> Weights:
+        model = framework.build(ARCHITECTURE, networks.weights(ARCHITECTURE), settings)
+        framework.fit(model, data, recipe, recorder)
+        return framework.weights(model)
+
+    whole = Recorder()
+    uninterrupted = fitted(whole)
+    again = Recorder(whole.states[0], 1)
+    again.metrics.append(whole.metrics[0])
+    resumed = fitted(again)
+    return {
+        "equal": all(np.array_equal(uninterrupted[key], resumed[key]) for key in uninterrupted),
+        "losses": [whole.metrics[1].train_loss, again.metrics[1].train_loss],
+        "epochs": [metrics.epoch for metrics in again.metrics],
+    }
 
 
 def _files(folder: Path, scale: int = 1) -> TrainingData:

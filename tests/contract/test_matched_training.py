@@ -92,6 +92,13 @@ def test_each_frameworks_own_classes_train_by_the_recipe(one: Answers, case: str
     assert all(not np.array_equal(weights["conv1/kernel"], other["conv1/kernel"]) for other in others)
 
 
+def test_freezing_without_a_rate_starts_at_what_the_framework_has_for_it(one: Answers) -> None:
+    kernels = {rate: one.below(f"fine-tuned-{rate}/10")["dense2/kernel"] for rate in ("default", 0.001, 0.002)}
+    expected, other = (0.002, 0.001) if one.framework == "fastai" else (0.001, 0.002)
+    assert np.array_equal(kernels["default"], kernels[expected])
+    assert not np.array_equal(kernels["default"], kernels[other])
+
+
 def test_a_checkpoint_of_another_architecture_is_refused(one: Answers) -> None:
     assert "from another architecture" in one.facts["foreign checkpoint"]
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.schemas.recipe import OWN_BATCH_SIZE
 from tests.contract.conftest import Answers
 from tests.contract.own_pipeline import CHANGES, IMAGES, IMBALANCE
 
@@ -51,6 +52,19 @@ def test_augmentation_never_reaches_the_exported_graph(answers: Answers) -> None
     gaps = {name: gap for name, gap in answers.facts.items() if name.startswith("own/exported/")}
     assert len(gaps) >= 2
     assert max(gaps.values()) < 1e-5
+
+
+def test_the_batch_size_left_to_a_framework_is_that_of_its_own_loader(answers: Answers) -> None:
+    assert answers.facts["own/batch"] in (None, OWN_BATCH_SIZE[answers.framework])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("case", ["files", "weighted-arrays"])
+def test_a_varied_training_goes_on_after_an_epoch_and_in_torch_bit_for_bit(answers: Answers, case: str) -> None:
+    found = answers.facts[f"own/resumed/{case}"]
+    assert found["epochs"] == [1, 2]
+    if answers.framework in ("pytorch", "fastai"):  # the others shuffle anew
+        assert found["losses"][0] == found["losses"][1]
+        assert found["equal"]
 
 
 def test_a_training_on_originals_reports_every_epoch_and_how_long_it_waited_for_data(answers: Answers) -> None:

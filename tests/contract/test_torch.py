@@ -32,5 +32,9 @@ def test_a_fastai_user_gets_the_same_probabilities_and_the_classes_from_the_lear
     assert found["learner"]["classes"] == list("0123456789")
 
 
+def test_what_is_left_to_fastai_has_the_figures_of_its_signatures(found: dict[str, Any]) -> None:
+    assert found["defaults"]["ours"] == found["defaults"]["fastai"]
+
+
 def test_fastai_vision_imports_beside_a_cpu_build_of_torch(found: dict[str, Any]) -> None:
     assert found["vision"].startswith("torchvision")

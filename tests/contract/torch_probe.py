@@ -3,6 +3,7 @@
 PROGRAM is an exported `.pt2`; prints one JSON object.
 """
 
+import inspect
 import io
 import json
 import sys
@@ -80,8 +81,26 @@ def imports() -> str:
     return str(fastai.vision.all.resnet18.__module__)
 
 
+def defaults() -> dict[str, object]:
+    """fastai's figures as its signatures have them, and ours."""
+    from fastai.learner import Learner
+
+    from trainer.frameworks import _fastai_phases as ours
+
+    tuned = inspect.signature(Learner.fine_tune).parameters
+    return {
+        "fastai": {name: tuned[name].default for name in ("base_lr", "pct_start", "div")},
+        "ours": {"base_lr": ours.FINE_TUNE_RATE, **ours.THAWED_CYCLE},
+    }
+
+
 if __name__ == "__main__":
     where = Path(sys.argv[2])
     # The learner first: the pt2 runtime forbids unpickling to the whole process.
-    found = {"learner": exported_learner(where), "tampered": tampered(Path(sys.argv[1]), where), "vision": imports()}
+    found = {
+        "learner": exported_learner(where),
+        "tampered": tampered(Path(sys.argv[1]), where),
+        "vision": imports(),
+        "defaults": defaults(),
+    }
     print(json.dumps(found))

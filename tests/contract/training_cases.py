@@ -58,6 +58,10 @@ IDIOMATIC: dict[str, dict[str, Any]] = {
     "own-plateau": {"schedule": SCHEDULES["plateau"]},
     "own-unfreezing": {"freeze": FREEZE, "discriminative": 10},
 }
+FINE_TUNED: dict[str, dict[str, Any]] = {
+    f"fine-tuned-{rate or 'default'}": {"freeze": FREEZE, "optimizer": {"name": "adam", "learning_rate": rate}}
+    for rate in (None, 1e-3, 2e-3)
+}
 
 
 def recipe(mode: str, epochs: int, keys: dict[str, Any]) -> Recipe:

@@ -41,7 +41,7 @@ class TrainingProbe:
             self.keep(f"{name}/10", self.fit(recipe, cases.LONG)[0])
         for name, keys in cases.TEN_STEPS.items():
             self.ten_steps(name, cases.recipe("matched", cases.EPOCHS, keys))
-        for name, keys in cases.IDIOMATIC.items():
+        for name, keys in (cases.IDIOMATIC | cases.FINE_TUNED).items():
             weights, _ = self.fit(cases.recipe("idiomatic", cases.EPOCHS, keys), cases.SHORT, "float32")
             self.keep(f"{name}/10", weights)
             self.facts[name] = {"finite": all(bool(np.isfinite(value).all()) for value in weights.values())}

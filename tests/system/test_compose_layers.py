@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from deploy import compose, images
+from deploy.docker import install
 from tests.system.containers import ROOT, start_engine
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -93,6 +94,45 @@ def test_services_and_command_share_one_store(layers: tuple[str, ...]) -> None:
     }
     assert len(stores) == 1
     assert stores == ({"s3://bakeoff/store"} if "s3" in layers else {"/data/store"})
+
+
+@pytest.mark.parametrize("layers", CHOICES, ids="+".join)
+def test_no_container_leaves_a_volume_without_a_name_behind(layers: tuple[str, ...]) -> None:
+    for name, service in config(layers).items():
+        for volume in service.get("volumes", []):
+            assert volume.get("source"), (name, volume["target"])
+
+
+@pytest.mark.parametrize("layers", CHOICES, ids="+".join)
+def test_a_new_volume_belongs_to_who_writes_it(layers: tuple[str, ...]) -> None:
+    """Docker gives it the owner that its folder has in the image."""
+    owned = {path for name in install.OWNED for path in (Path("/", name), *Path("/", name).parents)}
+    for name, service in config(layers).items():
+        if name not in THEIR_USER:
+            named = {Path(each["target"]) for each in service.get("volumes", []) if each["type"] == "volume"}
+            assert named <= owned, name
+
+
+def test_everybody_who_times_work_sees_the_others_locks() -> None:
+    timing = {name: service for name, service in config(()).items() if name.startswith("trainer-") or name == "cli"}
+    assert len(timing) == 5
+    for name, service in timing.items():
+        assert mounts(service)[service["environment"]["BAKEOFF_TIMED"]] == ("timed", True), name
+
+
+@pytest.mark.parametrize("layers", [(), ("openvino",)], ids="+".join)
+def test_every_server_keeps_what_it_learns_about_models(layers: tuple[str, ...]) -> None:
+    told = (ROOT / "deploy/docker/serving.Dockerfile").read_text()
+    (cache,) = re.findall(r"BAKEOFF_SERVING_CACHE=(\S+)", told)
+    servers = {name: each for name, each in config(layers).items() if "/serving-" in each["image"]}
+    assert len(servers) == 4 + 2 * len(layers)
+    for name, service in servers.items():
+        assert mounts(service)[cache] == ("serving-cache", True), name
+
+
+def mounts(service: dict[str, Any]) -> dict[str, tuple[str, bool]]:
+    """Where a service finds which volume, and whether it may write there."""
+    return {each["target"]: (each.get("source"), not each.get("read_only")) for each in service["volumes"]}
 
 
 def test_the_bucket_is_made_before_anybody_opens_the_store() -> None:

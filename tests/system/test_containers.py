@@ -272,6 +272,41 @@ def test_a_training_out_of_memory_fails_with_its_reason(project: Project, finger
         project.engine("rm", "--force", "--volumes", name)
 
 
+HOLDS = """
+import sys
+from core.contention import TimedSection
+with TimedSection() as timed:
+    print("in", flush=True)
+    sys.stdin.readline()
+print(timed.contended)
+"""
+
+
+def test_timed_work_in_two_containers_knows_of_each_other(project: Project) -> None:
+    first, second = (project.container(service) for service in ("trainer-pytorch", "trainer-keras"))
+    command = ["docker", "exec", "--interactive", first, "python", "-c", HOLDS]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=project.engine.environment) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "in\n"
+        assert project.engine("exec", second, "python", "-c", HOLDS).split() == ["in", "True"]
+        assert holder.communicate("\n", timeout=60)[0] == "True\n"
+    assert project.engine("exec", second, "python", "-c", HOLDS).split() == ["in", "False"]
+
+
+def test_a_new_container_of_a_server_finds_what_was_measured_in_the_old_one(project: Project, promoted: str) -> None:
+    production(project, promoted).close()
+    tune = ("python", "-m", "services.serving.tune", promoted, "--runtime", "onnxruntime", "--seconds", "1")
+    tune += ("--repository", "/data/production", "--cache", "/cache")
+    project.engine("exec", project.container("production"), *tune)
+    project.compose("rm", "--stop", "--force", "--volumes", "production")
+    project.compose("up", "--detach", "--no-build", "--pull", "never", "--wait", "production")
+    production(project, promoted).close()
+    log = project.engine.run("logs", project.container("production"))
+    assert f"model {promoted} version 1" in log.stderr + log.stdout
+    assert ", tuned" in log.stderr + log.stdout
+
+
 BALANCED = {**json.loads(service_config(attempts=4)), "healthCheckConfig": {"serviceName": ""}}
 """The client's own configuration, and it leaves a replica that says NOT_SERVING."""
 

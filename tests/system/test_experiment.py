@@ -18,6 +18,7 @@ from bakeoff.run.v1 import run_pb2
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from core.contention import CONTENDED, default_directory
 from core.prepared import open_prepared
 from core.schemas.course import COURSES
 from core.schemas.specs import TrainSpec
@@ -322,7 +323,7 @@ def test_parallel_trainings_are_contended_and_stay_so_when_one_ends_alone(elsewh
         below = psutil.Process(service.pid).children(recursive=True)
         (worker,) = (one for one in below if str(runs["trainer-pytorch"]) in " ".join(one.cmdline()))
         worker.suspend()  # However fast it is, it does not end before the other begins.
-        wait_for(lambda: all((run / "contended").exists() for run in runs.values()), "both to be seen together")
+        wait_for(lambda: all(is_contended(elsewhere.home, run) for run in runs.values()), "both to be seen together")
         os.kill(service.pid, signal.SIGSTOP)
         worker.kill()
         wait_for(results["trainer-keras"].exists, "the other to end", 200)
@@ -336,6 +337,15 @@ def test_parallel_trainings_are_contended_and_stay_so_when_one_ends_alone(elsewh
     found = {name: json.loads(path.read_text()) for name, path in results.items()}
     assert found["trainer-pytorch"]["attempts"] == 2
     assert all(result["environment"]["contended"] for result in found.values())
+
+
+def is_contended(home: Path, run: Path) -> bool:
+    """Whether a training knows, or will find where it has its lock, that it was not alone."""
+    if not (run / "timed").is_file():
+        return False
+    told = (run / "timed").read_text()
+    lock = home.parent / default_directory().name / told
+    return told == CONTENDED or (lock.is_file() and lock.read_text() == CONTENDED)
 
 
 def run_of(home: Path, service: str, experiment: str) -> Path:

@@ -120,6 +120,45 @@ def test_autoscalers_policies_and_scrapes_find_what_they_mean(combined: Combinat
                 assert any(selects(spec["podSelector"], each) for each in labels), own
 
 
+def test_a_node_that_is_drained_takes_production_servers_one_at_a_time(combined: Combinations) -> None:
+    """And is not held up for good: a budget that asks for a minimum would do that where there is one replica."""
+    for name, documents in combined.items():
+        budgets = [document for document in documents if document["kind"] == "PodDisruptionBudget"]
+        assert len(budgets) == (has(name, "pdb") or name == "overlay production"), name
+        for budget in budgets:
+            assert budget["apiVersion"] == "policy/v1", name
+            assert budget["spec"].keys() == {"maxUnavailable", "selector"}, name
+            assert budget["spec"]["maxUnavailable"] == 1, name
+            covered = {pod for pod, labels, _ in pods(documents) if selects(budget["spec"]["selector"], labels)}
+            assert covered == {"production"}, name
+
+
+def test_some_production_server_stays_while_one_leaves(combined: Combinations) -> None:
+    """Where the number is not taken down to one, as the overlay for one node does."""
+    for name, documents in combined.items():
+        if " with " not in name or name.startswith("local"):
+            continue
+        (deployment,) = (each for each in documents if manifests.key(each) == ("Deployment", "production"))
+        scalers = [each for each in documents if each["kind"] == "HorizontalPodAutoscaler"]
+        assert bool(scalers) is has(name, "hpa"), name
+        least = scalers[0]["spec"]["minReplicas"] if scalers else deployment["spec"]["replicas"]
+        assert least >= 2, name
+
+
+def test_load_generators_read_prepared_data_and_write_none(combined: Combinations) -> None:
+    found = set()
+    for name, documents in combined.items():
+        for pod, labels, spec in pods(documents):
+            if labels.get("app.kubernetes.io/component") != "loadtest":
+                continue
+            found.add(pod)
+            (data,) = (mount for mount in spec["containers"][0]["volumeMounts"] if mount["mountPath"] == "/data")
+            assert data["readOnly"] is True, (name, pod)
+            (volume,) = (each for each in spec["volumes"] if each["name"] == data["name"])
+            assert volume["persistentVolumeClaim"] == {"claimName": "store", "readOnly": True}, (name, pod)
+    assert found == {"locust-master", "locust-worker"}
+
+
 def test_the_address_of_every_server_and_of_mlflow_is_told_to_who_needs_it(combined: Combinations) -> None:
     """Under the name its runtime has everywhere, and only where the server is."""
     for name, documents in combined.items():

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import subprocess
 import time
 import urllib.error
@@ -44,6 +45,21 @@ def test_every_alert_has_such_a_test() -> None:
     tests = yaml.safe_load((RULES / "rules_test.yml").read_text())["tests"]
     fired = {each["alertname"] for one in tests for each in one["alert_rule_test"] if each.get("exp_alerts")}
     assert fired == {rule["alert"] for group in rules for rule in group["rules"] if "alert" in rule}
+
+
+def test_every_service_of_the_core_is_missed_when_it_is_gone() -> None:
+    jobs = yaml.safe_load((RULES / "prometheus.yml").read_text())["scrape_configs"]
+    places = {(job["job_name"], name) for job in jobs for place in job["dns_sd_configs"] for name in place["names"]}
+    (expression,) = (
+        rule["expr"]
+        for group in yaml.safe_load((RULES / "rules.yml").read_text())["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == "BakeoffServiceGone"
+    )
+    missed = set(re.findall(r'absent\(up\{job="(.+?)", service="(.+?)"\}\)', expression))
+    core = {Path(name).stem for name in yaml.safe_load((K8S / "base/kustomization.yaml").read_text())["resources"]}
+    assert missed == {(job, name) for job, name in places if name in core}
+    assert {name for _, name in missed} == core
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import BakeoffError, DeadlineError, InvalidInputError, NotReadyError
+from core.errors import DeadlineError, ExhaustedError, InvalidInputError, NotFoundError, NotReadyError
 from services.client.aio_inference import AsyncInferenceClient
 from services.client.inference import InferenceClient
 from services.client.tensors import Prediction
@@ -35,8 +35,10 @@ def server(request, tmp_path_factory) -> Iterator[ServingProcess]:
 def stream(request) -> Stream:
     """The answers of a stream, `most` at most; then it is closed. `seen` is called with each."""
 
-    def sync(target: str, batches, most=None, seen=lambda answer: None, model=MODEL, **keywords) -> list[Any]:
-        with InferenceClient(target) as client:
+    def sync(
+        target: str, batches, most=None, seen=lambda answer: None, model=MODEL, attempts=4, **keywords
+    ) -> list[Any]:
+        with InferenceClient(target, attempts=attempts) as client:
             answers: list[Any] = []
             with contextlib.closing(client.predict_stream(model, batches, **keywords)) as found:
                 for answer in found:
@@ -47,8 +49,8 @@ def stream(request) -> Stream:
             assert client.predict(MODEL, published.images(1)).probabilities.shape[0] == 1
             return answers
 
-    async def awaited(target, batches, most, seen, model, keywords) -> list[Any]:
-        async with AsyncInferenceClient(target) as client:
+    async def awaited(target, batches, most, seen, model, attempts, keywords) -> list[Any]:
+        async with AsyncInferenceClient(target, attempts=attempts) as client:
             answers: list[Any] = []
             async with contextlib.aclosing(client.predict_stream(model, batches, **keywords)) as found:
                 async for answer in found:
@@ -59,8 +61,10 @@ def stream(request) -> Stream:
             assert (await client.predict(MODEL, published.images(1))).probabilities.shape[0] == 1
             return answers
 
-    def aio(target: str, batches, most=None, seen=lambda answer: None, model=MODEL, **keywords) -> list[Any]:
-        return asyncio.run(awaited(target, batches, most, seen, model, keywords))
+    def aio(
+        target: str, batches, most=None, seen=lambda answer: None, model=MODEL, attempts=4, **keywords
+    ) -> list[Any]:
+        return asyncio.run(awaited(target, batches, most, seen, model, attempts, keywords))
 
     return sync if request.param == "sync" else aio
 
@@ -93,7 +97,7 @@ def test_every_batch_is_answered_in_its_place_and_few_are_taken_ahead(server, st
 def test_a_batch_that_fails_does_so_alone(server, stream):
     good, wrong = published.images(2), np.zeros((1, 3, 3, 1), np.uint8)
     first, second, third = stream(server.target, [good, wrong, good])
-    assert type(second) is BakeoffError
+    assert type(second) is InvalidInputError
     assert "has shape [1, 3, 3, 1], expected" in str(second)
     for answer in (first, third):
         np.testing.assert_allclose(answer.probabilities, expected(good), atol=1e-6)
@@ -102,6 +106,7 @@ def test_a_batch_that_fails_does_so_alone(server, stream):
 def test_a_model_nobody_knows_is_told_with_each_batch(server, stream):
     answers = stream(server.target, [published.images(1)] * 2, model="nobody")
     assert ["no model 'nobody' is loaded" in str(answer) for answer in answers] == [True, True]
+    assert [type(answer) for answer in answers] == [NotFoundError, NotFoundError]
 
 
 def test_a_stream_of_nothing_has_no_answers(server, stream):
@@ -160,3 +165,22 @@ def test_a_server_that_is_killed_ends_the_stream_with_an_error(tmp_path, stream,
         with pytest.raises(NotReadyError, match="is not available"):
             stream(running.target, endless(), seen=seen, in_flight=4)
     assert len(answers) >= 20
+
+
+@pytest.mark.parametrize("transport", ["grpcio", "envoy"])
+def test_a_full_queue_refuses_batches_with_a_hint_and_those_who_heed_it_are_answered(tmp_path, stream, transport):
+    publish(tmp_path / "models", MODEL)
+    batches = [published.images(32, seed=number) for number in range(150)]
+    flags = ("--transport", transport, "--max-queue", "64", "--max-batch", "1", "--instances", "1")
+    with serving(tmp_path, tmp_path / "models", *flags) as server:
+        once = stream(server.target, batches, in_flight=40, attempts=1)
+        patient = stream(server.target, batches, in_flight=3, attempts=5)
+    refused = [answer for answer in once if isinstance(answer, ExhaustedError)]
+    assert refused
+    assert all(answer.retry_after_s > 0 for answer in refused)
+    assert {type(answer) for answer in once} == {ExhaustedError, Prediction}
+    for answers in (once, patient):
+        for images, answer in zip(batches, answers, strict=True):
+            if isinstance(answer, Prediction):
+                np.testing.assert_allclose(answer.probabilities, expected(images), atol=1e-6)
+    assert {type(answer) for answer in patient} == {Prediction}

@@ -149,6 +149,71 @@ def test_a_cancelled_stream_leaves_the_server_working(server):
     )
 
 
+def streamed(server: ServingProcess, requests, metadata=()) -> tuple[list[pb.ModelStreamInferResponse], grpc.RpcError]:
+    """The answers of a stream, and how it ended: the call, or the error it raised."""
+    call, answers = server.stub.ModelStreamInfer(iter(requests), timeout=30, metadata=metadata), []
+    try:
+        for answer in call:
+            answers.append(answer)
+    except grpc.RpcError as error:
+        return answers, error
+    return answers, call
+
+
+GOOD, WRONG = infer_request(MODEL, published.images(2), id="good"), infer_request("nobody", published.images(1), id="w")
+
+
+@pytest.mark.parametrize("metadata", [(), (("triton_grpc_error", "false"),)])
+def test_an_error_in_a_stream_tells_its_code_and_the_stream_goes_on(server, metadata):
+    (first, wrong, last), ended = streamed(server, [GOOD, WRONG, GOOD], metadata)
+    assert ended.code() is grpc.StatusCode.OK
+    assert (first.infer_response.id, last.infer_response.id) == ("good", "good")
+    assert wrong.infer_response.id == "w"
+    assert "no model 'nobody' is loaded" in wrong.error_message
+    assert wrong.infer_response.parameters["grpc-code"].string_param == "NOT_FOUND"
+
+
+def test_an_error_ends_the_stream_with_its_status_for_a_caller_who_asks_for_it(server):
+    answers, ended = streamed(server, [GOOD, GOOD, WRONG, GOOD, WRONG], [("triton_grpc_error", "true")])
+    assert [answer.infer_response.id for answer in answers] == ["good", "good"]
+    assert ended.code() is grpc.StatusCode.NOT_FOUND
+    assert "no model 'nobody' is loaded" in ended.details()
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_stream_that_a_full_queue_ends_tells_when_to_try_again(tmp_path, transport):
+    publish(tmp_path / "models", MODEL)
+    flags = ("--transport", transport, "--max-queue", "64", "--max-batch", "1", "--instances", "1")
+    request = infer_request(MODEL, published.images(32))
+    with serving(tmp_path, tmp_path / "models", *flags) as server:
+        answers, ended = streamed(server, [request] * 300, [("triton_grpc_error", "true")])
+        assert ended.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert int(dict(ended.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+        assert len(answers) < 300
+        server.stub.ModelInfer(request, timeout=30)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_edited_configuration_counts_without_a_restart(tmp_path, transport):
+    publish(tmp_path / "models", MODEL)
+    path = tmp_path / "models" / MODEL / "config.pbtxt"
+    policy = "default_queue_policy { default_timeout_microseconds: 1 }"
+    flags = ("--transport", transport, "--poll-s", "0.05", "--max-batch", "1", "--instances", "1")
+
+    def code(stub: pb_grpc.GRPCInferenceServiceStub) -> grpc.StatusCode:
+        call = stub.ModelInfer.future(infer_request(MODEL, published.images(1)), timeout=30)
+        return call.code()
+
+    with serving(tmp_path, tmp_path / "models", *flags) as server:
+        assert code(server.stub) is grpc.StatusCode.OK
+        path.write_text(path.read_text().replace("dynamic_batching { }", f"dynamic_batching {{ {policy} }}"))
+        wait_until(lambda: code(server.stub) is grpc.StatusCode.DEADLINE_EXCEEDED)
+        told = server.stub.ModelConfig(pb.ModelConfigRequest(name=MODEL)).config
+        assert told.dynamic_batching.default_queue_policy.default_timeout_microseconds == 1
+        assert f'nv_inference_request_failure{{model="{MODEL}",reason="REJECTED",version="1"}}' in server.metrics()
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_full_queue_refuses_and_everything_accepted_is_answered(tmp_path, transport):
     publish(tmp_path / "models", MODEL)
@@ -195,7 +260,8 @@ def test_thousands_of_calls_at_once_are_answered_or_refused_with_a_reason(tmp_pa
         server.stub.ModelInfer(infer_request(MODEL, images), timeout=30)
 
 
-def test_a_new_version_takes_over_under_load_without_a_failed_request(tmp_path):
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_new_version_takes_over_under_load_without_a_failed_request(tmp_path, transport):
     publish(tmp_path / "models", MODEL, seed=0)
     images = published.images(3)
 
@@ -215,7 +281,7 @@ def test_a_new_version_takes_over_under_load_without_a_failed_request(tmp_path):
             await asyncio.wait_for(asyncio.gather(*clients), 30)
         assert versions == {"1", "2"}
 
-    with serving(tmp_path, tmp_path / "models", "--poll-s", "0.1") as server:
+    with serving(tmp_path, tmp_path / "models", "--poll-s", "0.1", "--transport", transport) as server:
         asyncio.run(main(server.target))
 
 

@@ -1,5 +1,6 @@
 """Random interleavings of good and bad requests, and damaged bytes: the server lives, answers and forgets nothing."""
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from tests.system.serving_process import ServingProcess, infer_request, probabil
 from tests.unit.serving import published
 
 pytestmark = pytest.mark.system
-MODEL, METHOD = "linear", "/inference.GRPCInferenceService/ModelInfer"
+MODEL, SERVICE = "linear", "/inference.GRPCInferenceService"
+KINDS = ("shape", "negative", "huge", "datatype", "bytes", "none", "empty", "output", "model")
+"""Of requests that are wrong; see `malformed`."""
 MESSAGE_LIMIT, QUEUE = 1 << 16, 64
 OK, FULL = grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED
 REFUSED = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
@@ -35,9 +38,12 @@ def server(request, tmp_path_factory) -> Iterator[ServingProcess]:
         yield running
 
 
-def queued(server: ServingProcess) -> float:
-    (value,) = re.findall(r"^bakeoff_inference_queued_images\{.*\} (\S+)$", server.metrics(), re.MULTILINE)
-    return float(value)
+def waiting(server: ServingProcess) -> float:
+    """Images and requests that wait."""
+    gauges = r"^(?:bakeoff_inference_queued_images|nv_inference_pending_request_count)\{.*\} (\S+)$"
+    values = re.findall(gauges, server.metrics(), re.MULTILINE)
+    assert len(values) == 2
+    return sum(map(float, values))
 
 
 def check_alive(server: ServingProcess) -> None:
@@ -47,9 +53,9 @@ def check_alive(server: ServingProcess) -> None:
     assert answer.id == "alive"
     np.testing.assert_allclose(probabilities(answer), expected(images), atol=1e-6)
     last = time.monotonic() + 5
-    while queued(server) and time.monotonic() < last:
+    while waiting(server) and time.monotonic() < last:
         time.sleep(0.05)
-    assert queued(server) == 0
+    assert waiting(server) == 0
     assert server.process.poll() is None
     assert "incident" not in server.log.read_text()
 
@@ -90,12 +96,56 @@ class Sent:
     images: np.ndarray
 
 
+@dataclass(frozen=True)
+class Streamed:
+    call: grpc.Call
+    sent: list[tuple[str | None, np.ndarray]]
+    """What is wrong with each request, None for nothing, and its images."""
+    end: str
+    strict: bool
+    """Whether an error is to end the stream."""
+
+    def check(self) -> None:
+        """Answers come in order, each its own, and the stream ends as it may."""
+        answered = 0
+        with contextlib.suppress(grpc.RpcError):
+            for response in self.call:
+                self._check_answer(answered, response)
+                answered += 1
+        code = self.call.code()
+        if code is OK:
+            assert answered == len(self.sent)
+            assert self.end != "garbage"
+        else:
+            assert code in self._allowed(answered), (code, self.call.details(), self.end, answered)
+
+    def _check_answer(self, number: int, response: pb.ModelStreamInferResponse) -> None:
+        kind, images = self.sent[number]
+        answer = response.infer_response
+        assert answer.id == str(number)
+        if not response.error_message:
+            assert kind is None
+            np.testing.assert_allclose(probabilities(answer), expected(images), atol=1e-6)
+            return
+        assert not self.strict
+        code = grpc.StatusCode[answer.parameters["grpc-code"].string_param]
+        assert code in ({FULL} if kind is None else REFUSED), (code, kind, response.error_message)
+        assert ("grpc-retry-pushback-ms" in answer.parameters) == (code is FULL)
+
+    def _allowed(self, answered: int) -> set[grpc.StatusCode]:
+        allowed = {"cancelled": LEFT, "late": LEFT, "garbage": {grpc.StatusCode.INVALID_ARGUMENT}}.get(self.end, set())
+        if self.strict and answered < len(self.sent):
+            return allowed | ({FULL} if self.sent[answered][0] is None else REFUSED)
+        return allowed
+
+
 class Fire(RuleBasedStateMachine):
     """Sends without waiting; the end of each story waits for all."""
 
     def __init__(self, server: ServingProcess) -> None:
         super().__init__()
         self._server, self._sent = server, []
+        self._streams: list[Streamed] = []
 
     def _send(self, request, images, allowed, timeout=30.0) -> Sent:
         number = len(self._sent)
@@ -108,7 +158,7 @@ class Fire(RuleBasedStateMachine):
         images = published.images(count, seed=len(self._sent))
         self._send(infer_request(MODEL, images), images, {OK, FULL})
 
-    @rule(kind=st.sampled_from(["shape", "negative", "huge", "datatype", "bytes", "none", "empty", "output", "model"]))
+    @rule(kind=st.sampled_from(KINDS))
     def malformed(self, kind):
         self._send(malformed(kind, len(self._sent)), np.empty(0), REFUSED)
 
@@ -130,6 +180,33 @@ class Fire(RuleBasedStateMachine):
         request.raw_input_contents[0] = bytes(extra * MESSAGE_LIMIT)
         self._send(request, np.empty(0), {FULL})
 
+    @rule(
+        kinds=st.lists(st.sampled_from([None, None, None, None, *KINDS]), min_size=1, max_size=12),
+        count=st.integers(1, 20),
+        end=st.sampled_from(["half close", "cancelled", "late", "garbage"]),
+        strict=st.booleans(),
+        wait_ms=st.sampled_from([0, 0, 1, 3]),
+    )
+    def stream(self, kinds, count, end, strict, wait_ms):
+        """Several requests on one stream, and one of the ends that a stream may have."""
+        images = [published.images(1 + (count + number) % 20, seed=number) for number in range(len(kinds))]
+        requests = []
+        for number, kind in enumerate(kinds):
+            request = infer_request(MODEL, images[number]) if kind is None else malformed(kind, number)
+            request.id = str(number)
+            requests.append(request.SerializeToString())
+        if end == "garbage":
+            requests.append(b"\xff")
+        metadata = [("triton_grpc_error", "true")] if strict else []
+        timeout = 0.002 if end == "late" else 30.0
+        call = self._server.channel.stream_stream(
+            f"{SERVICE}/ModelStreamInfer", response_deserializer=pb.ModelStreamInferResponse.FromString
+        )(iter(requests), timeout=timeout, metadata=metadata)
+        self._streams.append(Streamed(call, list(zip(kinds, images, strict=True)), end, strict))
+        if end == "cancelled":
+            time.sleep(wait_ms / 1000)
+            call.cancel()
+
     def teardown(self):
         for sent in self._sent:
             code = sent.call.code()
@@ -138,6 +215,8 @@ class Fire(RuleBasedStateMachine):
                 answer = sent.call.result()
                 assert answer.id == str(sent.number)
                 np.testing.assert_allclose(probabilities(answer), expected(sent.images), atol=1e-6)
+        for stream in self._streams:
+            stream.check()
         check_alive(self._server)
 
 
@@ -160,7 +239,7 @@ def damaged() -> st.SearchStrategy[bytes]:
 
 
 def test_damaged_bytes_are_refused_or_read_as_protobuf_reads_them(server):
-    call, seen = server.channel.unary_unary(METHOD), set()
+    call, seen = server.channel.unary_unary(f"{SERVICE}/ModelInfer"), set()
 
     @settings(max_examples=200, **COMMON)
     @given(damaged())

@@ -28,6 +28,9 @@ uri, artifacts = f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts"
 first = MlflowSink(uri, artifacts)
 first.epoch(run, 1, {"train_loss": result.history[0].train_loss})
 first.failed(run, "lost")
+MlflowSink(uri, artifacts).pruned(run)
+(stopped,) = first._client.search_runs([first._client.get_experiment_by_name("test-digits").experiment_id])
+assert (stopped.info.status, stopped.data.tags["state"]) == ("FINISHED", "PRUNED"), stopped
 for sink in (MlflowSink(uri, artifacts), MlflowSink(uri, artifacts)):  # two later starts of the same experiment
     sink.epoch(run, 1, {"train_loss": result.history[0].train_loss})
     sink.finished(run, outcome)
@@ -37,6 +40,7 @@ experiment = client.get_experiment_by_name("test-digits")
 (found,) = client.search_runs([experiment.experiment_id])
 assert found.info.status == "FINISHED", found.info.status
 assert found.data.tags["framework"] == "keras"
+assert "state" not in found.data.tags, "it went on to its end"
 assert found.data.params["data_fingerprint"] == result.spec.data
 assert found.data.params["recipe.batch_size"] == "64"
 assert found.inputs.dataset_inputs[0].dataset.digest == result.spec.data[:36]
@@ -104,7 +108,9 @@ def test_an_epoch_is_visible_while_the_training_runs_and_a_failure_is_explained(
     for number in (1, 2, 2):
         sink.epoch(RUN, number, {"validation_accuracy": 0.5 + number / 10})
     sink.failed(RUN, "training diverged")
+    sink.pruned(RUN)
     reader = EventAccumulator(str(tmp_path / "test-digits" / "matched-keras-s0"))
     reader.Reload()
     assert [event.step for event in reader.Scalars("accuracy/validation")] == [1, 2]
     assert b"training diverged" in reader.Tensors("failed")[0].tensor_proto.string_val[0]
+    assert b"stopped by the search" in reader.Tensors("pruned")[0].tensor_proto.string_val[0]

@@ -32,9 +32,10 @@ class Measured:
         return asdict(self)
 
 
-def closed(server: Server, model: str, concurrency: int, seconds: float) -> Measured:
+def closed(server: Server, model: str, concurrency: int, seconds: float, streaming: bool = False) -> Measured:
     """So many requests in flight, each followed by the next."""
-    return _run(server, model, ["--concurrency-range", str(concurrency)], seconds)
+    options = ["--concurrency-range", str(concurrency), *(["--streaming"] if streaming else [])]
+    return _run(server, model, options, seconds)
 
 
 def poisson(server: Server, model: str, rate: float, seconds: float) -> Measured:
@@ -53,7 +54,7 @@ def _run(server: Server, model: str, options: list[str], seconds: float) -> Meas
         before = server.spent(model)
         done = subprocess.run(command, env=environment(python), capture_output=True, text=True)
         after = server.spent(model)
-        if done.returncode and "Failed to obtain stable measurement" in done.stdout:
+        if done.returncode and "Failed to obtain stable measurement" in done.stdout + done.stderr:
             raise UnstableError(f"{model}: perf_analyzer obtained no stable measurement with {' '.join(options)}")
         if done.returncode:
             raise SystemExit(f"perf_analyzer failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

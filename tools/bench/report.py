@@ -8,7 +8,8 @@ from typing import Any
 Run = dict[str, Any]
 COLUMNS = {"cpu_ms": (3, "CPU ms/inference"), "throughput": (0, "inferences/s"), "p50_ms": (1, "p50 ms"),
            "p99_ms": (1, "p99 ms"), "batch": (1, "batch")}  # fmt: skip
-COLORS = ("#1b6ca8", "#0f9d76", "#8d8d8d", "#b8b8b8")
+COLORS = {"envoy": "#1b6ca8", "grpcio": "#0f9d76", "": "#8d8d8d"}
+"""By what is in a row's label."""
 GENERATED = "Written by `make bench-serving ARGS='--write docs'`: change the program, not this page."
 
 
@@ -25,11 +26,12 @@ def spread(one: Run, column: str) -> str:
 
 def closed_table(results: Run) -> str:
     """CPU, throughput and latency of every model, concurrency and server."""
-    titles = ["model", "in flight", "server", *(title for _, title in COLUMNS.values())]
+    titles = ["model", "in flight", "server", *(title for _, title in COLUMNS.values()), "differs by"]
     rows = [titles, ["---"] * len(titles)]
     for one in results["closed"]:
         cells = [spread(one, column) for column in COLUMNS]
-        rows.append([one["model"], str(one["concurrency"]), one["server"], *cells])
+        difference = f"{results['differences'][one['model'] + ' ' + one['server']]:.0e}"
+        rows.append([one["model"], str(one["concurrency"]), one["server"], *cells, difference])
     return _table(rows)
 
 
@@ -89,13 +91,7 @@ def page(results: Run) -> str:
     """The page."""
     machine, options = results["environment"], results["options"]
     load = " to ".join(f"{value:.1f}" for value in results["load_average"])
-    tuned = "; ".join(
-        f"{one['model']}: {one['choice']['instances']} × {one['choice']['threads']} threads, batches up to "
-        f"{one['choice']['max_batch']}"
-        for one in results["tuned"]
-        if not one["model"].startswith("mnist-cnn-")
-    )
-    worst = max(results["differences"].values())
+    tuned = "; ".join(_tuned(runtime, found) for runtime, found in results["tuned"].items())
     peers = ", ".join(requirement for requirements in options["peers"].values() for requirement in requirements[:1])
     return f"""# What one inference costs
 
@@ -103,8 +99,9 @@ def page(results: Run) -> str:
 
 ![CPU per inference by server](images/serving-benchmark.svg)
 
-Same ONNX files (fp32, initial weights), same client: NVIDIA's perf_analyzer, one image per request, on the same
-{machine["cpu_quota"]:g} cores of {machine["cpu_model"]}.
+Same ONNX files (initial weights; fp32, or int8 made from them), same client: NVIDIA's perf_analyzer, one image per
+request, on the same {machine["cpu_quota"]:g} cores of {machine["cpu_model"]}. "Stream": a caller's requests go over one
+ModelStreamInfer call.
 {options["runs"]} interleaved runs of {options["seconds"]:g} s each: median (smallest–largest).
 CPU is that of all processes of a server.
 
@@ -112,8 +109,8 @@ Load average of the machine from start to end: {load}. What exceeds about 3 is o
 throughput and raises every latency here; CPU per inference suffers least.
 
 Ours as tuned: {tuned}. The peers ({peers}) run the same onnxruntime session in one process, mnist-cnn in the
-event loop, cnn5 in two threads, without adaptive batching. Largest difference of any server's answers from the golden
-cases of the files: {worst:.1e}.
+event loop, cnn5 in two threads, without adaptive batching. "Differs by" is the largest difference of a server's
+probabilities from those of the fp32 file's golden cases, asked in the same run.
 
 {closed_table(results)}
 
@@ -135,13 +132,21 @@ Proportional set size by program, MB of 2^20 bytes.
 """
 
 
+def _tuned(runtime: str, found: list[Run]) -> str:
+    """The choices for one runtime; copies of a network have the same."""
+    choices = [
+        f"{one['model']} {one['choice']['instances']} × {one['choice']['threads']} threads, batches up to "
+        f"{one['choice']['max_batch']}"
+        for one in found
+    ]
+    return f"{runtime}: {', '.join(choices)}"
+
+
 def chart(results: Run) -> str:
     """Bars of CPU per inference, one group for each model and concurrency, each scaled to its largest."""
     groups: dict[str, list[Run]] = {}
     for one in results["closed"]:
         groups.setdefault(f"{one['model']}, {one['concurrency']} in flight", []).append(one)
-    labels = list(dict.fromkeys(one["server"] for one in results["closed"]))
-    color = dict(zip(labels, COLORS, strict=False))
     parts, top = [], 34
     for title, group in groups.items():
         parts.append(f'<text x="12" y="{top}" font-weight="600">{title}</text>')
@@ -150,17 +155,16 @@ def chart(results: Run) -> str:
             top += 22
             value = middle(one, "cpu_ms")
             width = 330 * value / largest
+            color = next(color for name, color in COLORS.items() if name in one["server"])
             parts.append(f'<text x="12" y="{top}">{one["server"]}</text>')
-            parts.append(
-                f'<rect x="140" y="{top - 12}" width="{width:.0f}" height="15" fill="{color[one["server"]]}"/>'
-            )
-            parts.append(f'<text x="{146 + width:.0f}" y="{top}">{value:.3f} ms</text>')
+            parts.append(f'<rect x="240" y="{top - 12}" width="{width:.0f}" height="15" fill="{color}"/>')
+            parts.append(f'<text x="{246 + width:.0f}" y="{top}">{value:.3f} ms</text>')
         top += 34
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="560" height="{top}" font-family="sans-serif" font-size="13">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="660" height="{top}" font-family="sans-serif" font-size="13">'
     )
     title = '<text x="12" y="14" font-weight="600">Server CPU per inference: shorter is better</text>'
-    background = f'<rect width="560" height="{top}" fill="white"/>'
+    background = f'<rect width="660" height="{top}" fill="white"/>'
     return "\n".join([head, background, title, *parts, "</svg>"]) + "\n"
 
 

@@ -24,10 +24,18 @@ from trainer.frameworks._torch_weights import slots
 from trainer.layers import Architecture
 from trainer.phases import Phase, fixed_norms, phases
 
+FINE_TUNE_RATE = 2e-3
 FROZEN_CYCLE = {"pct_start": 0.99}
 THAWED_CYCLE = {"pct_start": 0.3, "div": 5.0}
 THAWED_RATE = 0.5
-"""Of Learner.fine_tune."""
+"""Of Learner.fine_tune: its rate where none is given, and the share of it once everything learns."""
+
+
+def starting_rate(recipe: Recipe) -> float | None:
+    """The rate a Learner starts from; None: its own default, that of fit_one_cycle."""
+    rate = recipe.optimizer.learning_rate
+    fine_tuned = recipe.freeze and recipe.schedule is None and recipe.arithmetic == "framework"
+    return FINE_TUNE_RATE if rate is None and fine_tuned else rate
 
 
 class Plain(Callback):

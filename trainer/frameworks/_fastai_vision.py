@@ -104,10 +104,10 @@ def loaders(data: TrainingData, recipe: Recipe) -> Any:
     )
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
     settings = {
-        "bs": recipe.batch_size,
+        "bs": recipe.batch,
         "num_workers": 0,
         "device": torch.device("cpu"),
-        "drop_last": first >= recipe.batch_size,
+        "drop_last": first >= recipe.batch,
     }
     if recipe.sampler == "weighted":
         chances = np.append(balanced_chances(data.train.labels), np.zeros(len(data.validation)))

@@ -78,7 +78,7 @@ def matched_dataset(
 
     def draw() -> Iterator[tuple[Any, ...]]:
         for epoch in epochs:
-            keys = (seed, epoch, recipe.batch_size, recipe.augmentation, recipe.sampler)
+            keys = (seed, epoch, recipe.batch, recipe.augmentation, recipe.sampler)
             for batch in matched_batches(split, architecture, *keys):
                 inputs = inputs_of(batch)
                 yield inputs if table is None else (*inputs, table[batch.labels])

@@ -64,7 +64,7 @@ class MatchedLoader:
         self.architecture = architecture
         self.seed = seed
         self.recipe = recipe
-        self.batch_size = recipe.batch_size
+        self.batch_size = recipe.batch
         self.epoch = 1
         """The epoch the next iteration reads, from 1; set by whoever trains."""
 
@@ -73,7 +73,7 @@ class MatchedLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Masks, Tensor]]:
         recipe = self.recipe
-        keys = (self.seed, self.epoch, recipe.batch_size, recipe.augmentation, recipe.sampler)
+        keys = (self.seed, self.epoch, recipe.batch, recipe.augmentation, recipe.sampler)
         for batch in ahead(matched_batches(self.split, self.architecture, *keys)):
             masks = {path: torch.from_numpy(mask) for path, mask in batch.masks.items()}
             yield torch.from_numpy(batch.images), masks, torch.from_numpy(batch.labels)

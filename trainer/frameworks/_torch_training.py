@@ -162,12 +162,10 @@ def pack(recipe: Recipe, content: dict[str, Any]) -> State:
     return {STATE_KEY: np.frombuffer(buffer.getvalue(), dtype=np.uint8).copy()}
 
 
-def unpack(state: State) -> dict[str, Any]:
-    """The content of a checkpoint; restores the random state it holds, if any."""
-    content: dict[str, Any] = torch.load(io.BytesIO(state[STATE_KEY].tobytes()), "cpu", weights_only=True)
-    if "random" in content:
-        torch.set_rng_state(content.pop("random"))
-    return content
+def restore_random(saved: dict[str, Any]) -> None:
+    """Goes on with a checkpoint's random numbers, if it holds any. After the loaders are built: that draws some."""
+    if "random" in saved:
+        torch.set_rng_state(saved["random"])
 
 
 @contextmanager
@@ -188,7 +186,7 @@ def restore_network(network: nn.Module, state: State | None) -> dict[str, Any]:
     """
     if state is None:
         return {}
-    content = unpack(state)
+    content: dict[str, Any] = torch.load(io.BytesIO(state[STATE_KEY].tobytes()), "cpu", weights_only=True)
     try:
         network.load_state_dict(content.pop("network"))
     except RuntimeError as error:

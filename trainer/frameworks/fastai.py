@@ -1,6 +1,7 @@
 """fastai: a `Learner`, fed the shared batches, or its own loaders in `fit_one_cycle`.
 
 What `framework` and None mean here, all of it fastai's own:
+- batch size: 64, the default of `DataLoaders`.
 - initializer: torch's, because a Learner leaves the weights of a module it is given alone.
 - pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
   `DataLoaders.from_dsets`), shuffled, the last partial batch dropped; a weighted sampler is `WeightedDL`.
@@ -13,7 +14,7 @@ What `framework` and None mean here, all of it fastai's own:
 - arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm.
 - class weights: as in torch, divided by the sum of a batch's weights.
 - freeze: `Learner.freeze_to`, which goes on training the batch norms of frozen layers. With schedule None the figures
-  are those of `Learner.fine_tune`.
+  are those of `Learner.fine_tune`, its rate of 2e-3 included.
 """
 
 import random
@@ -39,13 +40,28 @@ from core.schemas.recipe import Recipe
 from trainer.ahead import Waits
 from trainer.batches import balanced_chances
 from trainer.framework import Callbacks, State, TrainingData
-from trainer.frameworks._fastai_phases import PhaseRun, Plain, frozen_groups, own_optimizer, split_groups
+from trainer.frameworks._fastai_phases import (
+    PhaseRun,
+    Plain,
+    frozen_groups,
+    own_optimizer,
+    split_groups,
+    starting_rate,
+)
 from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
 from trainer.frameworks._torch_freezing import freeze
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores
 from trainer.frameworks._torch_optimizers import given, shared_optimizer
-from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, pack, reduced_precision, restore_network
+from trainer.frameworks._torch_training import (
+    HeadLoss,
+    Means,
+    Ticker,
+    pack,
+    reduced_precision,
+    restore_network,
+    restore_random,
+)
 from trainer.phases import Phase, remaining
 
 CPU = torch.device("cpu")
@@ -72,6 +88,7 @@ class FastaiFramework(TorchFramework):
         dls = _shared_loaders(model, data, recipe) if shared else _own_loaders(data, recipe)
         dls.device = torch.device(model.settings.device)
         _replay(dls.train, callbacks.resume_epoch)
+        restore_random(saved)
         if "python_random" in saved:  # augmentation draws from it
             random.setstate(saved["python_random"])
         loss = HeadLoss(model.architecture.head, data.objective(recipe))
@@ -183,7 +200,7 @@ def _learner(model: TorchModel, dls: DataLoaders, loss: HeadLoss, recipe: Recipe
         # The shared pipeline needs no recorder: the reporter keeps the same figures for every framework.
         cbs=None if default else TrainEvalCallback(),
         default_cbs=default,
-        **given(lr=recipe.optimizer.learning_rate),
+        **given(lr=starting_rate(recipe)),
     )
     learner.create_opt()
     if recipe.freeze and recipe.arithmetic == "framework":
@@ -199,7 +216,7 @@ class SharedLoaders(DataLoaders):
 
 def _shared_loaders(model: TorchModel, data: TrainingData, recipe: Recipe) -> DataLoaders:
     train = MatchedLoader(data.train, model.architecture, model.settings.seed, recipe)
-    return SharedLoaders(train, SequentialLoader(data.validation, recipe.batch_size))
+    return SharedLoaders(train, SequentialLoader(data.validation, recipe.batch))
 
 
 def _own_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
@@ -215,9 +232,9 @@ def _fastai_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
     train, valid = (ArrayDataset(split, data.classes) for split in (data.train, data.validation))
     drawn = {"dl_type": WeightedDL, "wgts": (balanced_chances(data.train.labels), None)}
     kwargs = drawn if recipe.sampler == "weighted" else {}
-    dls = DataLoaders.from_dsets(train, valid, bs=recipe.batch_size, num_workers=0, device=CPU, **kwargs)
+    dls = DataLoaders.from_dsets(train, valid, bs=recipe.batch, num_workers=0, device=CPU, **kwargs)
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
-    if len(train) < recipe.batch_size:
+    if len(train) < recipe.batch:
         dls.train.drop_last = False
     return dls
 

@@ -1,6 +1,7 @@
 """Keras 3 on TensorFlow: functional models trained with Model.fit.
 
 What `framework` and None mean here, all of it Keras's own:
+- batch size: 32, the default of `Model.fit`.
 - initializer: Glorot uniform kernels, zero biases.
 - pipeline: `image_dataset_from_directory` and preprocessing layers mapped over it, given to `Model.fit`, which scores
   `validation_data`; arrays go to it as they are; `keras.layers.Dropout`. A weighted sampler is a `tf.data.Dataset` of
@@ -175,7 +176,7 @@ class KerasFramework:
     def _compiled(self, model: Model, recipe: Recipe, phase: Phase, goal: Objective, images: int) -> "Trained":
         trained = Trained(model)
         learning = {k: v for k, v in model.variables.items() if v.trainable and phase.trains(k)}
-        steps = steps_per_epoch(images, recipe.batch_size)
+        steps = steps_per_epoch(images, recipe.batch)
         trained.compile(
             optimizer=make_optimizer(recipe, phase, steps, tuple(learning)),
             loss=make_loss(goal, model.settings.dtype),
@@ -194,17 +195,17 @@ class KerasFramework:
         epochs: range,
         callbacks: Callbacks,
     ) -> None:
-        steps, seed = steps_per_epoch(len(data.train), recipe.batch_size), model.settings.seed
+        steps, seed = steps_per_epoch(len(data.train), recipe.batch), model.settings.seed
         if recipe.pipeline == "shared":
             batches = _tf.matched_dataset(data.train, model.architecture, seed, recipe, epochs, goal.class_weights)
             source: dict[str, Any] = {"x": batches, "steps_per_epoch": steps, "shuffle": False}
         elif data.originals or recipe.augmentation.active or recipe.sampler == "weighted":
             source = {
-                "x": _keras_data.batches(data, "train", recipe, recipe.batch_size, seed + epochs.start - 1),
+                "x": _keras_data.batches(data, "train", recipe, recipe.batch, seed + epochs.start - 1),
                 "shuffle": False,
             }
         else:
-            source = {"x": data.train.images, "y": data.train.labels, "batch_size": recipe.batch_size, "shuffle": True}
+            source = {"x": data.train.images, "y": data.train.labels, "batch_size": recipe.batch, "shuffle": True}
         if recipe.pipeline == "framework" and goal.class_weights is not None:
             source["class_weight"] = dict(enumerate(goal.class_weights))
         trained.fit(
@@ -220,7 +221,7 @@ class KerasFramework:
         self, model: Model, data: TrainingData, recipe: Recipe
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """See the protocol."""
-        images, labels = next(iter(_keras_data.batches(data, "train", recipe, recipe.batch_size, model.settings.seed)))
+        images, labels = next(iter(_keras_data.batches(data, "train", recipe, recipe.batch, model.settings.seed)))
         return images.numpy(), labels.numpy()
 
     def predict(self, model: Model, images: NDArray[np.uint8]) -> NDArray[np.floating]:

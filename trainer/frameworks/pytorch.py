@@ -1,6 +1,7 @@
 """PyTorch: a training loop as its tutorials write it.
 
 What `framework` and None mean here, all of it torch's own:
+- batch size: 64, the quickstart's.
 - initializer: Kaiming uniform with a = √5 for kernels, uniform ±1/√fan_in for biases.
 - pipeline: a `Dataset` that opens each original with Pillow, transforms v2 for resizing and augmentation, a
   `DataLoader` with shuffle=True, the last partial batch included, and `nn.Dropout`; a weighted sampler is
@@ -35,7 +36,16 @@ from trainer.frameworks._torch_freezing import freeze, set_training
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores
 from trainer.frameworks._torch_optimizers import make_rates, own_optimizer, shared_optimizer
-from trainer.frameworks._torch_training import HeadLoss, Means, Ticker, moved, pack, reduced_precision, restore_network
+from trainer.frameworks._torch_training import (
+    HeadLoss,
+    Means,
+    Ticker,
+    moved,
+    pack,
+    reduced_precision,
+    restore_network,
+    restore_random,
+)
 from trainer.phases import Phase, fixed_norms, remaining
 
 Own: TypeAlias = DataLoader[tuple[Tensor, Tensor]]
@@ -60,6 +70,7 @@ class PyTorchFramework(TorchFramework):
         saved = restore_network(model.network, callbacks.resume)
         loader, scored = _loader(model, data, recipe), _validation_loader(data, recipe)
         loss = HeadLoss(model.architecture.head, data.objective(recipe))
+        restore_random(saved)
         for phase, epochs in remaining(recipe, model.architecture, callbacks):
             training = Training(model, recipe, phase, len(loader))
             if epochs.start > phase.first:
@@ -140,7 +151,7 @@ def _loader(model: TorchModel, data: TrainingData, recipe: Recipe) -> Loader:
 
 def _validation_loader(data: TrainingData, recipe: Recipe) -> SequentialLoader | Own:
     if recipe.pipeline == "shared" or data.originals is None:
-        return SequentialLoader(data.validation, recipe.batch_size)
+        return SequentialLoader(data.validation, recipe.batch)
     return _own_loader(data, "validation", recipe)
 
 
@@ -151,7 +162,7 @@ def _own_loader(data: TrainingData, split: str, recipe: Recipe) -> Own:
     weighted = training and recipe.sampler == "weighted"
     drawn = WeightedRandomSampler(balanced_chances(data.train.labels), len(data.train)) if weighted else None
     shuffle = training and not weighted
-    return DataLoader(_dataset(data, split, vary), batch_size=recipe.batch_size, shuffle=shuffle, sampler=drawn)
+    return DataLoader(_dataset(data, split, vary), batch_size=recipe.batch, shuffle=shuffle, sampler=drawn)
 
 
 def _dataset(data: TrainingData, split: str, vary: Augmentation) -> Dataset[tuple[Tensor, int]]:

@@ -1,6 +1,7 @@
 """TensorFlow Core as its guides write it: tf.Module, tf.Variable, tf.nn, GradientTape and tf.data. No Keras.
 
 What `framework` and None mean here (tensorflow.org/guide/core):
+- batch size: 32, as "Load and preprocess images" has it.
 - initializer: the guides' `xavier_init`, which is Glorot uniform, its fans counted over the kernel window; zero biases.
 - pipeline: file names shuffled, `tf.io` decodes, `tf.image` resizes, `cache`, `shuffle`, augmentation by `tf.image`,
   `batch`, `prefetch(AUTOTUNE)`, as "Load and preprocess images" has it; `tf.nn.dropout`. A weighted sampler is a
@@ -151,7 +152,7 @@ class TensorFlowFramework:
                 restore(training, callbacks.resume)
             for epoch, drawn in _epochs(model, data, recipe, epochs):
                 batches = Waits(drawn)
-                ticker = _tf.Ticker(callbacks, epoch, steps_per_epoch(len(data.train), recipe.batch_size))
+                ticker = _tf.Ticker(callbacks, epoch, steps_per_epoch(len(data.train), recipe.batch))
                 rates = training.rates(epoch, ticker.total, callbacks.history)
                 started = perf_counter()
                 loss, accuracy = _run(training.step, zip_inputs(batches, rates), ticker, ticker.total)
@@ -252,7 +253,7 @@ def _epochs(
 
 def _own_batches(data: TrainingData, recipe: Recipe, seed: int) -> Any:
     originals = data.original("train")
-    return _tf_data.batches(data.train, originals, recipe.batch_size, recipe.augmentation, seed, recipe.sampler)
+    return _tf_data.batches(data.train, originals, recipe.batch, recipe.augmentation, seed, recipe.sampler)
 
 
 def zip_inputs(batches: Iterator[_tf.Inputs], rates: Iterator[Any]) -> Iterator[tuple[Any, ...]]:

@@ -646,7 +646,9 @@ class ModelStreamInferResponse(google.protobuf.message.Message):
     """Why the request failed; empty when it did not."""
     @property
     def infer_response(self) -> Global___ModelInferResponse:
-        """The answer; after an error it holds only the id of the request."""
+        """The answer; after an error only the id of the request and two parameters: grpc-code, the name of the code that a call
+        of its own would have ended with, and grpc-retry-pushback-ms where trying again is likely to help by then.
+        """
 
     def __init__(
         self,

@@ -13,6 +13,8 @@ from services.orchestrator.tracking.sink import Outcome, Tracked
 from services.orchestrator.tracking.tensorboard import figures
 
 RUN_TAG = "bakeoff.run_id"
+STATE_TAG, PRUNED = "state", "PRUNED"
+"""What Optuna's own MLflowCallback notes at a run that it ends as FINISHED like any other."""
 LONGEST_VALUE = 500
 """Characters of a parameter's value that every MLflow server takes."""
 DIGEST = 36
@@ -72,6 +74,12 @@ class MlflowSink:
         self._client.set_tag(mine, "bakeoff.error", reason)
         self._client.set_terminated(mine, "FAILED")
 
+    def pruned(self, run: Tracked) -> None:
+        """Ends the run of a trial that a search stopped, with a tag that says so."""
+        mine = self._run(run)
+        self._client.set_tag(mine, STATE_TAG, PRUNED)
+        self._client.set_terminated(mine, "FINISHED")
+
     def _run(self, run: Tracked) -> str:
         if run.run_id not in self._runs:
             self._runs[run.run_id] = self._find(run) or self._create(run)
@@ -86,7 +94,10 @@ class MlflowSink:
         mine = str(found[0].info.run_id)
         history = self._client.get_metric_history(mine, "train_loss")
         self._last[mine] = max((metric.step for metric in history), default=0)
-        if found[0].info.status == "FAILED":
+        pruned = found[0].data.tags.get(STATE_TAG) == PRUNED
+        if pruned:  # Now it goes on, in a search that prunes less.
+            self._client.delete_tag(mine, STATE_TAG)
+        if pruned or found[0].info.status == "FAILED":
             self._client.update_run(mine, "RUNNING")
         return mine
 

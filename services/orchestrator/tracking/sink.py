@@ -56,3 +56,6 @@ class Sink(Protocol):
 
     def failed(self, run: Tracked, reason: str) -> None:
         """A training ended without a result."""
+
+    def pruned(self, run: Tracked) -> None:
+        """A search stopped a training that was not worth going on with: nothing went wrong."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from core import files
 from core.schemas.results import EpochMetrics
+from services.orchestrator.tracking.graph import INPUT, wired
 from services.orchestrator.tracking.sink import Layer, Outcome, Tracked
 
 TAGS = {
@@ -74,6 +75,12 @@ class TensorBoardSink:
         writer.add_event(self._text("failed", reason))
         writer.close()
 
+    def pruned(self, run: Tracked) -> None:
+        """Keeps the epochs there were and says why there are no more."""
+        writer = self._writer(str(self._place(run)), filename_suffix=".pruned")
+        writer.add_event(self._text("pruned", "stopped by the search: below the median of the earlier trials"))
+        writer.close()
+
     def _place(self, run: Tracked) -> Path:
         return self._folder / run.spec.experiment / run.name
 
@@ -106,19 +113,15 @@ class TensorBoardSink:
         return self._event(wall_time=time.time(), step=0, summary=text_pb(tag, text))
 
     def _network(self, layers: Sequence[Layer]) -> Any:
-        """The layers as a chain of nodes; what is inside a block carries the block's path in its name."""
+        """The layers as nodes; what is inside a block carries the block's path in its name."""
         graph = self._graph()
-        previous = "image"
-        graph.node.add(name=previous, op="Placeholder")
-        for number, layer in enumerate(layers):
-            node = graph.node.add(
-                name=f"{layer.path or 'layer'}_{number}", op=layer.type.split(" ")[0], input=[previous]
-            )
-            node.attr["type"].s = layer.type.encode()
+        graph.node.add(name=INPUT, op="Placeholder")
+        for one in wired(layers):
+            node = graph.node.add(name=one.name, op=one.layer.type.split(" ")[0].rstrip(","), input=one.inputs)
+            node.attr["type"].s = one.layer.type.encode()
             shape = node.attr["_output_shapes"].list.shape.add()
-            for size in (-1, *layer.shape):
+            for size in (-1, *one.layer.shape):
                 shape.dim.add(size=size)
-            previous = node.name
         return graph
 
 

@@ -73,6 +73,12 @@ class Tracker:
             run = Tracked(step.run_id, step.spec)
             self._tell(lambda sink: sink.failed(run, reason))
 
+    def pruned(self, step: Step) -> None:
+        """A search stopped a trial."""
+        if isinstance(step.spec, TrainSpec):
+            run = Tracked(step.run_id, step.spec)
+            self._tell(lambda sink: sink.pruned(run))
+
     def _outcome(self, result: TrainResult, store: Store) -> Outcome:
         folders = [self._models / model.name / str(model.version) for model in result.models] if self._models else []
         return Outcome(

@@ -20,10 +20,12 @@ REQUESTS = {
     "ModelMetadata": pb.ModelMetadataRequest,
     "ModelConfig": pb.ModelConfigRequest,
     "ModelInfer": pb.ModelInferRequest,
+    "ModelStreamInfer": pb.ModelInferRequest,
     "RepositoryIndex": pb.RepositoryIndexRequest,
     "RepositoryModelLoad": pb.RepositoryModelLoadRequest,
     "RepositoryModelUnload": pb.RepositoryModelUnloadRequest,
 }
+MAKERS = {"ModelStreamInfer": grpc.stream_stream_rpc_method_handler}
 Method = Callable[[Any, grpc.ServicerContext], Any]
 Serve = Callable[..., str]
 Call = Callable[..., Any]
@@ -36,7 +38,7 @@ def serve() -> Iterator[Serve]:
 
     def start(**methods: Method) -> str:
         handlers = {
-            name: grpc.unary_unary_rpc_method_handler(
+            name: MAKERS.get(name, grpc.unary_unary_rpc_method_handler)(
                 method, REQUESTS[name].FromString, lambda m: m.SerializeToString()
             )
             for name, method in methods.items()

@@ -35,6 +35,25 @@ def test_each_arm_makes_one_switch_more_than_the_one_before() -> None:
     assert [getattr(recipe.optimizer, "epsilon", 0) for recipe in recipes] == [None, None, 1e-8]
 
 
+def test_every_default_that_the_report_names_can_be_switched_on_its_way_to_matched() -> None:
+    order = [
+        *("batch_size", "initializer", "batch_norm.momentum", "batch_norm.epsilon", "optimizer.epsilon"),
+        *("augmentation", "schedule", "arithmetic", "pipeline"),
+    ]
+    start, end = DOCUMENT["arms"]["idiomatic"], DOCUMENT["arms"]["matched"]
+    end = {**end, "recipe": {"epochs": 2, "batch_size": 16, "augmentation": {"flip": True}, "schedule": "cosine"}}
+    plan = {**DOCUMENT["attribution"], "order": order}
+    arms = Experiment.model_validate(
+        {**DOCUMENT, "arms": {"idiomatic": start, "matched": end}, "attribution": plan}
+    ).all_arms
+    assert [arms[name].recipe.batch_size for name in ("idiomatic", "idiomatic-a1", "idiomatic-a9")] == [None, 16, 16]
+    changed = [arms[f"idiomatic-a{number}"].recipe for number in range(1, len(order) + 1)]
+    assert len({recipe.model_dump_json() for recipe in changed}) == len(order)
+    # What no key names: the rates of Adam that equal the frameworks', and the label of the mode.
+    left = {key for key, value in changed[-1].model_dump().items() if value != arms["matched"].recipe.model_dump()[key]}
+    assert left == {"mode", "optimizer"}
+
+
 def test_switches_alone_start_from_the_first_arm_each() -> None:
     arms = experiment(alone=True).all_arms
     assert arms["idiomatic-o2"].recipe.batch_norm.momentum == 0.9
@@ -57,6 +76,10 @@ def test_added_arms_train_two_frameworks_and_export_onnx_alone() -> None:
         ({"order": ["batch_norm", "batch_norm.epsilon"]}, "batch_norm is .* in both recipes"),
         ({"order": ["initializer.kind"]}, "initializer has no keys of its own"),
         ({"order": ["initializer", "initializer"]}, "order has duplicates"),
+        (
+            {"arms": ["matched", "idiomatic"], "order": ["batch_size"]},
+            "batch_size is null.* mode matched needs one number",
+        ),
         ({"arms": ["idiomatic", "other"]}, r"attribution.arms names \['other'\]"),
         ({"between": ["keras", "keras"]}, "between has duplicates"),
     ],

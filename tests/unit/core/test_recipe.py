@@ -5,8 +5,10 @@ from typing import Any
 import pydantic
 import pytest
 
-from core.schemas.recipe import AdamW, Recipe, complete
+from core.schemas.names import FRAMEWORKS
+from core.schemas.recipe import OWN_BATCH_SIZE, AdamW, Recipe, complete
 from core.schemas.schedule import Constant, OneCycle
+from core.schemas.specs import FindRateSpec, TrainSpec, parse_trainer_spec
 
 
 def recipe(mode: str = "matched", **keys: Any) -> Recipe:
@@ -30,6 +32,27 @@ def test_adamw_decays_by_a_named_amount_in_matched_and_by_the_frameworks_in_idio
         assert optimizer.weight_decay == decay
 
 
+def test_matched_batches_are_one_size_and_idiomatic_leaves_it_to_the_framework() -> None:
+    assert recipe().batch == 64
+    assert recipe("idiomatic").batch_size is None
+    assert recipe("idiomatic", batch_size=8).for_framework("keras").batch == 8
+    found = {name: recipe("idiomatic", batch_size=None).for_framework(name).batch for name in FRAMEWORKS}
+    assert found == OWN_BATCH_SIZE
+
+
+def test_a_batch_size_that_is_left_to_the_framework_is_no_number_yet() -> None:
+    with pytest.raises(ValueError, match="batch_size is left to the framework"):
+        _ = recipe("idiomatic").batch
+
+
+@pytest.mark.parametrize(("framework", "size"), [("keras", 32), ("pytorch", 64)])
+def test_the_spec_of_a_training_has_the_batch_size_of_its_framework(framework: str, size: int) -> None:
+    own = {"framework": framework, "seed": 0, "architecture": "mlp", "data": "0" * 64, "recipe": recipe("idiomatic")}
+    train = TrainSpec.model_validate({**own, "experiment": "e", "arm": "a", "formats": ("onnx",)})
+    assert train.recipe.batch_size == FindRateSpec.model_validate(own).recipe.batch_size == size
+    assert parse_trainer_spec(train.model_dump_json()) == train
+
+
 def test_one_stage_needs_no_list() -> None:
     assert recipe(freeze={"until": "head", "epochs": 2}) == recipe(freeze=[{"until": "head", "epochs": 2}])
 
@@ -46,6 +69,7 @@ def test_one_stage_needs_no_list() -> None:
         ({"label_smoothing": 1.0}, "less than 1"),
         ({"early_stopping": {"patience": 0}}, "greater than or equal to 1"),
         ({"keep_best": "f1"}, "validation_loss"),
+        ({"batch_size": None}, "batch_size is null.* mode matched needs one number for all, .* batch_size: 64"),
     ],
 )
 def test_what_makes_no_sense_is_refused(keys: dict[str, Any], message: str) -> None:

@@ -159,6 +159,18 @@ def test_a_changed_version_does_not_verify(
         repository.verify("m", 1)
 
 
+def test_a_file_is_given_as_it_was_compared(repository: ModelRepository) -> None:
+    artifact = publish(repository)
+    path = repository.path("m", 1) / "model.onnx"
+    assert repository.read(artifact, "model.onnx") == path.read_bytes()
+    assert repository.read(artifact) is None
+    with pytest.raises(InvalidInputError, match=r"weights\.bin is missing, and not listed"):
+        repository.read(artifact, "weights.bin")
+    path.write_text("other")
+    with pytest.raises(InvalidInputError, match=r"model\.onnx has sha256 .* expected"):
+        repository.read(artifact, "model.onnx")
+
+
 def test_a_damaged_manifest_is_named(repository: ModelRepository) -> None:
     publish(repository)
     (repository.path("m", 1) / "artifact.json").write_text("{")

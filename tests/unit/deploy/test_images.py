@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
-from deploy.images import IMAGES, INPUTS, Builder, content_tag
+from deploy.images import IMAGES, INPUTS, Builder, builder_from_environment, content_tag
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILES = sorted((ROOT / "deploy/docker").glob("*.Dockerfile"))
@@ -64,3 +65,61 @@ def test_a_gpu_variant_takes_no_tag_that_compose_uses(
     monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
     Builder("bakeoff", content_tag(device), device).build("trainer-keras")
     assert told == [("tag", f"bakeoff/trainer-keras:{content_tag(device)}", f"bakeoff/trainer-keras:{newest}")]
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_build_reads_and_writes_the_cache_it_is_told(writes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, sizes = list[tuple[str, ...]](), iter((0, 1))
+    monkeypatch.setattr("deploy.images._size", lambda name: next(sizes))
+    monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
+    monkeypatch.setenv("BAKEOFF_BUILD_CACHE", "registry.example/cache")
+    monkeypatch.setenv("BAKEOFF_BUILD_CACHE_WRITE", str(writes).lower())
+    monkeypatch.setenv("BAKEOFF_BUILD_NETWORK", "default")
+    builder_from_environment("bakeoff", "1", "cpu").build("cli")
+    build = told[0]
+    assert build[build.index("--cache-from") + 1] == "type=registry,ref=registry.example/cache:cli"
+    assert ("--cache-to" in build) is writes
+    if writes:
+        cache = "type=registry,ref=registry.example/cache:cli,mode=max,ignore-error=true"
+        assert build[build.index("--cache-to") + 1] == cache
+
+
+def test_the_list_of_parts_takes_no_place_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It builds another target, whose layers would be kept instead of the image's."""
+    told = list[tuple[str, ...]]()
+
+    def write(*arguments: str, say: str) -> None:
+        told.append(arguments)
+        Path(arguments[-2].partition("dest=")[2], "sbom.cdx.json").write_text("{}")
+
+    monkeypatch.setattr("deploy.images._docker", write)
+    monkeypatch.setattr("deploy.images.SBOMS", tmp_path)
+    Builder("bakeoff", "1", cache="registry.example/cache", writes_cache=True).sbom("cli")
+    assert "--cache-from" in told[0]
+    assert "--cache-to" not in told[0]
+
+
+WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+BUILD = WORKFLOW["jobs"]["build"]
+
+
+def test_the_workflow_builds_probes_and_publishes_every_image_variants_included() -> None:
+    assert set(BUILD["strategy"]["matrix"]["image"]) == IMAGES.keys()
+    steps = [step.get("run", "") for step in BUILD["steps"]]
+    (built,) = (number for number, step in enumerate(steps) if "images.py build" in step)
+    (probed,) = (number for number, step in enumerate(steps) if "test_containers_images.py" in step)
+    (published,) = (number for number, step in enumerate(steps) if "docker push" in step)
+    assert built < probed < published
+    assert BUILD["steps"][probed]["env"] == {"BAKEOFF_TEST_ALL_IMAGES": "1"}
+
+
+def test_the_workflow_writes_its_cache_for_what_is_pushed_only() -> None:
+    (build,) = (step for step in BUILD["steps"] if "images.py build" in step.get("run", ""))
+    assert build["env"] == {"BAKEOFF_BUILD_CACHE_WRITE": "${{ github.event_name == 'push' }}"}
+    assert BUILD["permissions"] == {"contents": "read", "packages": "write"}
+
+
+def test_every_action_is_pinned_to_an_exact_release() -> None:
+    used = {step["uses"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "uses" in step}
+    assert used
+    assert {name for name in used if not re.fullmatch(r"[\w./-]+@v\d+\.\d+\.\d+", name)} == set()

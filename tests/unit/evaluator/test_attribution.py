@@ -6,11 +6,12 @@ from core.schemas.attribution import AttributionPlan
 from core.schemas.summary import Group, SeedAccuracy
 from evaluator import statistics
 from evaluator.attribution import attribute
-from evaluator.report.attribution import sentence, table, waterfall
+from evaluator.report.attribution import UNCLEAR, sentence, table, waterfall
 
 PLAN = AttributionPlan(
     arms=("idiomatic", "matched"), between=("keras", "pytorch"), order=("initializer", "arithmetic"), alone=True
 )
+PYTORCH = (0.96, 0.97)
 KERAS = {
     "idiomatic": (0.90, 0.91),
     "idiomatic-a1": (0.93, 0.93),
@@ -21,10 +22,27 @@ KERAS = {
 }
 
 
-def groups(seeds: int = 2, without: str = "") -> list[Group]:
+NOISE = (0.001, -0.001, 0.0, 0.002, -0.002)
+CLEAR = {
+    "idiomatic": tuple(0.90 + one for one in NOISE),
+    "idiomatic-a1": tuple(0.95 + one / 2 for one in NOISE),
+    "idiomatic-a2": tuple(0.95 - one for one in NOISE),
+    "matched": tuple(0.95 + one for one in NOISE),
+    "idiomatic-o1": tuple(0.95 + one / 2 for one in NOISE),
+    "idiomatic-o2": tuple(0.90 - one for one in NOISE),
+}
+"""The first switch moves every seed by about five points, the second one by luck."""
+
+
+def groups(
+    seeds: int = 2,
+    without: str = "",
+    keras: dict[str, tuple[float, ...]] = KERAS,
+    pytorch: tuple[float, ...] = PYTORCH,
+) -> list[Group]:
     found = []
-    for arm, values in KERAS.items():
-        for framework, accuracies in (("keras", values), ("pytorch", (0.96, 0.97))):
+    for arm, values in keras.items():
+        for framework, accuracies in (("keras", values), ("pytorch", pytorch)):
             if arm == without:
                 continue
             own = tuple(
@@ -88,4 +106,34 @@ def test_the_table_has_a_row_for_each_switch_the_start_and_what_is_left() -> Non
     assert found is not None
     rows = table(found).rows
     assert [row[0] for row in rows] == ["idiomatic", "initializer", "arithmetic", "everything not named"]
-    assert [row[5] for row in rows[1:]] == ["42%", "42%", "17%"]
+    assert [row[6] for row in rows[1:]] == [UNCLEAR, UNCLEAR, "17%"]  # the rest is the same in both seeds
+
+
+def test_a_step_that_may_be_luck_has_no_share_and_is_hatched() -> None:
+    found = attribute(PLAN, groups(seeds=5, keras=CLEAR, pytorch=(0.96,) * 5))
+    assert found is not None
+    rows = table(found).rows
+    assert [row[6] for row in rows] == ["–", "100%", UNCLEAR, UNCLEAR]
+    assert [row[7].lstrip("+-") for row in rows[1:3]] == ["5.00", f"0.00 ({UNCLEAR})"]
+    assert "Changes that can be told from none: initializer." in sentence(found)
+    assert f"points more than each alone, which is {UNCLEAR}." in sentence(found)
+    bars = waterfall(found)["data"][0]
+    assert bars["marker"]["pattern"]["shape"] == ["", "", "/", "/", ""]
+    assert [label.strip("+-(") for label in bars["text"]] == ["6.00", "5.00", "0.00)", "0.00)", "1.00"]
+
+
+def test_changes_are_corrected_for_all_that_are_tested_together() -> None:
+    found = attribute(PLAN, groups(seeds=5, keras=CLEAR, pytorch=(0.96,) * 5))
+    assert found is not None
+    tests = [*(share.change for share in (*found.shares, *found.alone)), found.rest, found.interaction]
+    assert len(tests) == 6
+    raw = sorted(test.p_value for test in tests if test and test.p_value is not None)
+    first = found.shares[0].change
+    assert first.p_value is not None
+    assert first.p_adjusted == pytest.approx((6 - raw.index(first.p_value)) * first.p_value)
+
+
+def test_one_seed_is_not_tested() -> None:
+    found = attribute(PLAN, groups(seeds=1))
+    assert found is not None
+    assert {row[6] for row in table(found).rows[1:]} == {"not tested"}

@@ -203,6 +203,17 @@ def test_a_confusion_chart_separates_hits_from_misses(summary: Summary) -> None:
     assert sum(n or 0 for row in misses["z"] for n in row) == result.images - sum(diagonal)
 
 
+def test_cells_too_small_for_figures_touch_and_are_never_pale(summary: Summary) -> None:
+    few = summary.classifications[0]
+    classes = tuple(few.classes[0].model_copy(update={"name": f"class {n}"}) for n in range(30))
+    confusion = tuple(tuple(20 if i == j else int(j == i + 1) for j in range(30)) for i in range(30))
+    many = few.model_copy(update={"classes": classes, "confusion": confusion})
+    for trace in charts.confusion(many)["data"]:
+        assert (trace["xgap"], trace["ygap"], trace["zmin"]) == (0, 0, -trace["zmax"])
+    for trace in charts.confusion(few)["data"]:
+        assert (trace["xgap"], trace["ygap"], trace["zmin"]) == (2, 2, 0)
+
+
 def test_samples_are_one_small_picture_of_each_class_that_has_one() -> None:
     images = np.zeros((40, 300, 200, 3), np.uint8)
     split = Split(images, np.arange(40, dtype=np.int64) // 2)

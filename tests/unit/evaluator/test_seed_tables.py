@@ -5,7 +5,8 @@ import importlib
 import pytest
 
 from core.schemas.statistics import FrameworkTest, SeedTest
-from evaluator.report.seed_tables import BARE_LINES, finding, framework_tests, time_shares
+from core.schemas.summary import Summary
+from evaluator.report.seed_tables import BARE_LINES, finding, framework_tests, time_note, time_shares
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment
 
@@ -24,6 +25,36 @@ def test_shares_of_wall_time_add_up_to_the_whole() -> None:
     assert len(table.rows) == 2 * 4
     shares = [[float(cell.rstrip("%")) for cell in row if cell.endswith("%")] for row in table.rows]
     assert all(sum(row) == pytest.approx(100, abs=0.3) for row in shares)
+
+
+def waiting(*seconds: float | None) -> Summary:
+    """One training of 10 s in two epochs that waited for data like that."""
+    first = SUMMARY.trainings[0]
+    history = tuple(
+        epoch.model_copy(update={"data_seconds": one}) for epoch, one in zip(first.history, seconds, strict=False)
+    )
+    waited = sum(one or 0.0 for one in seconds)
+    phases = {"data": 1.0 + waited, "train": 9.0 - waited}
+    return SUMMARY.model_copy(update={"trainings": (first.model_copy(update={"history": history, "seconds": phases}),)})
+
+
+def test_opening_the_data_and_waiting_for_it_are_apart() -> None:
+    table = time_shares(waiting(0.5, 1.5))
+    assert table.headers[3:6] == ("Open", "Wait", "Train")
+    assert table.rows[0][3:6] == ("10.0%", "20.0%", "70.0%")
+
+
+@pytest.mark.parametrize("seconds", [(None, None), (0.0, None)])
+def test_waiting_that_was_not_measured_is_a_dash_and_no_zero(seconds: tuple[float | None, ...]) -> None:
+    assert time_shares(waiting(*seconds)).rows[0][3:6] == ("10.0%", "–", "90.0%")
+    assert time_shares(waiting(0.0, 0.0)).rows[0][3:6] == ("10.0%", "0.0%", "90.0%")
+
+
+def test_preparation_is_said_to_be_in_nobodys_share() -> None:
+    assert "Preparing the images once for all trainings (1.20 s) is in nobody's share" in time_note(SUMMARY)
+    assert SUMMARY.data is not None
+    older = SUMMARY.model_copy(update={"data": SUMMARY.data.model_copy(update={"seconds": None})})
+    assert "Preparing the images once for all trainings is in nobody's share" in time_note(older)
 
 
 @pytest.mark.parametrize(

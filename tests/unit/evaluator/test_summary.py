@@ -3,6 +3,7 @@ import pytest
 
 from core.schemas.results import EvaluateResult, LoadTestResult, TrainResult
 from core.schemas.summary import Row, Summary
+from evaluator.report.html import describe_recipe
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment, changed, environment
 
@@ -64,6 +65,16 @@ def test_parity_compares_served_answers_with_the_native_format(summary: Summary,
     assert row.parity.largest_difference == pytest.approx(float(np.abs(native.astype(float) - onnx).max()))
     assert row_of(summary, "test-digits-matched-keras-s0-keras").parity is None
     assert row_of(summary, "test-digits-matched-keras-s1-onnx").parity is None, "its native format was not scored"
+
+
+def test_an_arm_whose_frameworks_have_batches_of_their_own_names_no_size(summary: Summary) -> None:
+    sizes = {arm.name: arm.recipe.batch_size for arm in summary.arms}
+    assert sizes == {"matched": 64, "idiomatic": None}
+    assert "of batches of 64;" in describe_recipe(summary.arms[0])
+    assert "of batches of each framework’s own size;" in describe_recipe(summary.arms[1])
+    alike = Experiment(frameworks=("pytorch", "fastai"), seeds=(0,), arms=("idiomatic",), load_tests=False)
+    found = summarise(alike.spec, alike.results, alike.probabilities, alike.labels)
+    assert found.arms[0].recipe.batch_size == 64
 
 
 def test_seeds_are_summed_up_for_each_arm_and_framework(summary: Summary) -> None:

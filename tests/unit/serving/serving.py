@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 from core.repository import ModelRepository
+from core.runtimes import devices
 from services.serving.control import Control
 from services.serving.handler import InferenceHandler
 from services.serving.loading import Loader
@@ -31,17 +32,19 @@ class Server:
         self.control = Control(self.repository, self.models, self.settings)
         self.handler = InferenceHandler(self.models)
 
-    def _runtime(self, format_name: str, path: Path, threads: int) -> published.Predict:
+    def _runtime(
+        self, format_name: str, path: Path, threads: int, data: bytes | None
+    ) -> tuple[published.Predict, devices.Device]:
         self.loads.append(path)
         assert self.may_load.wait(10)
-        predict = published.linear(published.weights(int(path.read_text())))
+        predict = published.linear(published.weights(int(data or path.read_bytes())))
 
         def gated(images):
             if len(images) == GATED:
                 assert self.gate.wait(10)
             return predict(images)
 
-        return gated
+        return gated, "cpu"
 
     async def close(self) -> None:
         self.gate.set()

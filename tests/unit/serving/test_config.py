@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from inference import model_config_pb2 as pb
 from inference.grpc_service_pb2 import ModelConfigResponse
 
 from core.errors import InvalidInputError
@@ -95,3 +96,35 @@ def test_each_version_has_its_own_preprocessing_and_classes_though_the_file_is_t
     ]
     assert [contract.classes for contract in contracts] == [("a", "b", "c"), ("c", "b", "a")]
     assert [contract.spec for contract in contracts] == [one.preprocess, spec]
+
+
+def queue_policy(tmp_path, text: str) -> Path:
+    return edited(tmp_path, "dynamic_batching { }", f"dynamic_batching {{ default_queue_policy {{ {text} }} }}")
+
+
+def test_the_longest_wait_is_the_models_own_and_told(tmp_path, settings, artifact):
+    path = queue_policy(tmp_path, "default_timeout_microseconds: 2500 allow_timeout_override: true")
+    config = read_config(artifact, path, settings)
+    assert (config.policy.timeout_us, config.policy.may_shorten) == (2500, True)
+    told = config.message.dynamic_batching.default_queue_policy
+    assert (told.default_timeout_microseconds, told.allow_timeout_override, told.max_queue_size) == (2500, True, 200)
+
+
+def test_without_a_queue_policy_a_request_may_wait_as_long_as_it_likes(tmp_path, settings, artifact):
+    policy = read_config(artifact, tmp_path / "m/config.pbtxt", settings).policy
+    assert (policy.timeout_us, policy.may_shorten) == (0, False)
+
+
+def test_requests_that_waited_too_long_are_refused_and_nothing_else_can_be_asked_for(tmp_path, settings, artifact):
+    path = queue_policy(tmp_path, "timeout_action: DELAY default_timeout_microseconds: 2500")
+    with pytest.raises(InvalidInputError, match="timeout_action is DELAY, expected REJECT"):
+        read_config(artifact, path, settings)
+
+
+@pytest.mark.parametrize(("device", "kind", "gpus"), [("cpu", "KIND_CPU", []), ("cuda", "KIND_GPU", [0])])
+def test_the_configuration_says_what_the_instances_compute_on(tmp_path, settings, artifact, device, kind, gpus):
+    path = edited(tmp_path, "dynamic_batching", "instance_group { count: 3 } dynamic_batching")
+    before = read_config(artifact, path, settings)
+    (group,) = before.on(device).message.instance_group
+    assert (group.count, pb.ModelInstanceGroup.Kind.Name(group.kind), list(group.gpus)) == (3, kind, gpus)
+    assert before.message.instance_group[0].kind == pb.ModelInstanceGroup.KIND_CPU

@@ -54,24 +54,38 @@ def test_an_input_in_shared_memory_is_refused():
         messages.infer_request(message, 0, None)
 
 
-def test_the_earlier_of_call_deadline_and_timeout_parameter_counts():
+def test_the_calls_deadline_and_the_timeout_parameter_are_two_limits():
     now = time.monotonic_ns()
     message = request(parameters={"timeout": pb.InferParameter(int64_param=2_000_000)})
-    assert messages.infer_request(message, now, None).deadline_ns == now + 2_000_000_000
-    soon = messages.infer_request(message, now, 0.5).deadline_ns
-    assert soon is not None
-    assert now + 500_000_000 <= soon < now + 1_000_000_000
-    assert messages.infer_request(request(), now, None).deadline_ns is None
+    found = messages.infer_request(message, now, None)
+    assert (found.deadline_ns, found.timeout_us) == (None, 2_000_000)
+    found = messages.infer_request(message, now, 0.5)
+    assert found.deadline_ns is not None
+    assert now + 500_000_000 <= found.deadline_ns < now + 1_000_000_000
+    assert messages.infer_request(request(), now, None).timeout_us == 0
 
 
 def test_a_timeout_of_zero_is_none_as_in_triton():
     message = request(parameters={"timeout": pb.InferParameter(int64_param=0)})
-    assert messages.infer_request(message, 0, None).deadline_ns is None
+    assert messages.infer_request(message, 0, None).timeout_us == 0
 
 
-def test_a_timeout_that_is_no_number_is_refused():
-    with pytest.raises(InvalidInputError, match="microseconds"):
-        messages.infer_request(request(parameters={"timeout": pb.InferParameter(string_param="1s")}), 0, None)
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (pb.InferParameter(string_param="1s"), 'string_param: "1s"'),
+        (pb.InferParameter(int64_param=-1), "int64_param: -1"),
+        (pb.InferParameter(), "empty"),
+    ],
+)
+def test_a_timeout_that_is_no_number_of_microseconds_is_refused_with_what_it_is(value, told):
+    with pytest.raises(InvalidInputError, match=f"'timeout' is {told}, expected a whole number of microseconds"):
+        messages.infer_request(request(parameters={"timeout": value}), 0, None)
+
+
+def test_a_timeout_may_be_unsigned():
+    message = request(parameters={"timeout": pb.InferParameter(uint64_param=2**64 - 1)})
+    assert messages.infer_request(message, 0, None).timeout_us == 2**64 - 1
 
 
 def test_a_raw_request_gets_a_raw_answer_with_id_version_and_timing():
@@ -97,3 +111,12 @@ def test_a_typed_request_gets_a_typed_answer():
 def test_a_repository_name_is_refused():
     with pytest.raises(InvalidInputError, match="'other'"):
         messages.check_repository("other")
+
+
+def test_an_error_in_a_stream_tells_id_code_and_when_to_try_again():
+    told = messages.stream_error("7", "RESOURCE_EXHAUSTED", "full", (("grpc-retry-pushback-ms", "12"),))
+    assert (told.error_message, told.infer_response.id) == ("full", "7")
+    parameters = told.infer_response.parameters
+    assert parameters["grpc-code"].string_param == "RESOURCE_EXHAUSTED"
+    assert parameters["grpc-retry-pushback-ms"].int64_param == 12
+    assert list(messages.stream_error("7", "NOT_FOUND", "none", ()).infer_response.parameters) == ["grpc-code"]

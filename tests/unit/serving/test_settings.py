@@ -27,3 +27,13 @@ def test_help_names_every_environment_variable(capsys):
         load(ServingSettings, "serve", ["--help"])
     text = capsys.readouterr().out
     assert all(f"BAKEOFF_SERVING_{name.upper()}" in text for name in ServingSettings.model_fields)
+
+
+@pytest.mark.parametrize(("scheme", "why"), [("oci", "Install ocifs"), ("nowhere", "Protocol not known: nowhere")])
+def test_a_repository_that_nothing_here_can_read_stops_the_start(capsys, tmp_path, scheme, why):
+    flags = ["--runtime", "onnxruntime", "--repository", f"{scheme}://bucket/models", "--cache", str(tmp_path)]
+    with pytest.raises(SystemExit):
+        load(ServingSettings, "serve", flags)
+    said = capsys.readouterr().err
+    assert f"--repository {scheme}://bucket/models cannot be read here: {why}" in said
+    assert "extra s3" in said

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.errors import NotFoundError
 from core.repository import ModelRepository
-from services.serving import trial, tuning
+from services.serving import trial, tune, tuning
 from services.serving.loading import LoadedModel, Loader
 from services.serving.settings import ServingSettings
 from services.serving.trial import Measured, capacity
@@ -21,7 +22,7 @@ def loaded(tmp_path) -> LoadedModel:
     publish(tmp_path, "m")
     settings = ServingSettings(runtime="onnxruntime", repository=tmp_path, trust_repository=True, threads=2)
     predict = published.linear(published.weights())
-    return Loader(ModelRepository(tmp_path), settings, lambda *_: predict).load("m", 1)
+    return Loader(ModelRepository(tmp_path), settings, lambda *_: (predict, "cpu")).load("m", 1)
 
 
 def tuned(monkeypatch, tmp_path, capacities, default=DEFAULT) -> tuple[Tuned, list[Choice]]:
@@ -74,7 +75,7 @@ def test_of_equal_choices_the_one_with_the_smallest_batches_and_no_delay_wins(mo
 
 
 def test_nearly_as_good_choices_with_smaller_batches_are_not_lost_on_the_way(monkeypatch, tmp_path):
-    """A heavy model gains little from batches, and its callers wait for all of one: only the smallest should be left."""
+    """A heavy model gains little from batches, and callers wait for all of one: the smallest should be left."""
     outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 100.0 * choice.instances + choice.max_batch / 4)
     assert outcome.choice == Choice(instances=2, threads=1, max_batch=1)
 
@@ -126,9 +127,9 @@ def test_a_server_with_the_cache_uses_the_choice_and_a_flag_goes_before_it(tmp_p
     cache.keep(outcome_of(model, cache.machine, Choice(instances=1, threads=2, max_batch=32, max_delay_us=100)))
     asked: list[int] = []
 
-    def runtime(format_name, path, threads):
+    def runtime(format_name, path, threads, data):
         asked.append(threads)
-        return published.linear(published.weights())
+        return published.linear(published.weights()), "cpu"
 
     def policy(**flags):
         given = {"runtime": "onnxruntime", "repository": tmp_path / "models", "cache": tmp_path / "cache", **flags}
@@ -163,3 +164,20 @@ def test_a_cache_file_that_is_damaged_counts_as_nothing_and_is_named(tmp_path, c
 
 def test_without_a_cache_nothing_is_found():
     assert TuningCache(None, "onnxruntime").find("abc") is None
+
+
+def test_in_the_container_of_a_server_its_cache_address_and_own_tuning_do_not_count(monkeypatch, tmp_path):
+    for name, value in {"CACHE": str(tmp_path), "TUNE_S": "5", "HOST": "0.0.0.0"}.items():
+        monkeypatch.setenv(f"BAKEOFF_SERVING_{name}", value)
+    seen: list[ServingSettings] = []
+
+    def tune_model(name, settings, cache, seconds):
+        seen.append(settings)
+        raise NotFoundError(name)
+
+    monkeypatch.setattr(tune, "tune_model", tune_model)
+    words = ["m", "--runtime", "onnxruntime", "--repository", str(tmp_path), "--cache", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["tune", *words])
+    with pytest.raises(SystemExit):
+        tune.main()
+    assert [(one.cache, one.tune_s, one.host) for one in seen] == [(None, 0.0, "127.0.0.1")]

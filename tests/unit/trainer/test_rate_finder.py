@@ -1,18 +1,21 @@
 """The learning-rate finder: its ramp, its end and its suggestions. Frameworks are the contract suite's."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from core.errors import InvalidInputError
-from core.prepared import Split
+from core.prepared import PreparedData
+from core.schemas.data import ImageSpec, PreparedManifest
 from core.schemas.recipe import Recipe
 from core.schemas.specs import FindRateSpec
 from trainer.architectures import get_architecture
+from trainer.originals import Originals
 from trainer.phases import phases
-from trainer.rate_finder import Enough, Recorder, part, ramp, steepest, suggest, valley
+from trainer.rate_finder import Enough, Recorder, few, part, ramp, steepest, suggest, valley
 from trainer.schedules import epoch_shares
 
 
@@ -37,11 +40,39 @@ def test_the_steps_of_the_ramp_have_the_rates_it_says(steps_an_epoch: int) -> No
 
 
 def test_a_search_draws_no_more_images_than_it_needs() -> None:
-    whole = Split(np.zeros((50, 2, 2, 1), np.uint8), np.arange(50))
-    assert part(whole, 50, 0) is whole
-    few = part(whole, 20, 0)
-    assert (len(few), len(set(few.labels.tolist()))) == (20, 20)
-    assert few.labels.tolist() == part(whole, 20, 0).labels.tolist() != part(whole, 20, 1).labels.tolist()
+    assert part(50, 50, 0).tolist() == part(50, 80, 0).tolist() == list(range(50))
+    found = part(50, 20, 0).tolist()
+    assert (len(found), len(set(found))) == (20, 20)
+    assert found == part(50, 20, 0).tolist() != part(50, 20, 1).tolist()
+
+
+def prepared(folder: Path, images: int) -> PreparedData:
+    for name in ("train", "validation"):
+        np.save(folder / f"{name}.images.npy", np.arange(images, dtype=np.uint8).reshape(images, 1, 1, 1))
+        np.save(folder / f"{name}.labels.npy", np.arange(images) % 2)
+    manifest = PreparedManifest.model_construct(classes=("a", "b"))
+    return PreparedData("0" * 64, folder, manifest)
+
+
+def test_the_originals_of_a_search_are_those_of_the_images_it_draws(tmp_path: Path) -> None:
+    data = prepared(tmp_path, 50)
+    paths = tuple(Path(f"{number}.png") for number in range(50))
+    whole = Originals(np.arange(50) % 2, ImageSpec(height=1, width=1, color="grey"), 2, tmp_path, paths)
+    recipe = Recipe(mode="idiomatic", epochs=1, batch_size=1, pipeline="framework")
+    found = few(spec(recipe=recipe, steps=20), data, {"train": whole, "validation": whole})
+    drawn = np.asarray(found.train.images).ravel().tolist()
+    originals = found.original("train")
+    assert originals is not None
+    assert len(drawn) == 20
+    assert [path.name for path in originals.paths] == [f"{number}.png" for number in drawn]
+    assert originals.labels.tolist() == found.train.labels.tolist()
+    assert len(found.validation) == len(found.original("validation") or ()) == 1
+
+
+def test_a_search_on_arrays_reads_no_more_than_it_needs_and_a_whole_split_from_its_file(tmp_path: Path) -> None:
+    found = few(spec(steps=20), prepared(tmp_path, 50), None)
+    assert found.originals is None
+    assert isinstance(found.train.images, np.memmap)
 
 
 def test_frozen_layers_stay_frozen_for_the_whole_search() -> None:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from evaluator.studies.chart import chart
+from core.schemas.experiment import Experiment
 from evaluator.studies.judge import NOT_TESTED
-from evaluator.studies.page import Chapter, page
-from evaluator.studies.results import chapters, split_summaries
+from evaluator.studies.page import Chapter
+from evaluator.studies.results import chapters, kept_experiments
+from evaluator.studies.revision import changed_keys
+from tools.studies import committed, pages
 
 DOCS = Path(__file__).parents[4] / "docs"
 CHAPTERS = chapters(DOCS / "results")
@@ -47,6 +49,36 @@ def test_no_result_names_a_folder_of_a_machine(one: Chapter) -> None:
 
 
 def test_the_page_and_its_pictures_are_what_the_results_give() -> None:
-    assert (DOCS / "studies.md").read_text() == page(CHAPTERS, split_summaries(DOCS / "results")), "run make studies"
-    for one in CHAPTERS:
-        assert (DOCS / one.chart).read_text() == chart(one.summary, one.study), "run make studies"
+    for path, text in pages(DOCS).items():
+        assert path.read_text() == text, "run make studies"
+
+
+KEPT = kept_experiments(DOCS / "results")
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_every_result_is_of_its_experiment_file_or_said_to_be_older(name: str) -> None:
+    kept = KEPT[name]
+    note = f"**Measured with an earlier revision of this file:** `{kept.name}.yaml`"
+    text = (DOCS / "studies.md").read_text()
+    _, _, chapter = text.partition(f'<a id="{name}"></a>')
+    # Those that differ in their split alone share a chapter.
+    said = note in (chapter.partition("\n<a id")[0] or text)
+    assert said == bool(changed_keys(kept, committed(kept)))
+
+
+def test_what_a_machine_says_for_itself_makes_no_other_revision() -> None:
+    now = committed(KEPT["s2-mnist"])
+    elsewhere = now.data.model_copy(update={"source": now.data.source.model_copy(update={"name": "/here/mnist"})})
+    assert changed_keys(now.model_copy(update={"data": elsewhere}), now) == ()
+    limited = now.data.model_copy(update={"limit": 5})
+    assert changed_keys(now.model_copy(update={"data": limited, "seeds": (0,)}), now) == ("data", "seeds")
+
+
+def test_a_digest_of_weights_is_filled_in_by_a_run_and_makes_no_other_revision() -> None:
+    document = KEPT["s2-mnist"].model_dump()
+    document["study"] = None
+    document["arms"]["cnn-matched"]["recipe"]["pretrained"] = {"weights": "imagenet", "head": "replace"}
+    written = Experiment.model_validate(document)
+    document["arms"]["cnn-matched"]["recipe"]["pretrained"]["sha256"] = "0" * 64
+    assert changed_keys(Experiment.model_validate(document), written) == ()

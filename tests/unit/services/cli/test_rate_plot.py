@@ -14,6 +14,7 @@ from services.cli import rate_plot
 
 
 def result(framework: str, smoothed: list[float], **changes: Any) -> FindRateResult:
+    recipe = changes.pop("recipe", Recipe(mode="matched", epochs=1))
     rates = tuple(np.geomspace(1e-7, 10.0, len(smoothed)).tolist())
     spec = FindRateSpec.model_validate(
         {
@@ -21,7 +22,7 @@ def result(framework: str, smoothed: list[float], **changes: Any) -> FindRateRes
             "seed": 0,
             "architecture": "<net>",
             "data": "0" * 64,
-            "recipe": Recipe(mode="matched", epochs=1),
+            "recipe": recipe,
         }
     )
     return FindRateResult(
@@ -56,6 +57,13 @@ def test_a_curve_stays_inside_the_drawing_however_its_loss_explodes(losses: list
     points = np.array([point.split(",") for point in line.attrib["points"].split()], float)
     assert (points >= 0).all()
     assert (points <= (rate_plot.WIDTH, rate_plot.HEIGHT)).all()
+
+
+def test_frameworks_with_batches_of_their_own_are_said_to_have_them() -> None:
+    own = Recipe(mode="idiomatic", epochs=1, batch_size=None)
+    found = [result(name, FALLING, recipe=own) for name in ("keras", "tensorflow", "fastai")]
+    assert "batches of 32 or 64, seed 0" in rate_plot.page(found)
+    assert "batches of 32, seed 0" in rate_plot.page(found[:2])
 
 
 def test_a_page_shows_the_suggested_rates_and_escapes_names() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from bakeoff.run.v1 import run_pb2
+from bakeoff.trainer.v1.trainer_service_pb2 import DescribeArchitectureResponse
 
 from core.errors import BakeoffError, CancelledError, NotReadyError
 from core.schemas.results import TrainResult
@@ -17,6 +18,8 @@ from services.orchestrator import steps
 from services.orchestrator.experiment_file import read_experiment
 from services.orchestrator.reconciler import Reconciler
 from services.orchestrator.remake import replace_folder
+from services.orchestrator.search import Pruned
+from services.orchestrator.tracking.tracker import Tracker
 from tests.unit.evaluator import builder
 
 DIGITS = Path(__file__).parents[4] / "experiments/digits.yaml"
@@ -134,6 +137,57 @@ def test_a_model_is_loaded_again_for_a_server_that_lost_it_and_only_then(
     with pytest.raises(NotReadyError):
         reconciler._score(step, None, Server())  # type: ignore[arg-type]
     assert len(loaded) == tries
+
+
+class Tracking(Tracker):
+    """Remembers how trials ended."""
+
+    def __init__(self) -> None:
+        super().__init__((), lambda line: None)
+        self.ended: list[str] = []
+
+    def failed(self, step: steps.Step, reason: str) -> None:
+        self.ended.append(f"failed {reason}")
+
+    def pruned(self, step: steps.Step) -> None:
+        self.ended.append("pruned")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(Pruned(), "pruned"), (BakeoffError("loss is nan"), "failed loss is nan")]
+)
+def test_a_trial_that_a_search_stops_is_tracked_as_pruned_and_not_as_failed(
+    reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: str
+) -> None:
+    def end(*_: object) -> None:
+        raise error
+
+    reconciler.tracker = tracking = Tracking()
+    monkeypatch.setattr(reconciler, "_remote", end)
+    monkeypatch.setattr("services.orchestrator.reconciler._cancel", lambda *_: None)  # no service is there to ask
+    step = steps.train_steps(reconciler.experiment, "0" * 64, "digest")[0]
+    with pytest.raises(type(error)):
+        reconciler._train_trial(step, lambda epoch, values: None)
+    assert tracking.ended == [expected]
+
+
+def test_the_networks_of_trials_are_described_for_their_graphs_and_a_misfit_stops_nobody(
+    reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Describing:
+        def describe(self, name: str, *_: object) -> DescribeArchitectureResponse:
+            if name == "vgg11":
+                raise BakeoffError("use larger images")
+            return DescribeArchitectureResponse(name=name)
+
+    described: list[str] = []
+    space = "{architecture: [mlp, vgg11]}"
+    plan = f"search={{arm: matched, framework: keras, method: grid, space: {space}}}"
+    reconciler.experiment = read_experiment(DIGITS, [plan])
+    reconciler.tracker = tracking = Tracking()
+    monkeypatch.setattr(tracking, "network", lambda name, network: described.append(name))
+    reconciler._check_architectures(Describing(), 10)  # type: ignore[arg-type]
+    assert described == ["digits-cnn", "digits-cnn", "mlp"]
 
 
 def test_an_int8_model_that_cannot_be_made_leaves_the_other_variants(

@@ -13,8 +13,8 @@ from core.schemas.results import TrainResult
 from core.schemas.search import SearchOutcome, SearchPlan
 from core.schemas.specs import TrainSpec
 from evaluator.report.search import chart, sentence, table
-from services.orchestrator.search import OnEpoch, search
-from services.orchestrator.steps import Step, data_of
+from services.orchestrator.search import OnEpoch, SearchData, search
+from services.orchestrator.steps import Step, data_of, train_steps
 from tests.unit.evaluator.builder import Experiment as Synthetic
 
 RESULT = next(r for r in Synthetic(frameworks=("keras",), seeds=(0,), load_tests=False).results if r.kind == "train")
@@ -25,6 +25,7 @@ DOCUMENT: dict[str, Any] = {
     "arms": {"net": {"architecture": "digits-cnn", "recipe": {"epochs": 3}}},
     "frameworks": ["keras"],
 }
+DIGEST = "digest of the source"
 GRID = {
     "arm": "net",
     "framework": "keras",
@@ -42,15 +43,17 @@ class Trainer:
 
     def __init__(self, fails: dict[int, Exception] | None = None) -> None:
         self.arms: list[str] = []
+        self.specs: list[TrainSpec] = []
         self._fails = fails or {}
 
     def __call__(self, step: Step, on_epoch: OnEpoch) -> TrainResult:
         assert isinstance(step.spec, TrainSpec)
         self.arms.append(step.spec.arm)
+        self.specs.append(step.spec)
         if error := self._fails.pop(len(self.arms) - 1, None):
             raise error
         recipe = step.spec.recipe
-        reached = 0.9 - (recipe.optimizer.learning_rate or 0) - recipe.batch_size / 1000
+        reached = 0.9 - (recipe.optimizer.learning_rate or 0) - recipe.batch / 1000
         values = [reached * epoch / recipe.epochs for epoch in range(1, recipe.epochs + 1)]
         for epoch, value in enumerate(values, start=1):
             on_epoch(epoch, {"validation_accuracy": value, "train_loss": 1.0})
@@ -67,8 +70,8 @@ def trained(accuracies: Sequence[float]) -> TrainResult:
 
 def run(of: Experiment, trainer: Trainer, folder: Path) -> SearchOutcome:
     assert of.search is not None
-    fingerprints = [str(fold) * 64 for fold in range(of.search.folds or 1)]
-    return search(of, of.search, fingerprints, trainer, folder)
+    fingerprints = tuple(str(fold) * 64 for fold in range(of.search.folds or 1))
+    return search(of, of.search, SearchData(fingerprints, DIGEST), trainer, folder)
 
 
 def test_cross_validation_trains_each_fold_and_takes_the_mean(tmp_path: Path) -> None:
@@ -157,6 +160,20 @@ def test_ranges_are_drawn_from_and_more_trials_continue_the_same_search(method: 
     rates = [float(trial.parameters["recipe.optimizer.learning_rate"]) for trial in found.trials]
     assert all(0.001 <= rate <= 0.1 for rate in rates)
     assert len(set(rates)) == 5
+
+
+@pytest.mark.parametrize(("mode", "folds"), [("matched", None), ("idiomatic", None), ("idiomatic", 2)])
+def test_a_trial_reads_what_a_plain_training_of_its_arm_reads(mode: str, folds: int | None, tmp_path: Path) -> None:
+    data = {**DOCUMENT["data"], "source": {"kind": "folder", "path": "/pictures"}}
+    arms = {"net": {**DOCUMENT["arms"]["net"], "mode": mode}}
+    plan = {**GRID, "space": {"recipe.batch_size": [16]}, "folds": folds}
+    of = Experiment.model_validate({**DOCUMENT, "data": data, "arms": arms, "search": plan})
+    trainer = Trainer()
+    run(of, trainer, tmp_path)
+    plain = train_steps(of.model_copy(update={"search": None}), "0" * 64, DIGEST)[0].spec
+    assert isinstance(plain, TrainSpec)
+    assert (plain.originals is None) == (mode == "matched")
+    assert [spec.originals for spec in trainer.specs] == [plain.originals] * (folds or 1)
 
 
 def test_another_arm_is_another_search(tmp_path: Path) -> None:

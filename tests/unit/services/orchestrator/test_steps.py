@@ -58,6 +58,13 @@ def test_the_built_in_digits_are_arrays_in_every_mode() -> None:
     assert all(step.spec.originals is None for step in steps.train_steps(experiment(), DATA, DIGEST))  # type: ignore[union-attr]
 
 
+def test_a_search_knows_the_networks_of_its_trials() -> None:
+    space = "{architecture: [mlp, digits-cnn], recipe.batch_size: [16]}"
+    plan = f"search={{arm: matched, framework: keras, method: grid, space: {space}}}"
+    assert steps.searched_architectures(experiment(plan)) == ("mlp", "digits-cnn")
+    assert steps.searched_architectures(experiment()) == ()
+
+
 EVERY = "variants=[int8, openvino, openvino-bf16]"
 
 

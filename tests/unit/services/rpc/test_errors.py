@@ -41,3 +41,17 @@ def test_a_call_the_server_does_not_have_is_told_from_other_failures() -> None:
 
 def test_every_code_is_a_different_one() -> None:
     assert len(set(CODES.values())) == len(CODES)
+
+
+@pytest.mark.parametrize("text", ["a" * 70_000, "ü" * 70_000, "\n%" * 35_000, "鳥" * 1000, "\ud800" * 3000])
+def test_a_message_that_quotes_more_than_metadata_holds_is_cut(text: str) -> None:
+    code, message = status_of(errors.NotFoundError(f"no model {text}"))
+    assert code is grpc.StatusCode.NOT_FOUND
+    assert message.startswith("no model ")
+    assert message.endswith("…")
+    assert len(message.encode()) <= 2003
+
+
+def test_a_message_that_fits_stays_as_it_is() -> None:
+    text = "ü" * 1000
+    assert status_of(errors.InvalidInputError(text)) == (grpc.StatusCode.INVALID_ARGUMENT, text)

@@ -129,7 +129,7 @@ def test_connections_are_renewed_and_probed_when_the_settings_say_so() -> None:
     given = dict(server_options(ServiceSettings(keepalive_s=20, max_connection_age_s=0.5, drain_s=3)))
     assert given["grpc.keepalive_time_ms"] == 20_000
     # Clients that probe every 20 s too must not be thrown out for a ping that came a moment early.
-    assert given["grpc.http2.min_recv_ping_interval_without_data_ms"] == 10_000
+    assert given["grpc.http2.min_ping_interval_without_data_ms"] == 10_000
     assert (given["grpc.max_connection_age_ms"], given["grpc.max_connection_age_grace_ms"]) == (500, 3000)
 
 

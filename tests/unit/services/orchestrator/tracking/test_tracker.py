@@ -36,6 +36,9 @@ class Remembering:
     def failed(self, run: Tracked, reason: str) -> None:
         self.told.append(f"failed {reason}")
 
+    def pruned(self, run: Tracked) -> None:
+        self.told.append(f"pruned {run.name}")
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
@@ -53,13 +56,15 @@ def tell(store: Store, *sinks: Sink) -> list[str]:
         tracker.progress(STEP, run_pb2.Progress(phase="train", done=30, total=100, unit="steps"))
         tracker.finished(STEP, RESULT, store)
         tracker.failed(STEP, "lost")
+        tracker.pruned(STEP)
     return said
 
 
 def test_every_sink_hears_of_epochs_results_and_failures_in_order(store: Store) -> None:
     first, second = Remembering(), Remembering()
     assert tell(store, first, second) == []
-    assert first.told == ["epoch 2 matched-keras-s0 0.5", f"finished {RESULT.run_id} {RESULT.run_id}", "failed lost"]
+    ended = [f"finished {RESULT.run_id} {RESULT.run_id}", "failed lost", "pruned matched-keras-s0"]
+    assert first.told == ["epoch 2 matched-keras-s0 0.5", *ended]
     assert second.told == first.told
 
 
@@ -68,7 +73,7 @@ def test_a_sink_that_fails_is_left_out_with_one_line_and_the_others_go_on(store:
     said = tell(store, broken, sound)
     assert said == ["tracking in memory stopped, the experiment goes on: OSError: disk full"]
     assert len(broken.told) == 1
-    assert len(sound.told) == 3
+    assert len(sound.told) == 4
 
 
 def test_a_sink_that_cannot_be_opened_stops_nobody(store: Store) -> None:

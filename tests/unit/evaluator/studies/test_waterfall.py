@@ -1,0 +1,57 @@
+"""The waterfall of a study, on made-up accuracies: TEST DATA, no figure here was measured."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from core.schemas.attribution import Attribution
+from evaluator.attribution import attribute
+from evaluator.report.attribution import UNCLEAR, bars
+from evaluator.studies.chart import COLOURS
+from evaluator.studies.page import Chapter, page
+from evaluator.studies.waterfall import BAR, waterfall
+from tests.unit.evaluator.studies.test_judge import SAME, study, summary
+from tests.unit.evaluator.test_attribution import CLEAR, PLAN, groups
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def found() -> Attribution:
+    one = attribute(PLAN, groups(seeds=5, keras=CLEAR, pytorch=(0.96,) * 5))
+    assert one is not None
+    return one
+
+
+def test_a_chapter_shows_the_waterfall_and_its_figures_where_its_result_has_them(found: Attribution) -> None:
+    of = study()
+    without = summary(of, SAME)
+    with_it = without.model_copy(update={"attribution": found})
+    plain, told = (page([Chapter("test", one, of, ())]) for one in (without, with_it))
+    assert "waterfall" not in plain
+    assert "](images/study-test-waterfall.svg)" in told
+    assert "**Which default makes the difference.** From idiomatic to matched" in told
+    assert f"| {UNCLEAR} |" in told
+
+
+def test_bars_float_from_where_the_one_before_ended(found: Attribution) -> None:
+    first, *changes, last = bars(found)
+    level = first.size
+    for bar in changes:
+        assert bar.base == pytest.approx(level)
+        level += bar.size
+    assert last.size == pytest.approx(level)
+    assert (first.base, last.base) == (0.0, 0.0)
+
+
+def test_the_drawing_has_a_bar_for_each_and_hatches_what_may_be_luck(found: Attribution) -> None:
+    drawing = ElementTree.fromstring(waterfall(found))
+    drawn = [rect for rect in drawing.findall(f"{SVG}rect") if rect.get("height") == str(BAR)]
+    solid = [rect for rect in drawn if rect.get("fill") != "url(#unclear)"]
+    assert len(solid) == len(list(bars(found))) == 5
+    assert len(drawn) - len(solid) == sum(not bar.clear for bar in bars(found)) == 2
+    assert solid[1].get("fill") == COLOURS["keras"], "the first switch moves the gap in favour of Keras"
+    spans = [(float(rect.get("x", 0)), float(rect.get("width", 0))) for rect in solid]
+    assert all(x >= 0 and x + width <= 860 for x, width in spans)
+    # The first gap is to the left of zero and the first change begins at its end.
+    assert spans[0][0] == pytest.approx(spans[1][0], abs=0.2)

@@ -1,0 +1,60 @@
+"""`python -m tools.studies`: writes docs/studies.md and its pictures from docs/results/*.json.
+
+`python -m tools.studies keep SUMMARY.json …` first puts a report's summary.json among them, without what the page
+does not need and without the names of this machine's folders.
+
+It is no part of the evaluator, because it also reads the experiment files: the page says which results are older than
+their file.
+"""
+
+import argparse
+from pathlib import Path
+
+from core import files
+from core.schemas.experiment import Experiment
+from evaluator.studies.chart import chart
+from evaluator.studies.page import page
+from evaluator.studies.results import chapters, keep, kept_experiments, split_summaries
+from evaluator.studies.revision import changed_keys
+from evaluator.studies.waterfall import waterfall
+from services.orchestrator.experiment_file import read_experiment
+
+ROOT = Path(__file__).parents[1]
+DOCS, EXPERIMENTS = ROOT / "docs", ROOT / "experiments"
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tools.studies", description=__doc__)
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder with results/ and studies.md")
+    parser.add_argument("command", nargs="?", choices=("write", "keep"), default="write")
+    parser.add_argument("summaries", nargs="*", type=Path)
+    arguments = parser.parse_args()
+    if arguments.command == "keep":
+        for path in arguments.summaries:
+            print(keep(path, arguments.docs / "results"))
+    for path, text in pages(arguments.docs).items():
+        files.write_text(path, text)
+
+
+def pages(docs: Path) -> dict[Path, str]:
+    """The page, one picture for each result file, and a waterfall for each that has an attribution: path to text."""
+    results = docs / "results"
+    found = chapters(results)
+    written = {docs / one.chart: chart(one.summary, one.study) for one in found}
+    written |= {docs / one.waterfall: waterfall(one.attribution) for one in found if one.attribution}
+    changed = {name: changed_keys(kept, committed(kept)) for name, kept in kept_experiments(results).items()}
+    return {**written, docs / "studies.md": page(found, split_summaries(results), changed)}
+
+
+def committed(kept: Experiment) -> Experiment:
+    """The experiment file of a kept result as it is now, at the result's scale.
+
+    Raises:
+        NotFoundError, InvalidInputError: there is no such file, or none with that scale.
+    """
+    return read_experiment(EXPERIMENTS / f"{kept.name}.yaml", scale=kept.scale)
+
+
+if __name__ == "__main__":
+    main()
