@@ -2,15 +2,10 @@
 
 import math
 
-FRAMEWORK_NAMES = {"keras": "Keras", "tensorflow": "TensorFlow", "pytorch": "PyTorch", "fastai": "fastai"}
-FORMAT_NAMES = {"onnx": "ONNX", "savedmodel": "SavedModel", "keras": ".keras", "pt2": ".pt2"}
-RUNTIME_NAMES = {
-    "onnxruntime": "ONNX Runtime",
-    "openvino": "OpenVINO",
-    "openvino-bf16": "OpenVINO bf16",
-    "tensorflow": "TensorFlow",
-    "pytorch": "PyTorch",
-}
+from core.labels import format_name as format_name
+from core.labels import framework as framework
+from core.labels import runtime as runtime
+
 MISSING = "–"
 BYTES = 1024
 
@@ -99,21 +94,6 @@ def count(number: int, noun: str, plural: str = "") -> str:
 def names(items: tuple[str, ...] | list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
-
-
-def framework(name: str) -> str:
-    """How the framework's makers write it."""
-    return FRAMEWORK_NAMES.get(name, name)
-
-
-def format_name(name: str) -> str:
-    """How the format is usually written."""
-    return FORMAT_NAMES.get(name, name)
-
-
-def runtime(name: str) -> str:
-    """How the runtime's makers write it."""
-    return RUNTIME_NAMES.get(name, name)
 
 
 def short_hash(digest: str) -> str:

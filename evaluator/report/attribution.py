@@ -9,7 +9,7 @@ from core.schemas.attribution import Attribution, Share
 from core.schemas.statistics import SeedTest
 from evaluator import text
 from evaluator.paired import ALPHA
-from evaluator.report.charts import Figure, as_json, color, safe
+from evaluator.report.charts import Figure, as_json, color, safe, table_heads
 from evaluator.report.tables import Table
 
 REST = "everything not named"
@@ -103,7 +103,7 @@ def waterfall(found: Attribution) -> Figure:
         y=[100 * bar.size for bar in drawn],
         base=[100 * bar.base for bar in drawn],
         marker={
-            "color": [color("muted" if bar.gap else "hit-high" if bar.size < 0 else "miss-high") for bar in drawn],
+            "color": [color("muted" if bar.gap else "falls" if bar.size < 0 else "rises") for bar in drawn],
             "pattern": {"shape": ["" if bar.clear else "/" for bar in drawn]},
         },
         text=[bar.figure for bar in drawn],
@@ -113,7 +113,10 @@ def waterfall(found: Attribution) -> Figure:
         hovertemplate="%{x}: %{text} points<extra></extra>",
     )
     chart.update_layout(
-        yaxis={"title": {"text": "points"}, "zeroline": True}, xaxis={"type": "category"}, barmode="overlay"
+        yaxis={"title": {"text": "points"}, "zeroline": True},
+        xaxis={"type": "category"},
+        barmode="overlay",
+        meta=table_heads(x="Switch", y="Points"),
     )
     return as_json(chart)
 

@@ -36,7 +36,7 @@ def color(name: str) -> str:
 def curves(trainings: Sequence[Training], figure: str) -> Figure:
     """One line for each training over epochs: `figure` is validation_accuracy or validation_loss.
 
-    The first seed of a framework is drawn full, its others faint.
+    The first seed of a framework is drawn thick, its others thin.
     """
     share = figure.endswith("accuracy")
     chart, seen = go.Figure(), set()
@@ -48,10 +48,10 @@ def curves(trainings: Sequence[Training], figure: str) -> Figure:
             x=[epoch.epoch for epoch in training.history],
             y=[_value(epoch, figure) for epoch in training.history],
             name=name,
+            meta={"series": f"{name}, seed {training.seed}"},
             showlegend=first,
-            opacity=1.0 if first else 0.35,
-            mode="lines+markers" if len(training.history) <= 30 else "lines",
-            line={"color": color(training.framework), "width": 2},
+            mode="lines+markers" if first and len(training.history) <= 30 else "lines",
+            line={"color": color(training.framework), "width": 2.5 if first else 1},
             marker={"symbol": SYMBOLS[training.framework], "size": 6, "color": color(training.framework)},
             hovertemplate=f"{name} seed {training.seed}: %{{y:{'.2%' if share else '.4f'}}}<extra></extra>",
         )
@@ -60,6 +60,7 @@ def curves(trainings: Sequence[Training], figure: str) -> Figure:
         hovermode="x unified",
         xaxis={"title": {"text": "Epoch"}, "range": [0.7, epochs + 0.3], "dtick": max(1, -(-epochs // 10))},
         yaxis={"tickformat": ".0%" if share else "", "rangemode": "normal" if share else "tozero"},
+        meta=table_heads(series="Training", y="Validation accuracy" if share else "Validation loss"),
     )
     return as_json(chart)
 
@@ -74,6 +75,7 @@ def seeds(groups: Sequence[Group]) -> Figure:
             x=[text.framework(group.framework) for group, _ in points],
             y=[seed.accuracy for _, seed in points],
             name=safe(arm),
+            meta={"names": [f"{safe(arm)}, seed {seed.seed}" for _, seed in points]},
             mode="markers",
             offsetgroup=str(number),
             marker={
@@ -90,6 +92,7 @@ def seeds(groups: Sequence[Group]) -> Figure:
         chart.add_scatter(
             x=[text.framework(group.framework) for group in means],
             y=[group.accuracy.mean for group in means if group.accuracy],
+            name=f"{safe(arm)}, mean",
             mode="markers",
             offsetgroup=str(number),
             marker={"symbol": "line-ew-open", "size": 34, "line": {"width": 2}, "color": color("muted")},
@@ -100,12 +103,13 @@ def seeds(groups: Sequence[Group]) -> Figure:
         scattermode="group",
         scattergap=0.4,
         yaxis={"tickformat": ".1%", "range": _around(groups)},
+        meta=table_heads(series="Arm and seed", x="Framework", y="Test accuracy"),
     )
     return as_json(chart)
 
 
 def latency(summary: Summary) -> Figure:
-    """A p50 bar inside a paler p99 bar for each load-tested artefact, medians over the repeats."""
+    """A thick p50 bar on a thin p99 bar for each load-tested artefact, medians over the repeats."""
     rows = loaded_rows(summary)
     labels = _labels(rows)
     p50 = [repeats.typical(row.load, repeats.p50) for row in rows if row.load]
@@ -117,10 +121,11 @@ def latency(summary: Summary) -> Figure:
         x=p99,
         orientation="h",
         name="p99",
-        width=0.62,
-        marker={"color": colors, "opacity": 0.32, "line": {"width": 0}},
+        width=0.12,
+        marker={"color": colors, "line": {"width": 0}},
         text=[f"{text.significant(a)} / {text.significant(b)}" for a, b in zip(p50, p99, strict=True)],
         textposition="outside",
+        constraintext="none",
         cliponaxis=False,
         hovertemplate="p99 %{x:.3g} ms<extra></extra>",
     )
@@ -129,11 +134,12 @@ def latency(summary: Summary) -> Figure:
         x=p50,
         orientation="h",
         name="p50",
-        width=0.3,
+        width=0.5,
         marker={"color": colors, "line": {"width": 0}},
         hovertemplate="p50 %{x:.3g} ms<extra></extra>",
     )
-    return _bars(chart, 1.45 * max(p99, default=1.0), "ms, p50 / p99")
+    heads = table_heads(series="Percentile", x="Latency, ms", y="Artefact")
+    return _bars(chart, 1.45 * max(p99, default=1.0), "ms, p50 / p99", heads)
 
 
 def throughput(summary: Summary) -> Figure:
@@ -152,7 +158,8 @@ def throughput(summary: Summary) -> Figure:
         cliponaxis=False,
         hovertemplate="%{x:,.4g} images/s<extra></extra>",
     )
-    return _bars(chart, 1.25 * max(values, default=1.0), "images per second")
+    heads = table_heads(x="Images per second", y="Artefact")
+    return _bars(chart, 1.25 * max(values, default=1.0), "images per second", heads)
 
 
 def phases(trainings: Sequence[Training]) -> Figure:
@@ -174,11 +181,16 @@ def phases(trainings: Sequence[Training]) -> Figure:
                 orientation="h",
                 width=0.5,
                 name=safe(phase),
-                marker={"color": color(f"phase-{phase}" if phase in PHASES else "muted")},
+                # Neighbours of a stack are told apart by the gap between them, not by colour alone.
+                marker={
+                    "color": color(f"phase-{phase}" if phase in PHASES else "muted"),
+                    "line": {"color": "var(--surface)", "width": 1.5},
+                },
                 hovertemplate=f"{safe(phase)} %{{x:.3g}} s<extra></extra>",
             )
     chart.update_layout(barmode="stack")
-    return _bars(chart, 1.05 * max((sum(t.seconds.values()) for t in chosen), default=1.0), "seconds")
+    heads = table_heads(series="Phase", x="Seconds", y="Training")
+    return _bars(chart, 1.05 * max((sum(t.seconds.values()) for t in chosen), default=1.0), "seconds", heads)
 
 
 def confusion(result: Classification) -> Figure:
@@ -188,29 +200,34 @@ def confusion(result: Classification) -> Figure:
     hits = [[n if i == j else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
     misses = [[n if i != j and n else None for j, n in enumerate(row)] for i, row in enumerate(result.confusion)]
     shares = [[text.percent(n / sum(row), 1) if sum(row) else text.MISSING for n in row] for row in result.confusion]
+    counted = len(names) <= COUNTED_CLASSES
     shown = "%{z}<br>%{text}" if len(names) <= SHARED_CLASSES else "%{z}"
     chart = go.Figure()
     for cells, scale in ((hits, "hit"), (misses, "miss")):
+        most = max((n for row in cells for n in row if n), default=1)
         chart.add_heatmap(
             z=cells,
             x=names,
             y=names,
             colorscale=[[0, color(f"{scale}-low")], [1, color(f"{scale}-high")]],
-            zmin=0,
-            zmax=max((n for row in cells for n in row if n), default=1),
+            # A cell without a figure is seen by its colour alone: no palest ones, and no gap of its own size.
+            zmin=0 if counted else -most,
+            zmax=most,
             showscale=False,
-            xgap=2,
-            ygap=2,
+            xgap=2 if counted else 0,
+            ygap=2 if counted else 0,
             hoverongaps=False,
             text=shares,
             meta={"shares": shares},
-            texttemplate=shown if len(names) <= COUNTED_CLASSES else "",
+            texttemplate=shown if counted else "",
+            textfont={"color": "var(--text)"},
             hovertemplate="true %{y}, predicted %{x}: %{z}, %{text} of its row<extra></extra>",
         )
     axis = {"type": "category", "showgrid": False, "tickangle": 0 if len(names) <= 12 else -90}
     chart.update_layout(
         xaxis={**axis, "title": {"text": "Predicted"}},
         yaxis={**axis, "title": {"text": "True"}, "tickangle": 0, "autorange": "reversed"},
+        meta=table_heads(value="Images"),
     )
     return as_json(chart)
 
@@ -234,12 +251,18 @@ def legend(figure: Figure) -> list[Key]:
     return [
         Key(
             color=own if isinstance(own := trace["marker"]["color"], str) else color("muted"),
-            sign=GLYPHS[trace["marker"].get("symbol", "square")],
+            sign=GLYPHS[_symbol(trace["marker"])],
             name=html.unescape(trace["name"]),
             dashes=DASHES[dash] if varied else None,
         )
         for trace, dash in zip(shown, dashes, strict=True)
     ]
+
+
+def _symbol(marker: dict[str, Any]) -> str:
+    """Of a trace; where each mark has its own, hollow or not, the full one."""
+    own = marker.get("symbol", "square")
+    return own if isinstance(own, str) else own[0].removesuffix("-open")
 
 
 def loaded_rows(summary: Summary) -> list[Row]:
@@ -270,8 +293,9 @@ def _label(head: str, small: str) -> str:
     return f'{safe(head)}<br><span style="font-size:0.85em">{safe(small)}</span>' if small else safe(head)
 
 
-def _bars(chart: go.Figure, end: float, title: str) -> Figure:
+def _bars(chart: go.Figure, end: float, title: str, heads: dict[str, str]) -> Figure:
     chart.update_layout(
+        meta=heads,
         barmode=chart.layout.barmode or "overlay",
         xaxis={"title": {"text": title}, "range": [0, end], "rangemode": "tozero"},
         yaxis={"autorange": "reversed", "showgrid": False, "type": "category"},
@@ -305,6 +329,14 @@ def _around(groups: Sequence[Group]) -> list[float]:
 
 def _value(epoch: EpochMetrics, figure: str) -> float:
     return float(getattr(epoch, figure))
+
+
+def table_heads(**heads: str) -> dict[str, str]:
+    """Headings of the chart's table, by `series`, `x`, `y` and `value`; without one of x or y the axis's title serves.
+
+    Traces of one name say in `meta` what tells them apart there: `series`, or `names` with one for each point.
+    """
+    return heads
 
 
 def safe(name: str) -> str:

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from core.labels import FRAMEWORK_NAMES
 from core.schemas.environment import Environment
 from core.schemas.summary import Arm, Classification, Row, Summary, Training
 from evaluator import naming, pareto, text
@@ -105,7 +106,7 @@ def render(
             settings=describe_load(summary),
             samples=samples,
             augmented=augmented,
-            frameworks={text.framework(name): name for name in text.FRAMEWORK_NAMES},
+            frameworks={text.framework(name): name for name in FRAMEWORK_NAMES},
             bar_height=charts.bar_height,
             commands=commands(summary),
             experiment_json=_pretty(summary.spec_json),

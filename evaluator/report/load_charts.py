@@ -8,7 +8,7 @@ from core import repeats
 from core.schemas.loads import Load, Saturation
 from core.schemas.summary import Row, Summary
 from evaluator import naming, text
-from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe
+from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe, table_heads
 
 TICKS = (50, 90, 99, 99.9, 99.99)
 LINES = {"ONNX": "solid", "SavedModel": "dash", "ONNX int8": "dashdot", "ONNX on OpenVINO": "longdash"}
@@ -53,6 +53,7 @@ def percentiles(summary: Summary) -> Figure:
             "ticktext": [f"{q:g}" for q in TICKS],
         },
         yaxis={"title": {"text": "Latency, ms" + ", repeats pooled" * pooled}, "type": "log"},
+        meta=table_heads(series="Artefact"),
         hovermode="closest",
     )
     return as_json(chart)
@@ -76,7 +77,12 @@ def saturation(summary: Summary) -> Figure:
             name=name,
             mode="lines+markers",
             line={"color": shade, "width": 2, "dash": _dash(row) if row else "solid"},
-            marker={"symbol": own, "size": 9, "color": shade, "opacity": [_opacity(load) for load in curve.points]},
+            marker={
+                "symbol": [own + "-open" * (not load.counts) for load in curve.points],
+                "size": 9,
+                "color": shade,
+                "line": {"width": 2, "color": shade},
+            },
             hovertemplate=(
                 f"{name} at %{{x:,.4~g}}/s: p99 %{{y:.3g}} ms<br>%{{customdata[0]}} images/s answered, "
                 "%{customdata[1]}<extra></extra>"
@@ -87,6 +93,7 @@ def saturation(summary: Summary) -> Figure:
     chart.update_layout(
         xaxis={"title": {"text": "Queries sent per second"}, "rangemode": "tozero"},
         yaxis={"title": {"text": "p99 latency, ms"}, "type": "log"},
+        meta=table_heads(series="Artefact"),
         hovermode="closest",
     )
     return as_json(chart)
@@ -113,10 +120,6 @@ def _draw_bound(chart: go.Figure, bound: float, curves: tuple[Saturation, ...]) 
         x=0, y=log10(bound), xanchor="left", yanchor="bottom", text=f"bound {text.milliseconds(bound)}",
         showarrow=False, font={"color": color("muted")},
     )  # fmt: skip
-
-
-def _opacity(load: Load) -> float:
-    return 1.0 if load.counts else 0.3
 
 
 def _judgement(load: Load) -> str:

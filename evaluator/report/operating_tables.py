@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 
 from core.schemas.summary import Row, Summary
 from evaluator import naming, text
-from evaluator.report.charts import SYMBOLS, Figure, as_json, color
+from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe, table_heads
+from evaluator.report.quality_charts import artefact
 from evaluator.report.tables import Table
 
 CORRUPTIONS = {"noise": "Noise", "blur": "Blur", "contrast": "Contrast", "jpeg": "JPEG"}
@@ -87,6 +88,7 @@ def robustness_curves(rows: Sequence[Row], kind: str) -> Figure:
             x=[severity for severity, _, _ in every],
             y=[accuracy for _, accuracy, _ in every],
             name=name,
+            meta={"series": safe(artefact(row, rows))},
             showlegend=first,
             mode="lines+markers",
             line={"color": color(row.framework), "width": 2, "dash": PRECISION_DASHES[row.precision]},
@@ -98,6 +100,7 @@ def robustness_curves(rows: Sequence[Row], kind: str) -> Figure:
         hovermode="x unified",
         xaxis={"title": {"text": "Severity, 0 is clean"}, "dtick": 1, "range": [-0.2, 5.2]},
         yaxis={"tickformat": ".0%", "range": [_floor(rows), 1.01], "nticks": 6},
+        meta=table_heads(series="Artefact", y="Test accuracy"),
     )
     return as_json(chart)
 

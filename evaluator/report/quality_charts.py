@@ -9,7 +9,7 @@ from core import repeats
 from core.schemas.scores import Agreement, Curve
 from core.schemas.summary import Classification, Row, Summary
 from evaluator import naming, pareto, text
-from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe
+from evaluator.report.charts import SYMBOLS, Figure, as_json, color, safe, table_heads
 
 CORNERS = (0.9, 0.8, 0.5)
 """Where every curve runs inside such a corner of the unit square, only the corner is drawn."""
@@ -94,15 +94,20 @@ def agreement(found: Agreement, rows: Sequence[Row]) -> Figure:
         ygap=2,
         hoverongaps=False,
         texttemplate="%{z:.1%}" if len(names) <= COUNTED else "",
+        textfont={"color": "var(--text)"},
         hovertemplate="%{y} and %{x}: %{z:.2%} the same<extra></extra>",
     )
     axis = {"type": "category", "showgrid": False}
-    chart.update_layout(xaxis={**axis, "tickangle": -40}, yaxis={**axis, "autorange": "reversed"})
+    chart.update_layout(
+        xaxis={**axis, "tickangle": -40},
+        yaxis={**axis, "autorange": "reversed"},
+        meta=table_heads(x="Second artefact", y="First artefact", value="Share of images with the same answer"),
+    )
     return as_json(chart)
 
 
 def trade_offs(summary: Summary) -> Figure:
-    """Accuracy over p99, the area of a mark for the size; the artefacts that another beats in all three are pale."""
+    """Accuracy over p99, the area of a mark for the size; the artefacts that another beats in all three are hollow."""
     rows = summary.rows
     shown = pareto.candidates(rows)
     largest = max((rows[index].size_bytes for index in shown), default=1)
@@ -119,11 +124,11 @@ def trade_offs(summary: Summary) -> Figure:
             meta={"names": [f"{safe(artefact(rows[i], others))}, {text.size(rows[i].size_bytes)}" for i in own]},
             mode="markers",
             marker={
-                "symbol": SYMBOLS[framework],
+                "symbol": [SYMBOLS[framework] + "-open" * (not best) for best in front],
                 "color": color(framework),
                 "size": [_diameter(rows[index].size_bytes, largest) for index in own],
-                "opacity": [0.9 if best else 0.28 for best in front],
-                "line": {"width": 0},
+                "opacity": 0.9,
+                "line": {"width": [0 if best else 2 for best in front]},
             },
             customdata=[
                 [
@@ -146,6 +151,7 @@ def trade_offs(summary: Summary) -> Figure:
             "ticktext": [f"{tick:g}" for tick in TICKS],
         },
         yaxis={"title": {"text": "Accuracy"}, "tickformat": ".2%", "nticks": 6},
+        meta=table_heads(series="Artefact and size"),
     )
     return as_json(chart)
 
@@ -195,6 +201,7 @@ def _unit_square(chart: go.Figure, x: str, y: str, start: float, from_left: bool
     chart.update_layout(
         xaxis={"title": {"text": x}, "range": across, "nticks": 6},
         yaxis={"title": {"text": y}, "range": [start - margin, 1 + margin], "nticks": 6},
+        meta=table_heads(series="Framework"),
     )
     return as_json(chart)
 

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from core.schemas.search import Scalar, SearchOutcome, Trial
 from evaluator import text
-from evaluator.report.charts import Figure, as_json, color
+from evaluator.report.charts import Figure, as_json, color, table_heads
 from evaluator.report.tables import Table
 
 MARKS = {"complete": ("circle", "pytorch"), "pruned": ("diamond-open", "muted"), "failed": ("x-thin-open", "keras")}
@@ -59,7 +59,11 @@ def chart(found: SearchOutcome) -> Figure:
         showlegend=False,
         hoverinfo="skip",
     )
-    figure.update_layout(xaxis={"title": {"text": "Trial"}}, yaxis={"tickformat": ".0%"})
+    figure.update_layout(
+        xaxis={"title": {"text": "Trial"}},
+        yaxis={"tickformat": ".0%"},
+        meta=table_heads(series="State", y="Validation accuracy"),
+    )
     return as_json(figure)
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from core import preprocess
+from core import labels, preprocess
 from core.errors import BakeoffError, NotFoundError
 from core.formats import get_format
 from core.repository import ModelRepository
@@ -151,12 +151,15 @@ def _unload(client: Any, name: Any) -> None:
 
 def _model(artifact: Artifact) -> dict[str, Any]:
     height, width, _ = artifact.preprocess.shape
+    runtime = get_format(artifact.format).runtime
     return {
         "name": artifact.name,
+        "title": f"{labels.framework(artifact.framework)} {labels.made(artifact.format, artifact.precision)}",
+        "served": labels.runtime(runtime),
         "version": artifact.version,
         "framework": artifact.framework,
         "format": artifact.format,
-        "runtime": get_format(artifact.format).runtime,
+        "runtime": runtime,
         "experiment": artifact.experiment,
         "arm": artifact.arm,
         "seed": artifact.seed,

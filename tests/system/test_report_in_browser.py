@@ -159,6 +159,8 @@ def test_the_table_sorts_by_keyboard_alone(opened: Any) -> None:
     size = header(page, "Size")
     size.get_by_role("button").focus()
     page.keyboard.press("Enter")
+    assert size.get_by_role("button").evaluate("button => button.matches(':focus-visible')")
+    assert size.get_by_role("button").evaluate("button => getComputedStyle(button).outlineStyle") == "solid"
     ascending = column(page, "Size")
     assert ascending == sorted(ascending, key=float)
     page.keyboard.press("Space")
@@ -216,6 +218,31 @@ def test_the_values_of_a_chart_are_what_people_read_and_not_what_it_is_drawn_wit
     assert all(total == pytest.approx(100, abs=0.5) for total in shares.values())
     rates = {rate for _, rate, _ in values("saturation")}
     assert {"50", "100", "200", "400", "800", "1600"} <= rates
+
+
+def test_a_chart_as_a_table_has_named_columns_and_no_empty_name(opened: Any) -> None:
+    page = opened("full")
+    for details in page.locator("details.values:visible").all():
+        details.locator("summary").click()
+        details.locator("tbody tr").first.wait_for()
+        chart = details.get_attribute("data-of")
+        heads = details.locator("thead th").all_inner_texts()
+        assert not {"", "x", "y", "Series", "Value"} & set(heads), chart
+        assert len(heads) == len(set(heads))
+        cells = details.locator("tbody tr").evaluate_all(
+            "rows => rows.map(row => [...row.cells].map(c => c.textContent))"
+        )
+        assert all(len(row) == len(heads) and all(row) for row in cells), chart
+    curves = page.locator('details.values[data-of="curves-0-accuracy"] tbody td:first-child').all_inner_texts()
+    assert {"Keras, seed 0", "Keras, seed 1", "Keras, seed 2"} <= set(curves)
+    throughput = page.locator('details.values[data-of="throughput"] thead th').all_inner_texts()
+    assert throughput == ["Artefact", "Images per second"]
+
+
+def test_the_verdict_table_fits_a_screen_of_1440_pixels_with_all_its_columns(opened: Any) -> None:
+    page = opened("full")
+    assert header(page, "CPU").count() == 1
+    assert page.locator(".verdict").evaluate("frame => frame.scrollWidth <= frame.clientWidth")
 
 
 def test_a_saturation_curve_tells_its_figures_on_hover_and_draws_the_bound(opened: Any) -> None:

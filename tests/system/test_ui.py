@@ -221,6 +221,34 @@ def test_a_dropped_image_gets_the_answers_its_models_give(page: Page, address: s
     assert "noise.png" in page.locator("#source").inner_text()
 
 
+def test_the_drawing_is_a_picture_and_no_stop_of_the_keyboard(page: Page, address: str) -> None:
+    page.goto(address + "live")
+    assert page.get_by_role("img", name=re.compile("^Drawing area")).count() == 1
+    stops = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.id"))
+    assert "canvas" not in stops
+    assert {"experiment", "ask", "clear", "file"} <= set(stops)
+
+
+def test_an_answer_fits_a_phone_and_says_names_as_the_report_does(page: Page, address: str) -> None:
+    page.set_viewport_size(ViewportSize(width=360, height=900))
+    page.goto(address + "live")
+    page.locator("#experiment option").first.wait_for(state="attached")
+    page.evaluate(DROP, ["noise.png", encoded(published.images(1, seed=5)[0, :, :, 0])])
+    answers(page, 2)
+    assert page.locator(".scroll").evaluate("frame => frame.scrollWidth <= frame.clientWidth")
+    row = page.get_by_role("table").get_by_role("row").filter(has=page.get_by_role("rowheader")).first
+    assert "ONNX" in row.get_by_role("rowheader").inner_text()
+    assert "ONNX Runtime" in row.get_by_role("rowheader").inner_text()
+    assert row.get_by_role("cell").count() == 5
+    for cell in row.get_by_role("cell").all():
+        box = cell.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 360
+
+
 def test_a_file_that_is_no_image_is_refused_in_words(browser: Browser, address: str) -> None:
     with browser.new_context() as context:  # Its own: Chromium logs every answer that is an error.
         page = context.new_page()

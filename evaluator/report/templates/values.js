@@ -15,7 +15,10 @@ function plain(label) {
 }
 
 function values(figure) {
-  const [x, y] = [figure.layout.xaxis?.title?.text || "x", figure.layout.yaxis?.title?.text || "y"];
+  const heads = figure.layout.meta ?? {};
+  const [x, y] = ["x", "y"].map((axis) => heads[axis] ?? figure.layout[`${axis}axis`].title.text);
+  /* Of a bar that lies, the name comes first and the figure last, as of one that stands. */
+  const flat = figure.data.some((trace) => trace.orientation === "h");
   const rows = [];
   for (const trace of figure.data) {
     if (trace.hoverinfo === "skip") continue;
@@ -28,12 +31,18 @@ function values(figure) {
     } else {
       /* A figure whose axis is not in the unit people read, or whose points have names of their own, says so. */
       const [xs, names] = [trace.meta?.x || trace.x || [], trace.meta?.names];
-      xs.forEach((value, i) => rows.push([plain(names?.[i] ?? trace.name ?? ""), plain(value), plain(trace.y[i])]));
+      const series = (i) => names?.[i] ?? trace.meta?.series ?? trace.name;
+      xs.forEach((value, i) => {
+        const point = flat ? [trace.y[i], value] : [value, trace.y[i]];
+        rows.push([series(i), ...point].filter((own) => own !== undefined).map(plain));
+      });
     }
   }
   const cells = figure.data.find((trace) => trace.z);
-  if (!cells) return { head: ["Series", x, y], rows };
-  return { head: [y, x, "Value", ...(cells.meta?.shares ? ["Share of its row"] : [])], rows };
+  /* The only series of a chart needs no name. */
+  const axes = flat ? [y, x] : [x, y];
+  if (!cells) return { head: rows[0]?.length === 2 ? axes : [heads.series ?? "Series", ...axes], rows };
+  return { head: [y, x, heads.value ?? "Value", ...(cells.meta?.shares ? ["Share of its row"] : [])], rows };
 }
 
 document.querySelectorAll(".values").forEach((details) => {

@@ -13,7 +13,7 @@ function clear() {
   round += 1;
   answers.replaceChildren();
   state.textContent = "";
-  source.textContent = "Nothing yet: draw above, or drop a file on it.";
+  source.textContent = "Nothing yet: draw above, drop a file on it or choose one.";
 }
 
 /* Ink is white on black, as in the digits a model was trained on; a stroke is as wide there as here. */
@@ -75,6 +75,7 @@ select.addEventListener("change", () => { if (image) ask(); });
 
 function cell(row, content, className) {
   const made = row.insertCell();
+  made.setAttribute("role", "cell");
   if (content instanceof Node) made.append(content);
   else made.textContent = content;
   if (className) made.className = className;
@@ -106,16 +107,16 @@ function picture(address) {
 
 function fill(row, answer) {
   const [[best, share], ...others] = answer.top;
-  cell(row, picture(answer.seen));
-  cell(row, bar(best, share));
-  cell(row, others.slice(0, 2).map(([name, p]) => `${name} ${percent(p)}`).join("\n"), "muted lines");
+  cell(row, picture(answer.seen), "sees");
+  cell(row, bar(best, share), "best");
+  cell(row, others.slice(0, 2).map(([name, p]) => `${name} ${percent(p)}`).join("\n"), "next muted lines");
   cell(row, `${answer.latency_ms.toFixed(2)} ms`, "num");
-  cell(row, Object.entries(answer.server_ms).map(([phase, ms]) => `${phase} ${ms.toFixed(2)}`).join("\n"), "muted small lines");
+  cell(row, Object.entries(answer.server_ms).map(([phase, ms]) => `${phase} ${ms.toFixed(2)}`).join("\n"), "server muted small lines");
 }
 
 async function ask() {
   if (!image) {
-    state.textContent = "Draw something or drop an image first.";
+    state.textContent = "Draw something, drop an image or choose a file first.";
     return;
   }
   const mine = round += 1;
@@ -128,14 +129,16 @@ async function ask() {
     const answer = response ? await response.json() : { error: "bakeoff ui does not answer; is it still running?" };
     if (mine !== round) return;
     const row = answers.insertRow();
+    row.setAttribute("role", "row");
     const head = document.createElement("th");
     head.scope = "row";
-    head.textContent = `${model.framework} ${model.format}`;
+    head.setAttribute("role", "rowheader");
+    head.textContent = model.title;
     const small = document.createElement("small");
-    small.textContent = `${model.arm}, seed ${model.seed}, ${model.runtime}`;
+    small.textContent = `${model.arm}, seed ${model.seed}, ${model.served}`;
     head.append(small);
     row.append(head);
-    if (answer.error) cell(row, answer.error, "warn").colSpan = 5;
+    if (answer.error) cell(row, answer.error, "warn failed").colSpan = 5;
     else fill(row, answer);
   }
   const says = [...new Set([...answers.querySelectorAll(".bar b")].map((label) => label.textContent.split(" ").slice(0, -1).join(" ")))];

@@ -53,12 +53,12 @@ def test_a_saturation_curve_has_its_rates_in_order_and_the_bound_drawn_in(swept:
     assert {row[6] for row in table.rows} == {"4, too few for a curve (at least 6)"}
 
 
-def test_points_that_do_not_count_are_pale_and_say_so(swept: Summary) -> None:
+def test_points_that_do_not_count_are_hollow_and_say_so(swept: Summary) -> None:
     curve = swept.saturation[0]
     spoiled = curve.points[0].model_copy(update={"problems": ("late",)})
     changed = curve.model_copy(update={"points": (spoiled, *curve.points[1:])})
     trace = load_charts.saturation(swept.model_copy(update={"saturation": (changed,)}))["data"][0]
-    assert trace["marker"]["opacity"] == [0.3, 1, 1, 1]
+    assert trace["marker"]["symbol"] == ["circle-open", "circle", "circle", "circle"]
     assert trace["customdata"][0][1] == "does not count: the generator was late"
 
 

@@ -180,12 +180,53 @@ def test_a_framework_has_one_colour_in_every_chart(summary: Summary) -> None:
     assert colors[:5] == ["var(--c-keras)"] * 3 + ["var(--c-tensorflow)"] * 2
 
 
+def test_every_axis_has_a_name_for_the_table_of_its_chart(summary: Summary) -> None:
+    page = render(summary, (), {}, {})
+    found = re.search(r'<script type="application/json" id="figures">(.*?)</script>', page, re.S)
+    assert found
+    for name, figure in json.loads(found[1]).items():
+        heads, layout = figure["layout"].get("meta", {}), figure["layout"]
+        for axis in ("x", "y"):
+            assert heads.get(axis) or layout[f"{axis}axis"]["title"]["text"], f"{name} has no name for {axis}"
+
+
+def test_lines_and_marks_of_one_framework_name_their_seed(summary: Summary) -> None:
+    trainings = [training for training in summary.trainings if training.arm == "matched"]
+    lines = [trace["meta"]["series"] for trace in charts.curves(trainings, "validation_loss")["data"]]
+    assert len(set(lines)) == len(lines) == 12
+    assert "Keras, seed 0" in lines
+    marks = charts.seeds(summary.groups)["data"]
+    assert [trace["name"] for trace in marks] == ["matched", "matched, mean", "idiomatic", "idiomatic, mean"]
+    assert marks[0]["meta"]["names"][:3] == ["matched, seed 0", "matched, seed 1", "matched, seed 2"]
+    assert [key.name for key in charts.legend(charts.seeds(summary.groups))] == ["matched", "idiomatic"]
+
+
+def test_a_pick_says_its_seed_even_if_that_is_zero(summary: Summary) -> None:
+    page = render(summary, (), {}, {})
+    served = re.findall(r'<span class="served">([^<]+)</span>', page)
+    assert len(served) == len(summary.verdict.picks)
+    for line, pick in zip(served, summary.verdict.picks, strict=True):
+        assert line.endswith(f"· seed {summary.rows[pick.row].seed}")
+    assert any(line.endswith("seed 0") for line in served)
+
+
 def test_a_confusion_chart_separates_hits_from_misses(summary: Summary) -> None:
     result = summary.classifications[0]
     hits, misses = charts.confusion(result)["data"]
     diagonal = [row[i] for i, row in enumerate(result.confusion)]
     assert [row[i] for i, row in enumerate(hits["z"])] == diagonal
     assert sum(n or 0 for row in misses["z"] for n in row) == result.images - sum(diagonal)
+
+
+def test_cells_too_small_for_figures_touch_and_are_never_pale(summary: Summary) -> None:
+    few = summary.classifications[0]
+    classes = tuple(few.classes[0].model_copy(update={"name": f"class {n}"}) for n in range(30))
+    confusion = tuple(tuple(20 if i == j else int(j == i + 1) for j in range(30)) for i in range(30))
+    many = few.model_copy(update={"classes": classes, "confusion": confusion})
+    for trace in charts.confusion(many)["data"]:
+        assert (trace["xgap"], trace["ygap"], trace["zmin"]) == (0, 0, -trace["zmax"])
+    for trace in charts.confusion(few)["data"]:
+        assert (trace["xgap"], trace["ygap"], trace["zmin"]) == (2, 2, 0)
 
 
 def test_samples_are_one_small_picture_of_each_class_that_has_one() -> None:

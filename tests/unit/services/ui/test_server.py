@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core import files
+from core import files, labels
 from core.repository import ModelRepository
 from evaluator import report
 from services.ui import server as ui
@@ -99,6 +99,7 @@ def test_models_say_what_the_live_page_needs(server):
         "6×5 grey",
         3,
     )
+    assert (model["title"], model["served"]) == (f"{labels.framework(model['framework'])} ONNX", "ONNX Runtime")
 
 
 @pytest.mark.parametrize(
