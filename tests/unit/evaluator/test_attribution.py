@@ -106,7 +106,7 @@ def test_the_table_has_a_row_for_each_switch_the_start_and_what_is_left() -> Non
     assert found is not None
     rows = table(found).rows
     assert [row[0] for row in rows] == ["idiomatic", "initializer", "arithmetic", "everything not named"]
-    assert [row[6] for row in rows[1:]] == [UNCLEAR, UNCLEAR, "17%"]  # the rest is the same in both seeds
+    assert [row[6] for row in rows[1:]] == ["not tested"] * 3  # two seeds cannot tell
 
 
 def test_a_step_that_may_be_luck_has_no_share_and_is_hatched() -> None:
