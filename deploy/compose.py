@@ -185,7 +185,8 @@ def main() -> None:
         parser.error(f"unknown layers {', '.join(unknown)}; known: {', '.join(LAYERS)}")
     if options.action == "down":
         # Every layer, so that nothing of one that is not named now stays behind. Volumes stay.
-        os.environ.setdefault("BAKEOFF_DATASETS", ".")
+        # Every layer's variables have to be there, whatever they say.
+        os.environ["BAKEOFF_DATASETS"] = os.environ.get("BAKEOFF_DATASETS") or "."
         Compose.of_layers(LAYERS).run("--profile", "*", "down", "--remove-orphans")
         (KEPT / UP).unlink(missing_ok=True)
         return

@@ -43,15 +43,22 @@ def config(layers: tuple[str, ...]) -> dict[str, Any]:
     return parse(compose.FOLDER, layers)
 
 
-def parse(folder: Path, layers: tuple[str, ...], **environment: str) -> dict[str, Any]:
-    command = ["docker", "compose", "--file", str(folder / "compose.yaml"), "--profile", "*"]
-    for layer in layers:
-        command += ["--file", str(folder / f"compose.{layer}.yaml")]
-    clean = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_CONFIG") if name in os.environ}
-    done = subprocess.run([*command, "config", "--format", "json"], env={**clean, **environment}, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
-    assert not done.stderr, done.stderr.decode()
+def parse(folder: Path, layers: tuple[str, ...], *files: Path, **environment: str) -> dict[str, Any]:
+    """The services of some layers in a folder, and of more files; layers have the variables they cannot do without."""
+    done = ask(folder, layers, *files, **{"BAKEOFF_DATASETS": "/srv/datasets", **environment})
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
     return dict(json.loads(done.stdout)["services"])
+
+
+def ask(folder: Path, layers: tuple[str, ...], *files: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """What Compose says to some layers with nothing but these variables in the environment."""
+    command = ["docker", "compose", "--profile", "*"]
+    for file in (folder / "compose.yaml", *(folder / f"compose.{layer}.yaml" for layer in layers), *files):
+        command += ["--file", str(file)]
+    clean = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_CONFIG") if name in os.environ}
+    command += ["config", "--format", "json"]
+    return subprocess.run(command, env={**clean, **environment}, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("layers", CHOICES, ids="+".join)
@@ -182,6 +189,24 @@ def test_everything_that_can_be_set_is_in_the_env_file() -> None:
     used = {name for path in FILES for name in re.findall(r"\$\{([A-Z0-9_]+)", path.read_text())}
     listed = set(re.findall(r"^#? ?([A-Z0-9_]+)=", (compose.FOLDER / ".env").read_text(), re.M))
     assert used == listed
+
+
+@pytest.mark.parametrize("environment", [{}, {"BAKEOFF_DATASETS": ""}], ids=["unset", "empty"])
+def test_the_layer_data_says_which_variable_it_lacks(environment: dict[str, str]) -> None:
+    config(())  # Skips without Compose.
+    done = ask(compose.FOLDER, ("data",), **environment)
+    assert done.returncode != 0
+    assert "BAKEOFF_DATASETS" in done.stderr
+    assert "set it to the folder of your data sets" in done.stderr
+
+
+def test_mlflow_answers_at_the_address_its_port_is_published_on() -> None:
+    config(())  # Skips without Compose.
+    for told, address in (({}, "127.0.0.1"), ({"BAKEOFF_BIND": "127.0.0.2"}, "127.0.0.2")):
+        tracking = parse(compose.FOLDER, ("tracking",), **told)["tracking"]
+        assert [port["host_ip"] for port in tracking["ports"]] == [address]
+        allowed = tracking["command"][tracking["command"].index("--allowed-hosts") + 1].split(",")
+        assert {f"{address}:*", "tracking:5000", "localhost:*"} <= set(allowed)
 
 
 def test_registry_and_tag_of_the_env_file_are_heeded_and_the_environment_wins(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ cannot be had at will. The system tests have the real one.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -195,14 +196,16 @@ def test_the_command_says_how_to_start_what_is_not_up(docker: Docker, call: Call
         call("bakeoff", "models")
 
 
-def test_down_stops_every_layer_and_forgets_them(docker: Docker, call: Call) -> None:
+def test_down_stops_every_layer_and_forgets_them(docker: Docker, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     call("up", "tracking")
     docker.breaks("down")
     with pytest.raises(SystemExit):
         call("down")
     assert (docker.folder / "kept/up.env").exists()
     docker.breaks("nothing")
+    monkeypatch.setenv("BAKEOFF_DATASETS", "")
     call("down")
+    assert os.environ["BAKEOFF_DATASETS"], "the layer data is refused without a folder"
     _, files, words = docker.told()[-1]
     assert files == ["compose.yaml", *(f"compose.{layer}.yaml" for layer in compose.LAYERS)]
     assert words == ["--profile", "*", "down", "--remove-orphans"]
