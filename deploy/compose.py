@@ -1,7 +1,8 @@
-"""The Compose deployment: `python deploy/compose.py up|down|demo|urls [LAYER …]`, then `… bakeoff WORDS…`.
+"""The Compose deployment: `python deploy/compose.py up|down|demo|urls [LAYER …]`, then `… bakeoff WORDS…`, `… reports`.
 
 Needs Python 3.11 and Docker with Compose 2.24 or newer. LAYER is one of the files compose.LAYER.yaml beside this one.
 `bakeoff WORDS…` runs the command in a container of what is up: with its layers, and of the same images.
+`reports` copies the reports that it wrote to .bakeoff/compose/reports.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import IO
 
 sys.path.insert(0, str(Path(__file__).parent))
 import images
@@ -26,6 +28,8 @@ LOCAL = "bakeoff"
 """The registry that is none: its images are built here."""
 UNCHOSEN = "dev"
 """The tag in compose.yaml where nobody sets one: the newest built here."""
+REPORTS = "/home/bakeoff/reports"
+"""Where the command's container has them, on the volume `home`."""
 SCHEMES = {7101: "grpc", 7105: "grpc", 7111: "grpc"}
 """Container port to scheme; every other published port is a web page."""
 
@@ -93,21 +97,31 @@ class Compose:
         return {name: service["image"] for name, service in json.loads(ended.stdout)["services"].items()}
 
     def copy_out(self, service: str, source: str, target: Path) -> None:
-        """Copies a folder out of a service's volumes, without a shell inside."""
-        code = "import sys, tarfile; archive = tarfile.open(fileobj=sys.stdout.buffer, mode='w|')"
+        """Copies a folder out of a service's volumes, without a shell inside. Raises SystemExit where there is none."""
+        code = "import os, sys, tarfile; os.path.isdir(sys.argv[1]) or sys.exit('nothing is in ' + sys.argv[1])"
+        code += "; archive = tarfile.open(fileobj=sys.stdout.buffer, mode='w|')"
         # An archive that is not closed may lack its end.
         code += "; archive.add(sys.argv[1], '.'); archive.close()"
         arguments = ["run", "--rm", "--no-TTY", "--no-deps", "--entrypoint", "python", service, "-c", code, source]
         target.mkdir(parents=True, exist_ok=True)
         with subprocess.Popen([*self._command, *arguments], env=self._environment, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
-            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-                if hasattr(tarfile, "data_filter"):
-                    archive.extractall(target, filter="data")
-                else:  # Python before 3.11.4, such as Debian 12's; the archive is from our own container.
-                    archive.extractall(target)
-        if process.returncode:
-            raise SystemExit(f"{source} could not be copied out of {service}")
+            whole = _unpack(process.stdout, target)
+        if process.returncode or not whole:
+            raise SystemExit(f"{source} could not be copied out of {service}; it says why above")
+
+
+def _unpack(stream: IO[bytes], target: Path) -> bool:
+    """Unpacks an archive as it comes; whether it was one, and whole."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            if hasattr(tarfile, "data_filter"):
+                archive.extractall(target, filter="data")
+            else:  # Python before 3.11.4, such as Debian 12's; the archive is from our own container.
+                archive.extractall(target)
+    except tarfile.ReadError:
+        return False
+    return True
 
 
 def get_images(compose: Compose) -> None:
@@ -155,9 +169,15 @@ def demo(compose: Compose) -> None:
     """The demo's experiment through the containers; its report is copied to .bakeoff/compose/reports."""
     up(compose)
     compose.run("run", "--rm", "--no-TTY", "cli", "run", "experiments/digits.yaml", *overrides())
+    reports(compose)
+
+
+def reports(compose: Compose) -> None:
+    """Copies what the command reported to .bakeoff/compose/reports, and prints where each experiment's page is."""
     target = KEPT / "reports"
-    compose.copy_out("cli", "/home/bakeoff/reports", target)
-    print(f"report: {target / 'digits' / 'report.html'}")
+    compose.copy_out("cli", REPORTS, target)
+    for page in sorted(target.glob("*/report.html")):
+        print(f"report: {page}")
 
 
 def bakeoff(words: list[str]) -> None:
@@ -178,11 +198,16 @@ def main() -> None:
         bakeoff(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python deploy/compose.py", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("action", choices=("up", "down", "demo", "urls", "bakeoff"))
+    parser.add_argument("action", choices=("up", "down", "demo", "urls", "reports", "bakeoff"))
     parser.add_argument("layers", nargs="*", metavar="LAYER", help=", ".join(LAYERS))
     options = parser.parse_args()
     if unknown := sorted(set(options.layers) - set(LAYERS)):
         parser.error(f"unknown layers {', '.join(unknown)}; known: {', '.join(LAYERS)}")
+    if options.action == "reports":
+        if options.layers:
+            parser.error("reports takes no layers: it goes by what is up")
+        reports(Compose.that_is_up())
+        return
     if options.action == "down":
         # Every layer, so that nothing of one that is not named now stays behind. Volumes stay.
         # Every layer's variables have to be there, whatever they say.

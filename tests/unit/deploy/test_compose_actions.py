@@ -4,9 +4,12 @@ Docker is a stand-in here, a program of that name on the PATH: with an engine al
 cannot be had at will. The system tests have the real one.
 """
 
+import io
 import json
 import os
+import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -157,6 +160,49 @@ def test_the_demo_runs_its_experiment_and_copies_the_reports_out(
     report = docker.folder / "kept/reports/digits/report.html"
     assert report.read_bytes() == b"page"
     assert f"report: {report}\n" in capsys.readouterr().out
+
+
+def test_reports_are_copied_out_of_what_is_up(docker: Docker, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    call("up", "tracking")
+    capsys.readouterr()
+    call("reports")
+    tag, files, words = docker.told()[-1]
+    assert (tag, files) == (compose.images.content_tag(), ["compose.yaml", "compose.tracking.yaml"])
+    assert words[:2] == ["run", "--rm"]
+    assert words[-1] == "/home/bakeoff/reports"
+    report = docker.folder / "kept/reports/digits/report.html"
+    assert report.read_bytes() == b"page"
+    assert capsys.readouterr().out == f"report: {report}\n"
+
+
+def test_reports_say_that_there_are_none(docker: Docker, call: Call) -> None:
+    """The container ends without an archive; its own words are on the terminal."""
+    with pytest.raises(SystemExit, match="nothing is up"):
+        call("reports")
+    call("up")
+    docker.breaks("--entrypoint")
+    with pytest.raises(SystemExit, match=r"/home/bakeoff/reports could not be copied out of cli; .* above"):
+        call("reports")
+
+
+def test_what_runs_in_the_container_archives_a_folder_or_says_that_it_is_missing(
+    docker: Docker, call: Call, tmp_path: Path
+) -> None:
+    call("demo")
+    words = docker.told()[-1][2]
+    code, folder = words[words.index("-c") + 1], tmp_path / "reports"
+    missing = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+    assert (missing.returncode, missing.stdout, missing.stderr) == (1, "", f"nothing is in {folder}\n")
+    (folder / "digits").mkdir(parents=True)
+    archived = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, check=True)
+    with tarfile.open(fileobj=io.BytesIO(archived.stdout)) as archive:
+        assert "./digits" in archive.getnames()
+
+
+def test_reports_take_no_layers(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call("reports", "tracking")
+    assert "reports takes no layers: it goes by what is up" in capsys.readouterr().err
 
 
 def test_the_command_runs_with_the_layers_and_images_that_are_up(
