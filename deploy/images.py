@@ -1,7 +1,8 @@
 """Builds the images, checks their sizes and writes an SBOM beside each: `python deploy/images.py build [IMAGE …]`.
 
-Needs Python 3.11 and Docker with buildx, nothing else. The tag is made of the project's version and a hash of all that
-goes into the images: the same content has the same tag, and an image that exists already is not built again.
+Needs Python 3.11 and Docker with buildx, nothing else. The tag is made of the project's version and a hash of
+all that the repository puts into the images. What exists under its tag is not built again, unless `--rebuild` says so:
+the base image, wheels of your own and what an index of your own has are not in the hash.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,19 +69,21 @@ class Builder:
     cache: str = ""
     """Repository in a registry whose tags hold the layers of every stage, one tag for each image; empty: none."""
     writes_cache: bool = False
+    rebuild: bool = False
+    """Builds what is there as well: the tag does not tell another base image or other wheels."""
 
     def name(self, image: str) -> str:
         """The full name of an image."""
         return f"{self.registry}/{image}:{self.tag}"
 
     def build(self, image: str) -> str:
-        """Builds one image unless it is there, and returns what there is to say about it.
+        """Builds one image, unless it is there and `rebuild` is off, and returns what there is to say about it.
 
         Raises:
             SystemExit: the build failed, or the image is larger than its budget.
         """
         name = self.name(image)
-        if not _size(name):
+        if self.rebuild or not _size(name):
             _docker(*self._command(image), *self._cache_to(image), "--load", "--tag", name, ".", say=image)
         size, budget = _size(name), IMAGES[image].budget_mb
         if self.device == "cpu" and size > budget * MB:
@@ -89,9 +92,9 @@ class Builder:
         return f"{name}: {size / MB:,.0f} MB of {budget:,}"
 
     def sbom(self, image: str) -> Path:
-        """Writes what is in an image, with versions and licences, as CycloneDX JSON."""
+        """Writes the Python packages of an image, with versions and licences, as CycloneDX JSON."""
         target = SBOMS / f"{image}-{self.tag}.cdx.json"
-        if target.is_file():
+        if target.is_file() and not self.rebuild:
             return target
         SBOMS.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=SBOMS) as folder:
@@ -127,7 +130,7 @@ def version() -> str:
 
 
 def content_tag(device: str = "cpu") -> str:
-    """`VERSION-HASH` of everything that goes into the images, `-cuda` for the GPU variants."""
+    """`VERSION-HASH` of every file of the repository that goes into the images, `-cuda` for the GPU variants."""
     digest = hashlib.sha256()
     for path in sorted(_inputs()):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -202,6 +205,7 @@ def main() -> None:
     parser.add_argument("--tag", default="", help="default: version and hash of the content")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--jobs", type=int, default=2, help="builds at a time")
+    parser.add_argument("--rebuild", action="store_true", help="build and list also what exists under its tag")
     parser.add_argument("--no-sbom", action="store_true", help="write no SBOMs")
     options = parser.parse_args()
     if unknown := sorted(set(options.images) - IMAGES.keys()):
@@ -210,6 +214,7 @@ def main() -> None:
         print(options.tag or content_tag(options.device))
         return
     builder = builder_from_environment(options.registry, options.tag, options.device)
+    builder = replace(builder, rebuild=options.rebuild)
     chosen = options.images or [name for name in IMAGES if name not in VARIANTS]
     if options.action == "list":
         listed = [{"image": builder.name(name), "size_mb": _size(builder.name(name)) // MB} for name in chosen]

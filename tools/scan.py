@@ -1,4 +1,4 @@
-"""Looks up known vulnerabilities of the locked dependencies and of everything in the built images (`make scan`).
+"""Looks up known vulnerabilities of the locked dependencies and of the built images (`make scan`).
 
 Reads constraints.txt and the SBOMs in dist/images, and asks pip-audit, which asks the advisory database of the Python
 package index. It knows Python packages, not the operating system of the base image. Ends with 1 when something is found

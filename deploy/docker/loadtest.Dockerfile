@@ -34,7 +34,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=wheels,tar
     --mount=type=secret,id=pip.conf \
     PIP_CONSTRAINT=/build/constraints.txt python /build/install.py application
 
-# Every part with version and licence, on request: docker build --target sbom --output DIR …
+# Every Python package with version and licence, on request: docker build --target sbom --output DIR …
 FROM build AS sbom-tool
 COPY constraints.txt /build/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=bind,from=wheels,target=/wheels \

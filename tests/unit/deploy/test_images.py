@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deploy import images
 from deploy.images import IMAGES, INPUTS, Builder, builder_from_environment, content_tag
 
 ROOT = Path(__file__).parents[3]
@@ -54,6 +55,42 @@ def test_what_a_build_is_told_changes_the_tag(changed: str, tmp_path: Path, monk
     before = content_tag()
     (tmp_path / changed).write_text((ROOT / changed).read_text().replace("EXTRA", "OTHER") + "\n")
     assert content_tag() != before
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_what_exists_is_built_and_listed_again_only_on_request(
+    rebuild: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another base image or other wheels leave the tag as it is."""
+    built = list[str]()
+
+    def docker(*arguments: str, say: str) -> None:
+        if arguments[0] == "buildx":
+            built.append(say)
+        if "sbom" in arguments:
+            Path(arguments[-2].partition("dest=")[2], "sbom.cdx.json").write_text("new")
+
+    monkeypatch.setattr("deploy.images._size", lambda name: 1)
+    monkeypatch.setattr("deploy.images._docker", docker)
+    monkeypatch.setattr("deploy.images.ROOT", tmp_path)
+    monkeypatch.setattr("deploy.images.SBOMS", tmp_path)
+    monkeypatch.setattr("deploy.images.version", lambda: "1")
+    monkeypatch.setenv("BAKEOFF_BUILD_NETWORK", "default")
+    listed = tmp_path / "cli-1.cdx.json"
+    listed.write_text("old")
+    monkeypatch.setattr("sys.argv", ["images.py", "build", "cli", "--tag", "1", *["--rebuild"] * rebuild])
+    images.main()
+    assert built == (["cli", "cli (SBOM)"] if rebuild else [])
+    assert listed.read_text() == ("new" if rebuild else "old")
+
+
+def test_wheels_and_base_image_leave_the_tag_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The page says so; whoever changes it, changes the page."""
+    monkeypatch.setenv("BAKEOFF_BUILD_NETWORK", "default")
+    before = builder_from_environment("bakeoff", "", "cpu").tag
+    (tmp_path / "torch-9-py3-none-any.whl").write_bytes(b"another")
+    monkeypatch.setenv("BAKEOFF_WHEELS", str(tmp_path))
+    assert builder_from_environment("bakeoff", "", "cpu").tag == before
 
 
 @pytest.mark.parametrize(("device", "newest"), [("cpu", "dev"), ("cuda", "dev-cuda")])
