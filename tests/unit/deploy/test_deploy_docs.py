@@ -1,0 +1,78 @@
+"""What docs/deploy.md tells people to copy loses nothing and fits the Compose files; no engine."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy import compose
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs/deploy.md").read_text()
+BACKUP = PAGE.partition("\n## Back up and restore\n")[2].partition("\n## ")[0]
+FILES = {path.name: yaml.safe_load(path.read_text()) for path in compose.FOLDER.glob("compose*.yaml")}
+VOLUMES = {name for file in FILES.values() for name in file.get("volumes", {})}
+
+DOCKER = """#!/bin/bash
+echo "$@" >>"${0%/*}/told"
+"""
+
+
+def kept_and_not_needed() -> tuple[set[str], set[str]]:
+    """Volumes that the table says to save, and those it says nobody needs."""
+    kept, not_needed = set[str](), set[str]()
+    for _, where, how in re.findall(r"^\| (.+?) \| (.+?) \| (.+?) \|$", BACKUP, re.M):
+        for named in re.findall(r"`([a-z0-9-]+)…?`", where):
+            found = {name for name in VOLUMES if name == named or (named.endswith("-") and name.startswith(named))}
+            (not_needed if how.startswith("not needed") else kept).update(found)
+    return kept, not_needed
+
+
+def test_every_volume_is_saved_or_said_not_to_be_needed() -> None:
+    kept, not_needed = kept_and_not_needed()
+    assert kept | not_needed == VOLUMES
+    assert not kept & not_needed
+
+
+@pytest.mark.parametrize("saved", [("store", "home"), ("store",)], ids="+".join)
+def test_restoring_removes_no_volume_that_it_does_not_bring_back(saved: tuple[str, ...], tmp_path: Path) -> None:
+    _, not_needed = kept_and_not_needed()
+    for name in saved:
+        (tmp_path / f"{name}.tar").write_text("an archive")
+    told = run(restoring(), tmp_path)
+    removed = [re.sub(r"^bakeoff_", "", words[-1]) for words in told if words[:2] == ["volume", "rm"]]
+    assert sorted(removed) == sorted({*saved, *not_needed})
+    assert not [words for words in told if "prune" in words or "down" in words]
+    mounted = {
+        name for words in told for name in re.findall(r"--volume bakeoff_([a-z0-9-]+):/volume ", " ".join(words))
+    }
+    assert mounted >= set(saved)
+
+
+def test_what_is_saved_is_what_is_restored(tmp_path: Path) -> None:
+    save, restore = blocks()[:2]
+    lists = re.findall(r"^for volume in (.+?); do (?:test|docker run|docker volume create)", save + restore, re.M)
+    assert len(lists) == 4
+    assert len(set(lists)) == 1
+    assert set(lists[0].split()) <= kept_and_not_needed()[0]
+
+
+def blocks() -> list[str]:
+    return re.findall(r"```console\n(.+?)```", BACKUP, re.S)
+
+
+def restoring() -> str:
+    return re.sub(r"^make .+\n", "", blocks()[1], flags=re.M)
+
+
+def run(commands: str, folder: Path) -> list[list[str]]:
+    """What commands of the page tell Docker, which is a stand-in here: the real one loses volumes."""
+    program = folder / "bin/docker"
+    program.parent.mkdir()
+    program.write_text(DOCKER)
+    program.chmod(0o755)
+    path = f"{program.parent}:/usr/local/bin:/usr/bin:/bin"
+    subprocess.run(["bash", "-e", "-c", commands], cwd=folder, env={"PATH": path}, check=True)
+    return [line.split() for line in (program.parent / "told").read_text().splitlines()]
