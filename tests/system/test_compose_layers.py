@@ -142,6 +142,47 @@ def mounts(service: dict[str, Any]) -> dict[str, tuple[str, bool]]:
     return {each["target"]: (each.get("source"), not each.get("read_only")) for each in service["volumes"]}
 
 
+@pytest.mark.parametrize("layers", [(), ("openvino", "loadtest"), ("s3", "tracking")], ids="+".join)
+def test_the_pages_override_protects_every_service_and_lets_everybody_call(
+    layers: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Also every health check: it calls the service over TLS like anybody else."""
+    plain = config(layers)
+    file = tmp_path / "override.yaml"
+    file.write_text(override(of_layers="openvino" in layers))
+    services = parse(compose.FOLDER, layers, file, BAKEOFF_TOKEN="secret")
+    servers = {name for name, service in services.items() if asks_itself(service)}
+    callers = {name for name in services if name in ("evaluator", "cli") or name.startswith("locust-")}
+    assert len(servers) == 9 + 2 * ("openvino" in layers)
+    for name in servers:
+        told = services[name]["environment"]
+        files = {told[f"BAKEOFF_{each}"] for each in ("TLS_CERT", "TLS_KEY", "TLS_CA", "TOKENS")}
+        assert {Path(each).parent for each in files} == {Path("/tls")}, name
+        waivers = [value for key, value in told.items() if key.endswith(("_INSECURE", "_ALLOW_ANONYMOUS"))]
+        assert waivers == ["false", "false"], name
+    for name in callers:
+        told = services[name]["environment"]
+        assert (told["BAKEOFF_TLS_CA"], told["BAKEOFF_TOKEN"]) == ("/tls/server.crt", "secret"), name
+    for name, service in services.items():
+        assert (service.get("environment") or {}).keys() >= (plain[name].get("environment") or {}).keys(), name
+        added = {"/tls": ("/srv/bakeoff/tls", False)} if name in servers | callers else {}
+        assert mounts(service) == mounts(plain[name]) | added, name
+
+
+def override(*, of_layers: bool) -> str:
+    """The file that the page has for TLS in Compose; on request with its lines for layers."""
+    (text,) = re.findall(r"```yaml\n(x-tls: .+?)```", (ROOT / "docs/deploy.md").read_text(), re.S)
+    return re.sub(r"^  # ([a-z0-9-]+: \*)", r"  \1", text, flags=re.M) if of_layers else text
+
+
+def asks_itself(service: dict[str, Any]) -> bool:
+    """Whether the health check of a service's image is a gRPC client."""
+    name = service["image"].rpartition("/")[2].partition(":")[0]
+    if name not in images.IMAGES or service.get("healthcheck", {}).get("disable"):
+        return False
+    return "services.client.healthcheck" in (ROOT / f"deploy/docker/{images.IMAGES[name].file}.Dockerfile").read_text()
+
+
 def test_the_bucket_is_made_before_anybody_opens_the_store() -> None:
     services = config(("s3",))
     assert services["s3-bucket"]["entrypoint"][-1] == "bakeoff"

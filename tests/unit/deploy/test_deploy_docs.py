@@ -1,5 +1,6 @@
 """What docs/deploy.md tells people to copy loses nothing and fits the Compose files; no engine."""
 
+import asyncio
 import re
 import subprocess
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 import yaml
 
 from deploy import compose
+from services.client import healthcheck
+from services.serving.settings import ServingSettings
+from tests.unit.services.rpc.test_secure_server import serve
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/deploy.md").read_text()
@@ -57,6 +61,36 @@ def test_what_is_saved_is_what_is_restored(tmp_path: Path) -> None:
     assert len(lists) == 4
     assert len(set(lists)) == 1
     assert set(lists[0].split()) <= kept_and_not_needed()[0]
+
+
+def test_the_pages_certificate_and_tokens_let_a_service_start_and_its_health_check_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (commands,) = re.findall(r"```console\n(mkdir -p tls\n.+?)chown", PAGE, re.S)
+    subprocess.run(["bash", "-e", "-c", commands], cwd=tmp_path, check=True, capture_output=True)
+    protected = yaml.safe_load(re.findall(r"```yaml\n(x-tls: .+?)```", PAGE, re.S)[0])["services"]
+    for name, value in protected["production"]["environment"].items():
+        monkeypatch.setenv(name, value.replace("/tls/", f"{tmp_path}/tls/"))
+    told = {"runtime": "onnxruntime", "repository": str(tmp_path)}
+    assert ServingSettings(**told, host="0.0.0.0").authorises
+    with pytest.raises(ValueError, match=r"not protected.+anybody may call"):
+        ServingSettings(**told, host="0.0.0.0", tls_cert=None, tls_key=None, tokens=None)
+
+    async def healthy(target: str) -> None:
+        assert await asyncio.to_thread(healthcheck.main, [target]) == 0
+        monkeypatch.delenv("BAKEOFF_TLS_CA")
+        assert await asyncio.to_thread(healthcheck.main, [target]) == 1, "without the authority it speaks no TLS"
+
+    serve(ServingSettings(**told, port=0), healthy)
+
+
+def test_the_pages_certificate_has_the_name_of_every_service() -> None:
+    (names,) = re.findall(r"subjectAltName=(DNS:trainer-keras,\S+)", PAGE)
+    services = {name for file in FILES.values() for name in file["services"]}
+    served = {
+        name for name in services if name.startswith(("trainer-", "serving-")) or name in ("evaluator", "production")
+    }
+    assert {f"DNS:{name}" for name in served} | {"DNS:localhost", "IP:127.0.0.1"} == set(names.split(","))
 
 
 def blocks() -> list[str]:
