@@ -93,6 +93,12 @@ def test_the_pages_certificate_has_the_name_of_every_service() -> None:
     assert {f"DNS:{name}" for name in served} | {"DNS:localhost", "IP:127.0.0.1"} == set(names.split(","))
 
 
+def test_the_experiments_own_comment_has_the_pages_commands() -> None:
+    told = re.findall(r"^#   (kubectl .+)$", (ROOT / "deploy/k8s/experiment/kustomization.yaml").read_text(), re.M)
+    assert len(told) == 2
+    assert [command for command in told if command not in PAGE] == []
+
+
 def blocks() -> list[str]:
     return re.findall(r"```console\n(.+?)```", BACKUP, re.S)
 
