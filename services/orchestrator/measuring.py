@@ -5,15 +5,16 @@ there, so an interrupted plan goes on where it was.
 """
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
-from core.errors import WrongStateError
+from core.errors import BakeoffError, NotReadyError, WrongStateError
 from core.percentiles import queries_needed
 from core.rates import judged
 from core.results import read_result
@@ -28,11 +29,26 @@ from services.orchestrator import loadtest, rates, steps
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.steps import Step
 
+T = TypeVar("T")
 LOAD_TIMEOUT_S = 120.0
 RESTART_S = 60.0
 """How long a server may be away between two models."""
+RELOADS = 2
+"""How often a model is loaded again for a server that was restarted while it was scored or measured."""
 P99_QUERIES = queries_needed(TARGET_PERCENTILE, over=1)
 """For a point that is held against a bound: enough for p99 with one query above it."""
+
+
+class ServerLostError(NotReadyError):
+    """The server was restarted, or went away, while something was done with the model it had loaded."""
+
+    def __init__(self, step: Step, times: int = 1) -> None:
+        spec: Any = step.spec
+        often = f" {times} times" if times > 1 else ""
+        super().__init__(
+            f"serving-{spec.runtime} was restarted or went away{often} meanwhile, so this has no result; "
+            "see the server's log (exit status 137 is its memory limit), then run this again"
+        )
 
 
 @dataclass
@@ -41,12 +57,14 @@ class Measuring:
 
     Args:
         tolerate: wraps a step; what it swallows leaves the step out and lets the others go on.
+        stop: set once nothing is to be tried again.
     """
 
     directory: Directory
     store: Store
     reporter: Reporter
     tolerate: Callable[[Step], AbstractContextManager[None]]
+    stop: threading.Event = field(default_factory=threading.Event)
     found: list[LoadTestResult] = field(default_factory=list)
     """Every result, in the order of the plan."""
 
@@ -106,7 +124,7 @@ class Measuring:
         with self.tolerate(all_steps[0]), self.served(all_steps):
             for step in all_steps:
                 with self.tolerate(step):
-                    self._keep(self.point(step))
+                    self._keep(self.attended(step, self.point))
                     measured += 1
         return measured
 
@@ -119,6 +137,8 @@ class Measuring:
         """The result of one load test: the stored one, or a new one.
 
         Raises:
+            ServerLostError: the server no longer has the model. A restart leaves figures behind, of a server that was
+                not there for a part of the time: they are not stored, because what is stored is never measured again.
             BakeoffError: it could not be measured.
         """
         if self.store.has("results", step.run_id):
@@ -136,6 +156,8 @@ class Measuring:
         if metrics := self.directory.metrics(step.service):
             flags["metrics"] = metrics
         path = loadtest.run(folder, step.spec, flags, lambda event: self._show(step, event))
+        if self.lost(step):
+            raise ServerLostError(step)
         with _object_folder(folder) as content:
             shutil.copyfile(path, content / "result.json")
             self.store.put("results", step.run_id, content)
@@ -144,6 +166,26 @@ class Measuring:
         for problem in result.problems:
             self.reporter.log(step, "warning", problem)
         return result
+
+    def attended(self, step: Step, do: Callable[[Step], T]) -> T:
+        """Does something with the step's model loaded. Where its server is restarted meanwhile, the model is loaded
+        again and it is done again, at most RELOADS times.
+
+        Raises:
+            ServerLostError: the server was lost each time.
+            BakeoffError: what `do` raised while the server kept the model, or the model could not be loaded.
+        """
+        for reloads_left in reversed(range(RELOADS + 1)):
+            with self.served([step]):
+                try:
+                    return do(step)
+                except BakeoffError as error:
+                    if self.stop.is_set() or not (isinstance(error, ServerLostError) or self.lost(step)):
+                        raise
+                    if not reloads_left:
+                        raise ServerLostError(step, RELOADS + 1) from error
+                    self.reporter.log(step, "info", "the server was restarted; the model is loaded again")
+        raise AssertionError("the last round returns or raises")
 
     @contextmanager
     def served(self, wanted: Sequence[Step | None]) -> Iterator[None]:
@@ -165,7 +207,11 @@ class Measuring:
                     serving.unload_model(spec.model)
 
     def lost(self, step: Step) -> bool:
-        """Whether the server of a step's model no longer has it: it was restarted, or is away."""
+        """Whether the server of a step's model no longer has it: it was restarted, or is away.
+
+        An experiment's servers load what they are told to, so one that is new has no model. It does not show where a
+        server loads its models by itself.
+        """
         spec: Any = step.spec
         with InferenceClient(self.directory.target(f"serving-{spec.runtime}")) as serving:
             return not serving.model_ready(spec.model, spec.version)

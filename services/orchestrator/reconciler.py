@@ -36,8 +36,6 @@ from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
 T = TypeVar("T")
-RELOADS = 2
-"""How often a model is loaded again for a server that was restarted while it was scored."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ class Reconciler:
         found = (steps.loadtest_spec(self.experiment, subject, fingerprint) for subject in served)
         subjects = [spec for spec in found if spec is not None]
         self.reporter.plan({"evaluate": len(served)})
-        measuring = Measuring(self.directory, self.store, self.reporter, self._tolerated)
+        measuring = Measuring(self.directory, self.store, self.reporter, self._tolerated, self._stop)
         todo = [steps.evaluate_step(self.experiment, subject, fingerprint) for subject in served]
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
             # Nothing is timed here, so as many at a time as the evaluator takes.
@@ -219,25 +217,13 @@ class Reconciler:
         return found + steps.runtime_subjects(self.experiment, trained)
 
     def _scored(self, step: Step, evaluator: EvaluatorClient, measuring: Measuring) -> str | None:
-        """Id of the result; None where there is none."""
+        """Scores one model. Id of the result; None where there is none."""
         if self._stop.is_set():
             return None
         with self._tolerated(step):
-            self._score(step, evaluator, measuring)
+            measuring.attended(step, lambda step: self._evaluate(step, evaluator))
             return step.run_id
         return None
-
-    def _score(self, step: Step, evaluator: EvaluatorClient, measuring: Measuring) -> None:
-        """Scores one model. A server that is restarted meanwhile gets it loaded again."""
-        for reloads_left in reversed(range(RELOADS + 1)):
-            with measuring.served([step]):
-                try:
-                    self._evaluate(step, evaluator)
-                    return
-                except BakeoffError:
-                    if not reloads_left or self._stop.is_set() or not measuring.lost(step):
-                        raise
-                    self.reporter.log(step, "info", "the server was restarted; the model is loaded again")
 
     def _evaluate(self, step: Step, evaluator: EvaluatorClient) -> None:
         if not self._done(step):

@@ -121,6 +121,39 @@ class Project:
         return self.compose("run", "--rm", "--no-TTY", "--no-deps", "cli", *arguments)
 
 
+@dataclass(frozen=True)
+class Command:
+    """The command in a container that goes on by itself."""
+
+    project: Project
+    name: str
+    words: tuple[str, ...]
+
+    def start(self) -> None:
+        """Starts it; the container's name must be free."""
+        self.project.compose("run", "--detach", "--no-TTY", "--no-deps", "--name", self.name, "cli", *self.words)
+
+    def said(self) -> str:
+        """All its output so far."""
+        found = self.project.engine.run("logs", self.name)
+        return found.stdout + found.stderr
+
+    def reaches(self, line: str) -> bool:
+        """Whether it has said something; fails where it ended before."""
+        lines = self.said()
+        assert self.project.engine.inspect(self.name)["State"]["Running"], lines
+        return line in lines
+
+    def finish(self, timeout_s: float = 240) -> str:
+        """All its output, once it has ended, which must be well."""
+        assert self.project.engine("wait", self.name, timeout_s=timeout_s).strip() == "0", self.said()
+        return self.said()
+
+    def remove(self) -> None:
+        """Removes the container, whatever it does."""
+        self.project.engine.run("rm", "--force", self.name)
+
+
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
     """Waits for a condition, or fails saying what was waited for."""
     deadline = time.monotonic() + timeout_s

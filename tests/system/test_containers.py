@@ -20,7 +20,7 @@ from core.schemas.specs import PrepareSpec, TrainSpec
 from services.client.channels import service_config
 from services.client.control import TrainerClient, is_serving
 from services.client.inference import InferenceClient
-from tests.system.containers import ROOT, Engine, Project, start_engine, wait_for
+from tests.system.containers import ROOT, Command, Engine, Project, start_engine, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
@@ -185,36 +185,47 @@ def test_an_experiment_survives_the_kill_of_the_command_and_of_the_evaluator(pro
     wanted = ("run", "experiments/digits.yaml", *QUICK, "--set", "name=survivor", "--set", "variants=[]")
     wanted += ("--set", "arms.matched.recipe.epochs=100", "--set", "evaluate.batch_size=1")
     wanted += ("--set", "evaluate.corruptions=[noise, blur, contrast, jpeg]")
-    name = f"{project.name}-survivor"
-
-    def start() -> None:
-        project.compose("run", "--detach", "--no-TTY", "--no-deps", "--name", name, "cli", *wanted)
-
-    def said() -> str:
-        found = project.engine.run("logs", name)
-        return found.stdout + found.stderr
-
-    def reaches(line: str) -> bool:
-        lines = said()
-        assert project.engine.inspect(name)["State"]["Running"], lines
-        return line in lines
-
+    command = Command(project, f"{project.name}-survivor", wanted)
     try:
-        start()
-        wait_for(lambda: reaches(" s0: train "), "a training")
-        project.engine("kill", name)
-        project.engine("rm", "--force", name)
-        start()
-        wait_for(lambda: reaches(": score "), "an evaluation", timeout_s=180)
+        command.start()
+        wait_for(lambda: command.reaches(" s0: train "), "a training")
+        project.engine("kill", command.name)
+        project.engine("rm", "--force", command.name)
+        command.start()
+        wait_for(lambda: command.reaches(": score "), "an evaluation", timeout_s=180)
         evaluator = project.container("evaluator")
         project.engine("kill", evaluator)
         project.engine("start", evaluator)
-        assert project.engine("wait", name, timeout_s=240).strip() == "0", said()
-        lines = said()
+        lines = command.finish()
         assert "incomplete" not in lines
         assert "report: /home/bakeoff/reports/survivor/report.html" in lines
     finally:
-        project.engine.run("rm", "--force", name)
+        command.remove()
+
+
+LOAD_TESTS = """
+import json, pathlib
+results = [json.loads(path.read_text()) for path in pathlib.Path("/data/store/results").glob("loadtest-*/result.json")]
+print(json.dumps([one["errors"] for one in results if one["spec"]["model"].startswith("reloaded-")]))
+"""
+
+
+def test_a_server_killed_under_a_load_test_is_measured_again(project: Project, promoted: str) -> None:
+    """What was measured while it was away is no result; the model is loaded again."""
+    wanted = ("run", "experiments/digits.yaml", *QUICK, "--set", "name=reloaded", "--set", "variants=[]")
+    wanted += ("--set", "frameworks=[pytorch]", "--set", "loadtest={users: 2, duration_s: 20}")
+    command, server = Command(project, f"{project.name}-reloaded", wanted), project.container("serving-onnx")
+    try:
+        command.start()
+        wait_for(lambda: command.reaches("-onnx: measure "), "a load test under way", timeout_s=180)
+        project.engine("kill", server)
+        project.engine("start", server)
+        lines = command.finish()
+    finally:
+        command.remove()
+    assert lines.count("the server was restarted; the model is loaded again") == 1, lines
+    assert "incomplete" not in lines
+    assert json.loads(project.engine("exec", server, "python", "-c", LOAD_TESTS)) == [{}]
 
 
 def test_a_server_killed_under_requests_serves_the_same_again(project: Project, promoted: str) -> None:

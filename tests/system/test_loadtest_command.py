@@ -1,6 +1,7 @@
 """`bakeoff loadtest` on published models, through a real server that it starts itself."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from core.rates import highest_passed
 from core.schemas.results import LoadTestResult
 from services.orchestrator.rates import next_rate
 from tests.system.bakeoff_command import Bakeoff
-from tests.system.serving_process import publish
+from tests.system.serving_process import publish, serving
 from tests.unit.loadtests.prepared import FINGERPRINT, put_prepared
 from tests.unit.serving.published import SHAPE
 
@@ -107,3 +108,39 @@ def test_a_model_without_its_data_fails_with_a_reason_and_the_others_are_measure
     assert ended.code == 1
     assert "orphan: load test failed: load test: no prepared data " + "d" * 64 in ended.err
     assert [result["spec"]["model"] for result in json.loads(ended.out)] == ["one"]
+
+
+def test_a_model_whose_server_is_killed_meanwhile_is_measured_again_by_the_next_server(
+    bakeoff: Bakeoff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, flags = bakeoff.home / "models", ("--model-control", "explicit")
+    before, folders = stored(bakeoff), [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    with serving(folders[0], repository, *flags) as first:
+        monkeypatch.setenv("BAKEOFF_ENDPOINT_SERVING_ONNXRUNTIME", first.target)
+        command = bakeoff.start("loadtest", "two", "--warmup-s", "0.2", "--duration-s", "3")
+        wait_until_measuring(bakeoff, 3)
+        first.process.kill()
+        first.process.wait()
+    with serving(folders[1], repository, *flags, "--port", first.target.rpartition(":")[2]):
+        said, _ = command.communicate(timeout=100)
+    assert said.count("loadtest two: info: the server was restarted; the model is loaded again") == 1, said
+    (new,) = stored(bakeoff) - before
+    assert LoadTestResult.model_validate_json(new.read_bytes()).errors == {}
+
+
+def wait_until_measuring(bakeoff: Bakeoff, seconds: float) -> None:
+    """Returns once the load test of so many seconds has been in its window for one: queries were answered."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for spec in (bakeoff.home / "loadtests").glob("*/spec.json"):
+            events = spec.with_name("events.jsonl")
+            if json.loads(spec.read_text())["duration_s"] != seconds or not events.is_file():
+                continue
+            lines = events.read_text().splitlines(keepends=True)
+            told = [json.loads(line) for line in lines if line.endswith("\n")]
+            if any(event["phase"] == "measure" and event["done"] >= 1 for event in told):
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"waited 60 s for a load test of {seconds} s")

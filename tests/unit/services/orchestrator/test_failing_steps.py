@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -92,12 +91,8 @@ class Served:
 
     def __init__(self, *_: object) -> None: ...
 
-    @contextmanager
-    def served(self, _: object) -> Iterator[None]:
-        yield
-
-    def lost(self, _: object) -> bool:
-        return False
+    def attended(self, step: Any, do: Callable[[Any], None]) -> None:
+        do(step)
 
 
 @pytest.fixture

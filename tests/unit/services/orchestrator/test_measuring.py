@@ -34,6 +34,9 @@ class Bench(Measuring):
     def served(self, wanted: Sequence[Step | None]) -> Iterator[None]:
         yield
 
+    def lost(self, step: Step) -> bool:
+        return False
+
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[LoadTestSpec]:

@@ -2,8 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1.trainer_service_pb2 import DescribeArchitectureResponse
 
 from core import files
-from core.errors import BakeoffError, CancelledError, NotReadyError
+from core.errors import BakeoffError, CancelledError
 from core.schemas.results import TrainResult
 from core.store import Store
 from services.client.directory import Directory
@@ -115,30 +114,6 @@ def test_a_report_left_half_replaced_by_a_kill_does_not_come_back(tmp_path: Path
         replace_folder(new, tmp_path / "reports/digits")
         assert (tmp_path / "reports/digits/report.html").read_text() == "fresh"
     assert [path.name for path in (tmp_path / "reports").iterdir()] == ["digits"]
-
-
-@pytest.mark.parametrize(("lost", "tries"), [(True, 3), (False, 1)])
-def test_a_model_is_loaded_again_for_a_server_that_lost_it_and_only_then(
-    reconciler: Reconciler, step: steps.Step, monkeypatch: pytest.MonkeyPatch, lost: bool, tries: int
-) -> None:
-    loaded = []
-
-    class Server:
-        @contextmanager
-        def served(self, _: object) -> Iterator[None]:
-            loaded.append("model")
-            yield
-
-        def lost(self, _: object) -> bool:
-            return lost
-
-    def fail(*_: object) -> None:
-        raise NotReadyError("gone")
-
-    monkeypatch.setattr(reconciler, "_evaluate", fail)
-    with pytest.raises(NotReadyError):
-        reconciler._score(step, None, Server())  # type: ignore[arg-type]
-    assert len(loaded) == tries
 
 
 class Tracking(Tracker):
