@@ -66,16 +66,30 @@ def test_a_gpu_variant_takes_no_tag_that_compose_uses(
     device: str, newest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = list[tuple[str, ...]]()
-    monkeypatch.setattr("deploy.images._size", lambda name: 1)
+    monkeypatch.setattr("deploy.images.size", lambda name: 1)
     monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
     Builder("bakeoff", content_tag(device), device).build("trainer-keras")
     assert told == [("tag", f"bakeoff/trainer-keras:{content_tag(device)}", f"bakeoff/trainer-keras:{newest}")]
 
 
+@pytest.mark.parametrize(
+    ("tag", "there", "newest"), [("0.0.1", True, False), ("0.0.1", False, True), (content_tag(), True, True)]
+)
+def test_an_image_that_stands_under_another_tag_does_not_become_the_newest(
+    tag: str, there: bool, newest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, sizes = list[tuple[str, ...]](), iter((int(there), 1))
+    monkeypatch.setattr("deploy.images.size", lambda name: next(sizes))
+    monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
+    Builder("bakeoff", tag).build("cli")
+    assert (told[-1:] == [("tag", f"bakeoff/cli:{tag}", "bakeoff/cli:dev")]) is newest
+    assert len(told) == (not there) + newest
+
+
 @pytest.mark.parametrize("writes", [False, True])
 def test_a_build_reads_and_writes_the_cache_it_is_told(writes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     told, sizes = list[tuple[str, ...]](), iter((0, 1))
-    monkeypatch.setattr("deploy.images._size", lambda name: next(sizes))
+    monkeypatch.setattr("deploy.images.size", lambda name: next(sizes))
     monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
     monkeypatch.setenv("BAKEOFF_BUILD_CACHE", "registry.example/cache")
     monkeypatch.setenv("BAKEOFF_BUILD_CACHE_WRITE", str(writes).lower())
