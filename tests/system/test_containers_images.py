@@ -41,6 +41,8 @@ HEAVY_HOLDS = {
 """The same for images that take long to build: only with BAKEOFF_TEST_ALL_IMAGES=1."""
 if os.environ.get("BAKEOFF_TEST_ALL_IMAGES"):
     HOLDS |= HEAVY_HOLDS
+NO_SHELL = ("--volume", "/dev/null:/bin/sh:ro", "--volume", "/dev/null:/bin/bash:ro")
+"""Nothing can be run by these names: the image's shells lie below."""
 PROBE = """
 import importlib.util, json, os, sys
 found = [name for name in sys.argv[1].split(",") if importlib.util.find_spec(name)]
@@ -84,7 +86,12 @@ def test_an_image_starts_without_a_shell_and_says_what_it_is(engine: Engine, ima
     kind = arguments.get("FRAMEWORK") or arguments.get("RUNTIME")
     assert labels["org.opencontainers.image.title"] == f"bakeoff-{IMAGES[name].file}" + (f"-{kind}" if kind else "")
     assert labels["org.opencontainers.image.version"]
-    help_text = engine("run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", full, "--help")
+    if check := config.get("Healthcheck"):
+        assert check["Test"][0] == "CMD"  # CMD-SHELL needs one.
+    run = ["run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", *NO_SHELL]
+    assert engine.run(*run, "--entrypoint", "/bin/sh", full, "-c", "exit 0").returncode != 0
+    assert engine.run(*run, "--entrypoint", "/bin/bash", full, "-c", "exit 0").returncode != 0
+    help_text = engine(*run, full, "--help")
     assert "--" in help_text
 
 
