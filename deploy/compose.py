@@ -125,7 +125,12 @@ def _unpack(stream: IO[bytes], target: Path) -> bool:
 
 
 def get_images(compose: Compose) -> None:
-    """Pulls the images where a registry is named, and builds them otherwise, unless they are there."""
+    """Pulls the images where a registry is named, and builds them otherwise, unless they are there.
+
+    Raises:
+        SystemExit: one cannot be had; without a registry also where a tag is set that is not this checkout's and has no
+            image here, because a build would give the old name to something else.
+    """
     services = compose.services()
     registry, tag = chosen(services["cli"])
     if registry != LOCAL:
@@ -133,11 +138,19 @@ def get_images(compose: Compose) -> None:
         compose.use(tag or images.version())
         compose.run("--profile", "*", "pull", "--policy", "missing")
         return
-    builder = images.builder_from_environment(LOCAL, tag, "cpu")
-    names = {image.partition(":")[0].rpartition("/")[2] for image in services.values()}
-    for name in sorted(names & images.IMAGES.keys()):
-        print(builder.build(name), flush=True)
-    compose.use(builder.tag)
+    names = sorted({image.rpartition(":")[0].rpartition("/")[2] for image in services.values()} & images.IMAGES.keys())
+    content = images.content_tag()
+    compose.use(tag or content)
+    if tag in ("", content):
+        builder = images.builder_from_environment(LOCAL, content, "cpu")
+        for name in names:
+            print(builder.build(name), flush=True)
+    elif missing := [full for name in names if not images.size(full := f"{LOCAL}/{name}:{tag}")]:
+        raise SystemExit(
+            f"BAKEOFF_TAG={tag}: not here are {', '.join(missing)}, and this checkout would build {content} instead. "
+            "`make images` in a checkout of that tag builds them, BAKEOFF_REGISTRY=REGISTRY pulls them; "
+            "without BAKEOFF_TAG this checkout is built and started"
+        )
 
 
 def chosen(image: str) -> tuple[str, str]:

@@ -175,6 +175,15 @@ def pods(documents: list[Document]) -> Iterator[tuple[str, Document, Document]]:
             yield document["metadata"]["name"], document["spec"].get("labels", {}), document["spec"]
 
 
+def selects(selector: Document, labels: dict[str, str]) -> bool:
+    """Whether a label selector, with `In` as its only operator, selects these labels."""
+    expressions = selector.get("matchExpressions", [])
+    assert all(each["operator"] == "In" for each in expressions)
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(each["key"]) in each["values"] for each in expressions
+    )
+
+
 def containers(spec: Document) -> list[Document]:
     return [*spec["containers"], *spec.get("initContainers", [])]
 

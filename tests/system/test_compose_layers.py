@@ -137,6 +137,27 @@ def test_every_server_keeps_what_it_learns_about_models(layers: tuple[str, ...])
         assert mounts(service)[cache] == ("serving-cache", True), name
 
 
+@pytest.mark.parametrize("layers", CHOICES, ids="+".join)
+def test_the_command_alone_reads_the_experiments_of_the_checkout(layers: tuple[str, ...]) -> None:
+    for name, service in config(layers).items():
+        found = [each for each in service.get("volumes", []) if each["target"] == "/experiments"]
+        assert len(found) == (name == "cli"), name
+        for mount in found:
+            assert mount["type"] == "bind"
+            assert Path(mount["source"]) == ROOT / "experiments"
+            assert mount["read_only"] is True
+            # Docker would make an empty folder, owned by root, of a path with a typing error.
+            assert not mount["bind"].get("create_host_path")
+
+
+def test_the_command_reads_the_experiments_of_another_folder_that_is_named(tmp_path: Path) -> None:
+    config(())  # Skips without Compose.
+    cli = parse(compose.FOLDER, (), BAKEOFF_EXPERIMENTS=str(tmp_path))["cli"]
+    assert mounts(cli)["/experiments"] == (str(tmp_path), False)
+    # Those of the image stay, which the demo runs: nothing lies over them.
+    assert not [target for target in mounts(cli) if Path("/opt/app").is_relative_to(target) or "/opt/app" in target]
+
+
 def mounts(service: dict[str, Any]) -> dict[str, tuple[str, bool]]:
     """Where a service finds which volume, and whether it may write there."""
     return {each["target"]: (each.get("source"), not each.get("read_only")) for each in service["volumes"]}

@@ -41,6 +41,8 @@ HEAVY_HOLDS = {
 """The same for images that take long to build: only with BAKEOFF_TEST_ALL_IMAGES=1."""
 if os.environ.get("BAKEOFF_TEST_ALL_IMAGES"):
     HOLDS |= HEAVY_HOLDS
+NO_SHELL = ("--volume", "/dev/null:/bin/sh:ro", "--volume", "/dev/null:/bin/bash:ro")
+"""Nothing can be run by these names: the image's shells lie below."""
 PROBE = """
 import importlib.util, json, os, sys
 found = [name for name in sys.argv[1].split(",") if importlib.util.find_spec(name)]
@@ -60,7 +62,10 @@ def engine() -> Engine:
 
 @pytest.fixture(params=HOLDS)
 def image(request: pytest.FixtureRequest, engine: Engine) -> tuple[str, str]:
-    """Name in IMAGES and full name of a built image; its size was checked against its budget."""
+    """Name in IMAGES and full name of a built image; its size was checked against its budget.
+
+    A test of one image takes it as its parameter: the workflow selects an image's tests by it.
+    """
     return request.param, f"bakeoff/{request.param}:{engine.build(request.param)}"
 
 
@@ -81,12 +86,18 @@ def test_an_image_starts_without_a_shell_and_says_what_it_is(engine: Engine, ima
     kind = arguments.get("FRAMEWORK") or arguments.get("RUNTIME")
     assert labels["org.opencontainers.image.title"] == f"bakeoff-{IMAGES[name].file}" + (f"-{kind}" if kind else "")
     assert labels["org.opencontainers.image.version"]
-    help_text = engine("run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", full, "--help")
+    if check := config.get("Healthcheck"):
+        assert check["Test"][0] == "CMD"  # CMD-SHELL needs one.
+    run = ["run", "--rm", "--read-only", "--tmpfs", "/tmp", "--network", "none", *NO_SHELL]
+    assert engine.run(*run, "--entrypoint", "/bin/sh", full, "-c", "exit 0").returncode != 0
+    assert engine.run(*run, "--entrypoint", "/bin/bash", full, "-c", "exit 0").returncode != 0
+    help_text = engine(*run, full, "--help")
     assert "--" in help_text
 
 
-def test_a_service_refuses_to_listen_for_everybody_unless_told_to(engine: Engine) -> None:
-    full = f"bakeoff/serving-onnx:{engine.build('serving-onnx')}"
+@pytest.mark.parametrize("image", ["serving-onnx"], indirect=True)
+def test_a_service_refuses_to_listen_for_everybody_unless_told_to(engine: Engine, image: tuple[str, str]) -> None:
+    _, full = image
     refused = engine.run("run", "--rm", "--read-only", "--tmpfs", "/tmp", full)
     assert refused.returncode == 2
     assert "--insecure" in refused.stderr
@@ -94,8 +105,9 @@ def test_a_service_refuses_to_listen_for_everybody_unless_told_to(engine: Engine
 
 
 @pytest.mark.skipif("tracking" not in HOLDS, reason="takes minutes to build: BAKEOFF_TEST_ALL_IMAGES=1")
-def test_mlflow_answers_within_its_memory_limit_and_refuses_other_names(engine: Engine) -> None:
-    full = f"bakeoff/tracking:{engine.build('tracking')}"
+@pytest.mark.parametrize("image", ["tracking"], indirect=True)
+def test_mlflow_answers_within_its_memory_limit_and_refuses_other_names(engine: Engine, image: tuple[str, str]) -> None:
+    _, full = image
     run = ["run", "--detach", "--name", "bakeoff-mlflow", "--read-only", "--tmpfs", "/tmp", "--volume", "/data"]
     engine(*run, "--memory", "1g", "--memory-swap", "1g", full, "--allowed-hosts", "localhost:*")
     ask = (
@@ -112,7 +124,8 @@ def test_mlflow_answers_within_its_memory_limit_and_refuses_other_names(engine: 
         engine("rm", "--force", "--volumes", "bakeoff-mlflow")
 
 
-def test_the_sbom_lists_every_part_with_its_locked_version(engine: Engine) -> None:
+@pytest.mark.parametrize("image", ["serving-onnx"], indirect=True)
+def test_the_sbom_lists_every_part_with_its_locked_version(engine: Engine, image: tuple[str, str]) -> None:
     tag = engine.build("serving-onnx", sbom=True)
     sbom = json.loads((ROOT / f"dist/images/serving-onnx-{tag}.cdx.json").read_text())
     parts = {part["name"].lower(): part["version"] for part in sbom["components"]}

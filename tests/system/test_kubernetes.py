@@ -224,16 +224,35 @@ def test_nothing_is_privileged_and_nothing_writes_its_root(combined: Combination
 
 
 def test_pods_live_longer_than_they_drain(combined: Combinations) -> None:
+    """Every server of ours; locust and MLflow end at once, and a command may be killed at any moment."""
     from services.rpc.settings import ServiceSettings
 
-    drain = ServiceSettings.model_fields["drain_s"].default
-    for pod, labels, spec in pods(combined["overlay production"]):
-        if labels["app.kubernetes.io/component"] not in ("trainer", "evaluator", "serving"):
-            continue
-        wait = int(
-            re.search(r"sleep\((\d+)\)", spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1])[1]
-        )  # type: ignore[index]
-        assert spec["terminationGracePeriodSeconds"] > wait + 2 * drain, pod
+    found = set()
+    for name, documents in combined.items():
+        for pod, labels, spec in pods(documents):
+            if labels["app.kubernetes.io/component"] not in ("trainer", "evaluator", "serving"):
+                continue
+            found.add(pod)
+            server = spec["containers"][0]
+            told = environment(server, documents)
+            assert not [variable for variable in told if variable.endswith("_DRAIN_S")], (name, pod)
+            drain = ServiceSettings.model_fields["drain_s"].default
+            sleep = re.search(r"sleep\((\d+)\)", server["lifecycle"]["preStop"]["exec"]["command"][-1])
+            assert sleep is not None, (name, pod)
+            # Endpoints that lose the pod do not wait for anything: it has to answer in the meantime.
+            assert int(sleep[1]) >= 5, (name, pod)
+            # Calls in flight are waited for, and cancelled ones once more.
+            assert grace(pod, spec, documents) > int(sleep[1]) + 2 * drain, (name, pod)
+    assert {"production", "evaluator", "trainer-keras", "serving-onnx", "serving-openvino-bf16"} <= found
+    assert found >= RUNTIMES
+
+
+def grace(pod: str, spec: Document, documents: list[Document]) -> int:
+    """Seconds that a pod gets to end; those of a runtime's are set by the service that runs it."""
+    if pod in RUNTIMES:
+        services = [each["spec"]["predictor"] for each in documents if each["kind"] == "InferenceService"]
+        (spec,) = (each for each in services if each["model"]["runtime"] == pod)
+    return int(spec["terminationGracePeriodSeconds"])
 
 
 def test_the_rules_of_compose_and_of_the_operator_are_the_same() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.system import manifests
-from tests.system.manifests import Combinations, Document, containers, environment, has, pods
+from tests.system.manifests import Combinations, Document, containers, environment, has, pods, selects
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -145,6 +145,57 @@ def test_some_production_server_stays_while_one_leaves(combined: Combinations) -
         assert least >= 2, name
 
 
+def test_clients_see_every_pod_of_a_service_that_speaks_grpc(combined: Combinations) -> None:
+    """Behind an address of the service's own a connection stays with the one pod it was made to."""
+    headless = set()
+    for name, documents in combined.items():
+        component = {pod: labels["app.kubernetes.io/component"] for pod, labels, _ in pods(documents)}
+        for document in documents:
+            if document["kind"] != "Service":
+                continue
+            spec, own = document["spec"], document["metadata"]["name"]
+            if component[spec["selector"]["app.kubernetes.io/name"]] in SERVICES:
+                assert spec["clusterIP"] == "None", (name, own)
+                headless.add(own)
+    assert {"production", "serving-onnx", "serving-openvino", "evaluator", "trainer-keras"} <= headless
+
+
+def test_connections_to_production_are_renewed_so_that_clients_find_new_replicas(combined: Combinations) -> None:
+    """Every five minutes, as docs/deploy.md says, under KServe too."""
+    renewed = {}
+    for documents in combined.values():
+        for pod, _, spec in pods(documents):
+            if pod == "production":
+                told = environment(spec["containers"][0], documents)
+                renewed.setdefault(pod, set()).add(told.get("BAKEOFF_SERVING_MAX_CONNECTION_AGE_S"))
+            if pod == "bakeoff-onnx":
+                words = spec["containers"][0]["args"]
+                renewed.setdefault(pod, set()).add(words[words.index("--max-connection-age-s") + 1])
+    assert renewed == {"production": {"300"}, "bakeoff-onnx": {"300"}}
+
+
+def test_replicas_are_spread_over_nodes_where_there_are_several(combined: Combinations) -> None:
+    """And start on one node all the same. KServe's pods are its own to place."""
+    for name, documents in combined.items():
+        for pod, labels, spec in pods(documents):
+            if labels["app.kubernetes.io/component"] not in SERVICES or pod == "bakeoff-onnx":
+                continue
+            (spread,) = spec["topologySpreadConstraints"]
+            assert spread["topologyKey"] == "kubernetes.io/hostname", (name, pod)
+            assert spread["whenUnsatisfiable"] == "ScheduleAnyway", (name, pod)
+            assert spread["maxSkew"] == 1, (name, pod)
+            counted = {
+                each: own["app.kubernetes.io/component"]
+                for each, own, _ in pods(documents)
+                if selects(spread["labelSelector"], own)
+            }
+            # Trainers keep out of each other's way, servers their own replicas.
+            others = {"trainer": 4}.get(labels["app.kubernetes.io/component"], 1)
+            assert pod in counted, (name, pod)
+            assert len(counted) == others, (name, pod)
+            assert set(counted.values()) == {labels["app.kubernetes.io/component"]}, (name, pod)
+
+
 def test_load_generators_read_prepared_data_and_write_none(combined: Combinations) -> None:
     found = set()
     for name, documents in combined.items():
@@ -177,12 +228,3 @@ def test_the_address_of_every_server_and_of_mlflow_is_told_to_who_needs_it(combi
             tracked = pod == "experiment" and has(name, "tracking")
             assert told.get("MLFLOW_TRACKING_URI") == ("http://tracking:5000" if tracked else None), (name, pod)
             assert ("cli-tracking" in spec["containers"][0]["image"]) is tracked, (name, pod)
-
-
-def selects(selector: Document, labels: dict[str, str]) -> bool:
-    """Whether a label selector, with `In` as its only operator, selects these labels."""
-    expressions = selector.get("matchExpressions", [])
-    assert all(each["operator"] == "In" for each in expressions)
-    return selector.get("matchLabels", {}).items() <= labels.items() and all(
-        labels.get(each["key"]) in each["values"] for each in expressions
-    )

@@ -24,11 +24,14 @@ with open(folder + "/told", "a") as told:
 if os.path.exists(folder + "/broken") and open(folder + "/broken").read() in words:
     sys.exit("something is wrong") if "ps" in words else sys.exit(7)
 if "config" in words:
-    images = {{name: {{"image": f"bakeoff/{{name}}:dev"}} for name in ("cli", "evaluator")}}
+    tag = os.environ.get("BAKEOFF_TAG", "dev")
+    images = {{name: {{"image": f"bakeoff/{{name}}:{{tag}}"}} for name in ("cli", "evaluator")}}
     print(json.dumps({{"services": images}}))
 elif "ps" in words:
     print(open(folder + "/containers").read())
 elif words[:2] == ["image", "inspect"]:
+    if os.path.exists(folder + "/absent") and open(folder + "/absent").read() in words[-1]:
+        sys.exit("no such image")
     print(1000)
 elif "--entrypoint" in words:
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
@@ -71,6 +74,11 @@ class Docker:
                 last = max(number for number, word in enumerate(words) if word == "--file") + 2
                 found.append((tag, [Path(name).name for name in words[2:last:2]], words[last:]))
         return found
+
+    def others(self) -> list[list[str]]:
+        """The first two words of every other command: builds, tags, questions about images."""
+        told = [json.loads(line)[1:3] for line in (self.folder / "told").read_text().splitlines()]
+        return [words for words in told if words[0] not in ("compose", "network")]
 
     def breaks(self, word: str) -> None:
         """From now on commands with this word fail."""
@@ -125,6 +133,30 @@ def test_up_builds_starts_the_layers_and_prints_every_published_address(
     said = capsys.readouterr().out
     assert f"bakeoff/cli:{tag}: 0 MB of 500\n" in said
     assert said.endswith(ADDRESSES)
+
+
+def test_an_older_tag_that_is_here_is_started_and_nothing_else_is_named_anew(
+    docker: Docker, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAKEOFF_TAG", "0.0.1")
+    call("up")
+    assert [(tag, words[0]) for tag, _, words in docker.told()[1:]] == [("0.0.1", "up"), ("0.0.1", "ps")]
+    assert docker.others() == [["image", "inspect"], ["image", "inspect"]]
+    assert "BAKEOFF_TAG=0.0.1\n" in (docker.folder / "kept/up.env").read_text()
+
+
+def test_an_older_tag_with_an_image_missing_starts_nothing_and_says_what_to_do(
+    docker: Docker, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAKEOFF_TAG", "0.0.1")
+    (docker.folder / "absent").write_text("evaluator")
+    with pytest.raises(
+        SystemExit, match=r"^BAKEOFF_TAG=0\.0\.1: not here are bakeoff/evaluator:0\.0\.1, .*make images"
+    ):
+        call("up")
+    assert [words[-3] for _, _, words in docker.told()] == ["config"]
+    assert docker.others() == [["image", "inspect"], ["image", "inspect"]]
+    assert not (docker.folder / "kept").exists()
 
 
 def test_what_does_not_become_healthy_ends_up_with_dockers_status(docker: Docker, call: Call) -> None:

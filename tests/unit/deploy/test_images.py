@@ -1,9 +1,14 @@
 """What the builds are made of, without an engine."""
 
+import os
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -70,7 +75,7 @@ def test_what_exists_is_built_and_listed_again_only_on_request(
         if "sbom" in arguments:
             Path(arguments[-2].partition("dest=")[2], "sbom.cdx.json").write_text("new")
 
-    monkeypatch.setattr("deploy.images._size", lambda name: 1)
+    monkeypatch.setattr("deploy.images.size", lambda name: 1)
     monkeypatch.setattr("deploy.images._docker", docker)
     monkeypatch.setattr("deploy.images.ROOT", tmp_path)
     monkeypatch.setattr("deploy.images.SBOMS", tmp_path)
@@ -98,16 +103,30 @@ def test_a_gpu_variant_takes_no_tag_that_compose_uses(
     device: str, newest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = list[tuple[str, ...]]()
-    monkeypatch.setattr("deploy.images._size", lambda name: 1)
+    monkeypatch.setattr("deploy.images.size", lambda name: 1)
     monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
     Builder("bakeoff", content_tag(device), device).build("trainer-keras")
     assert told == [("tag", f"bakeoff/trainer-keras:{content_tag(device)}", f"bakeoff/trainer-keras:{newest}")]
 
 
+@pytest.mark.parametrize(
+    ("tag", "there", "newest"), [("0.0.1", True, False), ("0.0.1", False, True), (content_tag(), True, True)]
+)
+def test_an_image_that_stands_under_another_tag_does_not_become_the_newest(
+    tag: str, there: bool, newest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, sizes = list[tuple[str, ...]](), iter((int(there), 1))
+    monkeypatch.setattr("deploy.images.size", lambda name: next(sizes))
+    monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
+    Builder("bakeoff", tag).build("cli")
+    assert (told[-1:] == [("tag", f"bakeoff/cli:{tag}", "bakeoff/cli:dev")]) is newest
+    assert len(told) == (not there) + newest
+
+
 @pytest.mark.parametrize("writes", [False, True])
 def test_a_build_reads_and_writes_the_cache_it_is_told(writes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     told, sizes = list[tuple[str, ...]](), iter((0, 1))
-    monkeypatch.setattr("deploy.images._size", lambda name: next(sizes))
+    monkeypatch.setattr("deploy.images.size", lambda name: next(sizes))
     monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
     monkeypatch.setenv("BAKEOFF_BUILD_CACHE", "registry.example/cache")
     monkeypatch.setenv("BAKEOFF_BUILD_CACHE_WRITE", str(writes).lower())
@@ -140,14 +159,58 @@ WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
 BUILD = WORKFLOW["jobs"]["build"]
 
 
-def test_the_workflow_builds_probes_and_publishes_every_image_variants_included() -> None:
+def numbers(job: dict[str, Any], *words: str) -> list[int]:
+    """Of the one step of a job that runs each of these words, its number."""
+    found = [[number for number, step in enumerate(job["steps"]) if word in step.get("run", "")] for word in words]
+    assert [len(each) for each in found] == [1] * len(words)
+    return [each[0] for each in found]
+
+
+def test_the_workflow_builds_and_probes_every_image_before_it_uploads_it_variants_included() -> None:
     assert set(BUILD["strategy"]["matrix"]["image"]) == IMAGES.keys()
-    steps = [step.get("run", "") for step in BUILD["steps"]]
-    (built,) = (number for number, step in enumerate(steps) if "images.py build" in step)
-    (probed,) = (number for number, step in enumerate(steps) if "test_containers_images.py" in step)
-    (published,) = (number for number, step in enumerate(steps) if "docker push" in step)
-    assert built < probed < published
+    built, probed, uploaded = numbers(BUILD, "images.py build", "test_containers_images.py", "docker push")
+    assert built < probed < uploaded
     assert BUILD["steps"][probed]["env"] == {"BAKEOFF_TEST_ALL_IMAGES": "1"}
+
+
+def test_the_workflow_publishes_a_version_when_every_image_is_there_and_not_image_by_image(tmp_path: Path) -> None:
+    """The step of the job runs here, with a program that writes down what Docker is told."""
+    assert "GITHUB_REF_NAME" not in str(BUILD)
+    publish = WORKFLOW["jobs"]["publish"]
+    (number,) = numbers(publish, "imagetools create")
+    (uploaded,) = numbers(BUILD, "docker push")
+    assert publish["needs"] == "build"
+    assert publish["if"] == BUILD["steps"][uploaded]["if"] == "startsWith(github.ref, 'refs/tags/v')"
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\n[ "$1" = login ] || echo "$@"\n')
+    docker.chmod(0o755)
+    (tmp_path / "python").symlink_to(sys.executable)
+    told = {"PATH": f"{tmp_path}:/usr/bin:/bin", "GITHUB_REPOSITORY": "Some/Fork", "GITHUB_REF_NAME": "v1.2.3"}
+    script = publish["steps"][number]["run"]
+    done = subprocess.run(["bash", "-ec", script], cwd=ROOT, env=told, capture_output=True, text=True, check=True)
+    name = "ghcr.io/some/fork/{0}"
+    assert done.stdout.splitlines() == [
+        f"buildx imagetools create --tag {name}:1.2.3 {name}:{content_tag()}".format(image) for image in IMAGES
+    ]
+
+
+@pytest.mark.parametrize(("image", "tests"), [("tracking", {"mlflow_answers"}), ("cli", set())])
+def test_the_workflows_probe_takes_the_tests_of_every_image_and_those_of_this_one(image: str, tests: set[str]) -> None:
+    (number,) = numbers(BUILD, "test_containers_images.py")
+    probe = BUILD["steps"][number]
+    command = probe["run"].strip().splitlines()[-1].replace("python", shlex.quote(sys.executable), 1)
+    told = {**os.environ, **probe["env"], "IMAGE": image}
+    said = subprocess.run(
+        ["bash", "-ec", f"{command} --collect-only --quiet -p no:cacheprovider"],
+        cwd=ROOT,
+        env=told,
+        capture_output=True,
+    ).stdout.decode()
+    found = re.findall(r"::test_(\w+)(.*)", said)
+    assert {parameter for _, parameter in found} == {f"[{image}]"}
+    special = {"mlflow_answers", "sbom", "refuses_to_listen"}
+    assert {word for word in special if any(word in name for name, _ in found)} == tests
+    assert len(found) == 2 + len(tests)
 
 
 def test_the_workflow_writes_its_cache_for_what_is_pushed_only() -> None:
@@ -156,7 +219,10 @@ def test_the_workflow_writes_its_cache_for_what_is_pushed_only() -> None:
     assert BUILD["permissions"] == {"contents": "read", "packages": "write"}
 
 
-def test_every_action_is_pinned_to_an_exact_release() -> None:
-    used = {step["uses"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "uses" in step}
-    assert used
-    assert {name for name in used if not re.fullmatch(r"[\w./-]+@v\d+\.\d+\.\d+", name)} == set()
+def test_every_action_is_pinned_to_a_commit_and_says_which_release_that_is() -> None:
+    text = (ROOT / ".github/workflows/ci.yml").read_text()
+    used = re.findall(r"uses: *(.+)", text)
+    assert len(used) == sum("uses" in step for job in WORKFLOW["jobs"].values() for step in job["steps"]) > 0
+    assert [line for line in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+    # One release of each action, so that none is forgotten when it is renewed.
+    assert len(set(used)) == len({line.partition("@")[0] for line in used})
