@@ -24,10 +24,6 @@ NOT_SENT = "NOT_SENT"
 """Counted as a failure for a query that was due while too many others waited for their answers."""
 LEAD_S = 0.05
 """From making the schedule to its first query."""
-AWAKE_S = 0.001
-AWAKE_SHARE = 0.1
-"""A core that sleeps wakes up late, a virtual one most of all. So the generator waits the last moments before a query
-is due without sleeping, at most this share of a core in all."""
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -101,18 +97,16 @@ async def _send_when_due(sender: Sender, group: asyncio.TaskGroup, due: list[int
     # Built before it is due: what building takes, longest after a pause, would make it late.
     request = next(requests)
     most = min(MOST_IN_FLIGHT, max(1, IN_FLIGHT_BYTES // request.ByteSize()))
-    awake_s = min(AWAKE_S, AWAKE_SHARE / (sender.spec.rate or 1.0))
     for offset in due:
         # Also when it is late already: the queries just created must get their turn to leave.
-        await asyncio.sleep(max(0.0, seconds_until(start + offset) - awake_s))
-        while seconds_until(start + offset) > 0:
-            await asyncio.sleep(0)
+        await asyncio.sleep(max(0.0, seconds_until(start + offset)))
         if len(under_way) >= most:
             sender.recorder.failure(start + offset, NOT_SENT)
             continue
         task = group.create_task(sender.send(request, start + offset, late=True))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
+        await asyncio.sleep(0)  # This one leaves before the next is built.
         request = next(requests)
 
 
