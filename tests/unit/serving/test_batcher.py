@@ -322,31 +322,26 @@ def test_light_images_wait_for_the_batch_under_way_rather_than_start_a_small_one
     run(scenario, max_batch=4, instances=2)
 
 
-def test_heavy_images_are_shared_out_among_the_instances():
-    async def scenario(batcher, echo):
-        batcher._image_ns = 5_000_000
-        echo.gate.clear()
-        waiting = await queue(batcher, *(rows(number) for number in range(6)))
-        await until(lambda: len(echo.calls) == 2)
+@pytest.mark.parametrize(
+    ("waits", "max_batch", "batches"),
+    [
         # Three of six, then two of the three that are left: nobody waits for an instance while another is idle.
-        assert sorted(echo.calls) == [[0, 1, 2], [3, 4]]
-        echo.gate.set()
-        await asyncio.gather(*waiting)
-
-    run(scenario, max_batch=8, instances=2)
-
-
-def test_batches_of_heavy_images_are_full_where_enough_wait():
+        (6, 8, [[0, 1, 2], [3, 4]]),
+        # Full where enough wait.
+        (16, 4, [[0, 1, 2, 3], [4, 5, 6, 7]]),
+    ],
+)
+def test_heavy_images_are_shared_out_among_the_instances(waits, max_batch, batches):
     async def scenario(batcher, echo):
         batcher._image_ns = 5_000_000
         echo.gate.clear()
-        waiting = await queue(batcher, *(rows(number) for number in range(16)))
+        waiting = await queue(batcher, *(rows(number) for number in range(waits)))
         await until(lambda: len(echo.calls) == 2)
-        assert [len(call) for call in echo.calls] == [4, 4]
+        assert sorted(echo.calls) == batches
         echo.gate.set()
         await asyncio.gather(*waiting)
 
-    run(scenario, max_batch=4, instances=2)
+    run(scenario, max_batch=max_batch, instances=2)
 
 
 def test_a_request_of_heavy_images_that_fits_a_batch_is_not_divided():
