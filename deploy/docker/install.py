@@ -27,8 +27,9 @@ BUILD, WHEELS = Path("/build"), Path("/wheels")
 LOCKED, SKELETON = Path("/locked"), Path("/skeleton")
 VENV, APP, TOOL = Path("/opt/venv"), Path("/opt/app"), Path("/opt/tool")
 UID = 1000
-OWNED = ("data/store", "data/models", "data/production", "runs", "cache", "timed", "home/bakeoff")
-"""Folders that volumes are mounted on; a new named volume takes over their owner."""
+OWNED = ("data", "runs", "cache", "timed", "home/bakeoff")
+"""Folders that volumes are mounted on; a new named volume takes over their owner. They are empty: an engine copies what
+is in them for every container of its own, and containers that are created at once would be in each other's way."""
 PIP_CONF = Path("/run/secrets/pip.conf")
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CUDA = {"tensorflow-cpu": "tensorflow[and-cuda]", "onnxruntime": "onnxruntime-gpu[cuda,cudnn]"}

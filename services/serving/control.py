@@ -87,6 +87,8 @@ class Control:
 
         Raises:
             BakeoffError: a model named with --load-model cannot be loaded.
+            NotFoundError: there is no repository. Who polls waits for one whose parent folder is there: the first model
+                published creates it.
         """
         if self._settings.model_control == "explicit":
             for name in self._settings.load_model:
@@ -94,6 +96,8 @@ class Control:
             return
         await self._look()
         if self._settings.model_control == "poll":
+            if not self._repository.root.is_dir():
+                log.warning("model repository %s is not there yet; waiting for its first model", self._repository.root)
             self._polling = asyncio.ensure_future(self._poll())
 
     async def stop(self) -> None:
@@ -201,10 +205,14 @@ class Control:
         self._failures.pop(name, None)
 
     def _scan(self) -> dict[str, Wanted]:
-        """What is to be served of every model. Raises NotFoundError when there is no repository."""
+        """What is to be served of every model. Raises NotFoundError without a repository or a place for one."""
         self._repository.refresh()
-        if not self._repository.root.is_dir():
-            raise NotFoundError(f"model repository {self._repository.root} is not a folder; create it or name another")
+        root = self._repository.root
+        if not root.is_dir():
+            awaited = self._settings.model_control != "none" and root.parent.is_dir() and not root.exists()
+            # One that was here and is away must not unload what answers.
+            if self._seen or not awaited:
+                raise NotFoundError(f"model repository {root} is not a folder; create it or name another")
         return {name: self._wanted(name) for name in self._repository.models()}
 
     def _asked(self, name: str) -> Wanted:

@@ -112,7 +112,14 @@ def test_no_container_leaves_a_volume_without_a_name_behind(layers: tuple[str, .
 
 @pytest.mark.parametrize("layers", CHOICES, ids="+".join)
 def test_a_new_volume_belongs_to_who_writes_it(layers: tuple[str, ...]) -> None:
-    """Docker gives it the owner that its folder has in the image."""
+    """Docker gives it the owner that its folder has in the image.
+
+    Nothing else may be in the folder: Docker copies it for every container, and two that are created at the same time
+    fail over the first folder in it ("mkdir: file exists").
+    """
+    assert not {Path("/", name) for name in install.OWNED} & {
+        each for name in install.OWNED for each in Path("/", name).parents
+    }
     owned = {path for name in install.OWNED for path in (Path("/", name), *Path("/", name).parents)}
     for name, service in config(layers).items():
         if name not in THEIR_USER:

@@ -266,7 +266,34 @@ def test_a_missing_repository_ends_the_start_with_its_path(tmp_path):
         with pytest.raises(NotFoundError, match="nowhere is not a folder"):
             await server.control.start()
 
-    run(tmp_path / "nowhere", scenario)
+    run(tmp_path / "nowhere", scenario, model_control="none")
+
+
+@pytest.mark.parametrize("model_control", ["poll", "explicit"])
+def test_a_repository_that_is_not_there_yet_is_an_empty_one(tmp_path, model_control):
+    root = tmp_path / "later"
+
+    async def scenario(server):
+        await server.control.start()
+        assert await server.control.index(False) == []
+        publish(root, "a")
+        if model_control == "explicit":
+            await server.control.load("a")
+        await until(lambda: server.models.versions("a") == [1])
+
+    run(root, scenario, model_control=model_control, poll_s=POLL_S)
+
+
+@pytest.mark.parametrize("model_control", ["poll", "explicit"])
+def test_a_repository_that_cannot_be_there_is_said(tmp_path, model_control):
+    (tmp_path / "file").touch()
+
+    async def scenario(server):
+        with pytest.raises(NotFoundError, match="is not a folder; create it"):
+            await server.control.index(False)
+
+    for root in (tmp_path / "nowhere/models", tmp_path / "file"):
+        run(root, scenario, model_control=model_control)
 
 
 def test_explicit_control_loads_what_is_asked_for(tmp_path):
