@@ -3,7 +3,6 @@ SHELL := bash
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
-TESTS ?= tests/unit tests/contract tests/system
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -36,9 +35,9 @@ down: setup  ## stop them
 	$(BIN)/bakeoff down
 endif
 
-test: setup  ## run all tests: unit, contract, system
+test: setup  ## run all tests: unit, contract, system; or some: make test TESTS=tests/unit
 	tools/system-packages.sh
-	$(BIN)/python -m pytest $(TESTS)
+	tools/test.sh $(TESTS)
 
 check: setup  ## fast checks: format, lint, types, imports, proto lint and drift
 	tools/check.sh

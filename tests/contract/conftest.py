@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.schemas.specs import FRAMEWORKS
 
 ROOT = Path(__file__).parents[2]
-PROBE_SECONDS = 1500
+PROBE_SECONDS = 2400
 LIBRARIES = {"keras": "keras", "tensorflow": "tensorflow", "pytorch": "torch", "fastai": "fastai"}
 
 

@@ -105,6 +105,12 @@ TORCHVISION = {name: get_architecture(name, (64, 64, 3), 10) for name in ("resne
 TORCHVISION_IMAGES = 4
 FROM_PTH = "resnet18"
 """Each .pth starts a process that imports torch: one is enough."""
+STEPPED = [
+    *((name, "adam") for name in CASES | FULL),
+    *((name, "sgd") for name in ("digits-cnn", "residual", "mnist-cnn-full")),
+]
+"""Network and optimiser of the matched steps. An optimiser treats every tensor alike, whichever network it is of; the
+other optimisers are compared in test_matched_training."""
 MEAN, STD = (0.45, 0.5, 0.4), (0.25, 0.3, 0.2)
 AUGMENTATION = Augmentation(flip=True, rotate=15, zoom=0.1, shift=0.1, crop=1, brightness=0.2)
 PLAIN_CASES = ("smooth", "binary")

@@ -51,9 +51,8 @@ class Probe:
             self.export(name, architecture)
         for name, architecture in networks.FULL.items():
             self.inspect(f"{name}/float64", architecture, "float64")
-        for name, architecture in (networks.CASES | networks.FULL).items():
-            for optimizer in networks.OPTIMIZERS:
-                self.step(name, architecture, optimizer)
+        for name, optimizer in networks.STEPPED:
+            self.step(name, (networks.CASES | networks.FULL)[name], optimizer)
         if (self.torchvision / "logits.npz").is_file():
             for name, architecture in networks.TORCHVISION.items():
                 self.load_torchvision(name, architecture)

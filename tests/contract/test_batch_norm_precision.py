@@ -8,7 +8,7 @@ import pytest
 from core.schemas.specs import FRAMEWORKS
 from tests.contract.conftest import ROOT, Probes
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

@@ -13,7 +13,7 @@ from core.schemas.specs import FRAMEWORKS
 from tests.contract.conftest import LIBRARIES, Answers, Probes, run_python
 from tests.contract.divergence_probe import MODES, RATES, STEPS
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 ADVICE = "; lower recipe.optimizer.learning_rate (now {})"
 
 

@@ -13,7 +13,7 @@ from tests.contract import networks
 from tests.contract.conftest import Answers, Probes
 from tests.contract.probe import BATCHES, PREDICTED
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
 every_case = pytest.mark.parametrize("case", networks.CASES)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.contract import networks
 from tests.contract.conftest import Probes
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
 
 def modules(value: Any) -> Iterator[str]:

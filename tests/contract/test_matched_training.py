@@ -15,7 +15,7 @@ from tests.contract import training_cases as cases
 from tests.contract.conftest import LIBRARIES, Answers, Probes, run_python
 from tests.contract.test_same_network import worst
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 TRAINED = [
     f"{name}/{steps}" for name, keys in cases.OPTIMIZERS.items() for steps in (1, 10) if steps > 1 or "l2" not in keys
 ]

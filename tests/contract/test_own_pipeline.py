@@ -6,7 +6,7 @@ from core.schemas.recipe import OWN_BATCH_SIZE
 from tests.contract.conftest import Answers
 from tests.contract.own_pipeline import CHANGES, IMAGES, IMBALANCE
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
 
 def test_lossless_originals_of_the_right_size_arrive_as_they_are(answers: Answers) -> None:

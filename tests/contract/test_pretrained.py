@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tests.contract import networks
 from tests.contract.conftest import Answers
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 DEPENDS = 0.05
 """Logits that varied less from image to image would prove little."""
 every_network = pytest.mark.parametrize("name", networks.TORCHVISION)

@@ -11,16 +11,14 @@ from tests.contract import networks
 from tests.contract.conftest import Answers, Probes
 from trainer.architectures import ARCHITECTURES, FAMILIES, get_architecture
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
 EXACT = 1e-7
 """Of each tensor's largest value, in float64."""
 NOTHING = 1e-13
 """Of the largest value of all tensors: what rounding leaves of a zero, such as the gradient of a bias before a norm."""
 NETWORKS = networks.CASES | networks.FULL
-STEPPED = [
-    (case, optimizer, steps) for case in NETWORKS for optimizer in networks.OPTIMIZERS for steps in networks.STEPS
-]
+STEPPED = [(*stepped, steps) for stepped in networks.STEPPED for steps in networks.STEPS]
 every_case = pytest.mark.parametrize("case", networks.CASES)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.contract.conftest import ROOT, Probes
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
 
 @pytest.fixture(scope="module")

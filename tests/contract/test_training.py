@@ -5,7 +5,7 @@ import pytest
 from tests.contract import networks
 from tests.contract.conftest import Answers
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
 
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one_bit_for_bit(answers: Answers) -> None:

@@ -217,7 +217,9 @@ def test_a_server_killed_under_a_load_test_is_measured_again(project: Project, p
     command, server = Command(project, f"{project.name}-reloaded", wanted), project.container("serving-onnx")
     try:
         command.start()
-        wait_for(lambda: command.reaches("-onnx: measure "), "a load test under way", timeout_s=180)
+        wait_for(lambda: command.reaches("plan: 1 loadtest"), "a load test", timeout_s=180)
+        before = answered(project, "reloaded-matched-pytorch-s0-onnx")
+        wait_for(lambda: answered(project, "reloaded-matched-pytorch-s0-onnx") > before + 500, "requests under way")
         project.engine("kill", server)
         project.engine("start", server)
         lines = command.finish()
@@ -226,6 +228,15 @@ def test_a_server_killed_under_a_load_test_is_measured_again(project: Project, p
     assert lines.count("the server was restarted; the model is loaded again") == 1, lines
     assert "incomplete" not in lines
     assert json.loads(project.engine("exec", server, "python", "-c", LOAD_TESTS)) == [{}]
+
+
+def answered(project: Project, model: str) -> int:
+    """Requests that the ONNX server has answered for a model since it was loaded; 0 where it is not."""
+    with InferenceClient(project.target("serving-onnx", 7111), timeout_s=20) as client:
+        try:
+            return client.model_statistics(model).requests
+        except BakeoffError:
+            return 0
 
 
 def test_a_server_killed_under_requests_serves_the_same_again(project: Project, promoted: str) -> None:

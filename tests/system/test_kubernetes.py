@@ -1,5 +1,6 @@
 """Every overlay and combination of components: built by kustomize, valid, and right in what schemas do not see."""
 
+import functools
 import itertools
 import json
 import random
@@ -38,9 +39,12 @@ def combined() -> Combinations:
     return manifests.combined()
 
 
-def test_all_of_it_is_strictly_valid(combined: Combinations) -> None:
+def test_all_of_it_is_strictly_valid(combined: Combinations, monkeypatch: pytest.MonkeyPatch) -> None:
     import kubernetes_validate
+    from kubernetes_validate import utils
 
+    # It reads a megabyte of definitions for every document otherwise.
+    monkeypatch.setattr(utils, "schema_contents", functools.cache(utils.schema_contents))
     unique = manifests.distinct(combined)
     assert len(unique) > 40
     for document in unique:

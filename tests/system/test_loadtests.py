@@ -332,9 +332,9 @@ except BakeoffError as error:
 
 
 def locust(target: str, *options: str) -> "subprocess.CompletedProcess[str]":
-    """Runs the locustfile for three seconds, of which Locust's own start-up takes its share."""
+    """Runs the locustfile for six seconds, of which Locust's own start-up takes its share."""
     command = [sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--users", "2"]
-    command += ["--spawn-rate", "2", "--run-time", "3s", "--target", target, *options]
+    command += ["--spawn-rate", "2", "--run-time", "6s", "--target", target, *options]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
