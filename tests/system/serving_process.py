@@ -86,6 +86,14 @@ class ServingProcess:
         wait_for(condition, self.process, self.log)
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits half a minute at most."""
+    last = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < last
+        time.sleep(0.02)
+
+
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
     """Returns once a condition holds; fails with the log when the process ends or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT_S

@@ -24,7 +24,7 @@ from core.repository import ModelRepository
 from tools.bench import load, report, rows
 from tools.bench.overload import overload
 from tools.bench.rows import PEER_THREADS, TRANSPORTS, Row
-from tools.bench.servers import PEERS, bakeoff
+from tools.bench.servers import PEERS, Cores, bakeoff, halves, on
 from tools.bench.start import start
 from tools.venvs import PERF_ANALYZER, ROOT, python_with
 
@@ -85,7 +85,7 @@ def measure(root: Path, given: argparse.Namespace) -> dict[str, Any]:
                 open_loop += [_open(row, runs, given) for row in found if row.plain]
         if not given.skip_open_loop:
             say(f"{model}: more than it can do")
-            goodput += [_goodput(root, models, model, transport, runs, given) for transport in TRANSPORTS]
+            goodput += [_goodput(root, models, model, transport, given) for transport in TRANSPORTS]
     cache = rows.cache(root, "onnxruntime")
     return {
         "environment": environment.describe(threads=1).model_dump(),
@@ -104,16 +104,24 @@ def measure(root: Path, given: argparse.Namespace) -> dict[str, Any]:
 def _prepare(root: Path, given: argparse.Namespace) -> None:
     """Publishes and tunes the models."""
     publish = [sys.executable, "-m", "tools.bench.models", str(root), str(COPIES)]
-    environment_ = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto/gen'}"}
-    subprocess.run(publish, cwd=ROOT, env=environment_, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(publish, cwd=ROOT, env=_environment(), check=True, stdout=subprocess.DEVNULL)
     # The copies have the same files, so what is found for mnist-cnn holds for them.
     names = list(dict.fromkeys([*given.models, "mnist-cnn"]))
     for runtime in _runtimes():
         own = sorted({name + one.suffix for name in names for one in rows.variants() if one.runtime == runtime})
-        tune = [sys.executable, "-m", "services.serving.tune", "--runtime", runtime]
-        tune += ["--repository", str(root / "models"), "--cache", str(rows.cache(root, runtime))]
-        tune += ["--seconds", str(given.tune_seconds), *own]
-        subprocess.run(tune, cwd=ROOT, env=environment_, check=True, stdout=subprocess.DEVNULL)
+        _tune(root, runtime, rows.cache(root, runtime), own, given)
+
+
+def _tune(
+    root: Path, runtime: str, cache: Path, models: list[str], given: argparse.Namespace, cores: Cores = ()
+) -> None:
+    tune = [*on(cores), sys.executable, "-m", "services.serving.tune", "--runtime", runtime]
+    tune += ["--repository", str(root / "models"), "--cache", str(cache), "--seconds", str(given.tune_seconds), *models]
+    subprocess.run(tune, cwd=ROOT, env=_environment(), check=True, stdout=subprocess.DEVNULL)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'proto/gen'}"}
 
 
 def _runtimes() -> tuple[str, ...]:
@@ -163,20 +171,17 @@ def _open(row: Row, closed: list[dict[str, Any]], given: argparse.Namespace) -> 
 
 
 def _goodput(
-    root: Path,
-    models: ModelRepository,
-    model: str,
-    transport: str,
-    closed: list[dict[str, Any]],
-    given: argparse.Namespace,
+    root: Path, models: ModelRepository, model: str, transport: str, given: argparse.Namespace
 ) -> dict[str, Any]:
-    """At the highest rate and at twice that, with a queue of a few batches."""
-    highest = _highest(f"Bakeoff, {transport}", closed)
-    cache, only = rows.cache(root, "onnxruntime"), ("--model-control", "explicit", "--load-model", model)
+    """At the highest rate and at twice that, with a queue of a few batches; the server has cores of its own."""
+    its, ours = halves()
+    cache, only = root / f"cache-{len(its)}-cores", ("--model-control", "explicit", "--load-model", model)
+    _tune(root, "onnxruntime", cache, [model], given, its)
     flags = ("--transport", transport, "--cache", str(cache), "--max-queue", "64")
-    with bakeoff(root, models.root, *flags, *only) as server:
-        runs = [overload(server, models, model, times * highest, given.seconds).as_dict() for times in (1.0, 2.0)]
-    return {"model": model, "transport": transport, "highest": highest, "runs": runs}
+    with bakeoff(root, models.root, *flags, *only, cores=its) as server:
+        highest = max(load.closed(server, model, 16, given.seconds, cores=ours).throughput for _ in range(given.runs))
+        runs = [overload(server, models, model, times * highest, given.seconds, ours) for times in (1.0, 2.0)]
+    return {"model": model, "transport": transport, "highest": highest, "runs": [run.as_dict() for run in runs]}
 
 
 if __name__ == "__main__":

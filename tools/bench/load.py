@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tools.bench.servers import Server
+from tools.bench.servers import Cores, Server, on
 from tools.venvs import PERF_ANALYZER, python_with
 
 
@@ -32,10 +32,12 @@ class Measured:
         return asdict(self)
 
 
-def closed(server: Server, model: str, concurrency: int, seconds: float, streaming: bool = False) -> Measured:
-    """So many requests in flight, each followed by the next."""
+def closed(
+    server: Server, model: str, concurrency: int, seconds: float, streaming: bool = False, cores: Cores = ()
+) -> Measured:
+    """So many requests in flight, each followed by the next. perf_analyzer runs on `cores`, or on all."""
     options = ["--concurrency-range", str(concurrency), *(["--streaming"] if streaming else [])]
-    return _run(server, model, options, seconds)
+    return _run(server, model, options, seconds, cores)
 
 
 def poisson(server: Server, model: str, rate: float, seconds: float) -> Measured:
@@ -44,12 +46,22 @@ def poisson(server: Server, model: str, rate: float, seconds: float) -> Measured
     return _run(server, model, given, seconds)
 
 
-def _run(server: Server, model: str, options: list[str], seconds: float) -> Measured:
+def _run(server: Server, model: str, options: list[str], seconds: float, cores: Cores = ()) -> Measured:
     """Three windows of a third of `seconds`. CPU and inferences are the server's own over the whole span."""
     python = python_with(*PERF_ANALYZER)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.csv"
-        command = [str(python.with_name("perf_analyzer")), "-m", model, "-u", server.target, "-i", "grpc", "--async"]
+        command = [
+            *on(cores),
+            str(python.with_name("perf_analyzer")),
+            "-m",
+            model,
+            "-u",
+            server.target,
+            "-i",
+            "grpc",
+            "--async",
+        ]
         command += ["-f", str(report), *options, "-p", str(int(seconds * 1000 / 3)), "-s", "900", "-r", "3"]
         before = server.spent(model)
         done = subprocess.run(command, env=environment(python), capture_output=True, text=True)

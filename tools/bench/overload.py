@@ -1,10 +1,15 @@
 """Goodput when more is asked than a server can do: Poisson arrivals, refusals counted, latency of what was accepted.
 
-perf_analyzer ends at the first refusal, so this is a small generator of its own. It runs in the caller's process, on
-the same cores as the server, and pays for every request it sends: the server has less CPU than under perf_analyzer.
+    python -m tools.bench.overload TARGET RATE SECONDS <REQUEST
+
+perf_analyzer ends at the first refusal, so this is a small generator of its own, in a process of its own: what it sends
+too much costs as much CPU as what is answered, so server and generator get cores of their own.
 """
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -14,7 +19,8 @@ import numpy as np
 from inference import grpc_service_pb2 as pb
 
 from core.repository import ModelRepository
-from tools.bench.servers import Server
+from tools.bench.servers import Cores, Server, on
+from tools.venvs import ROOT
 
 TIMEOUT_S = 2.0
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
@@ -37,9 +43,15 @@ class Goodput:
         return asdict(self)
 
 
-def overload(server: Server, repository: ModelRepository, model: str, rate: float, seconds: float) -> Goodput:
-    """Sends `rate` requests per second for `seconds`, at random times from seed 0."""
-    return asyncio.run(_overload(server.target, _request(repository, model), rate, seconds))
+def overload(
+    server: Server, repository: ModelRepository, model: str, rate: float, seconds: float, cores: Cores = ()
+) -> Goodput:
+    """Sends `rate` requests per second for `seconds`, at random times from seed 0, from a process on `cores`."""
+    command = [*on(cores), sys.executable, "-m", "tools.bench.overload", server.target, str(rate), str(seconds)]
+    done = subprocess.run(command, cwd=ROOT, input=_request(repository, model), capture_output=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr.decode()[-2000:]}")
+    return Goodput(**json.loads(done.stdout))
 
 
 async def _overload(target: str, data: bytes, rate: float, seconds: float) -> Goodput:
@@ -78,3 +90,7 @@ def _request(repository: ModelRepository, model: str) -> bytes:
     message = pb.ModelInferRequest(model_name=model, raw_input_contents=[image.tobytes()])
     message.inputs.add(name="image", datatype="UINT8", shape=image.shape)
     return message.SerializeToString()
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(_overload(sys.argv[1], sys.stdin.buffer.read(), *map(float, sys.argv[2:]))).as_dict()))

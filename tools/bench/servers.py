@@ -23,6 +23,7 @@ from tools.venvs import ROOT, python_with
 
 PEERS = {"kserve": ("kserve==0.21.*", "onnxruntime==1.31.1"), "mlserver": ("mlserver==1.7.1", "onnxruntime==1.31.1")}
 INSTALL_S = 900.0
+Cores = tuple[int, ...]
 START_S = 90.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -87,11 +88,25 @@ class Server:
         return worst
 
 
+def halves() -> tuple[Cores, Cores]:
+    """This process's cores, for a server and for who sends to it. Of one core there are no halves: both are empty."""
+    cores = sorted(os.sched_getaffinity(0))
+    middle = len(cores) // 2
+    return (tuple(cores[:middle]), tuple(cores[middle:])) if middle else ((), ())
+
+
+def on(cores: Cores) -> list[str]:
+    """What to put before a command so that it, and whatever it starts, runs on these cores only; empty: on any."""
+    return ["taskset", "--cpu-list", ",".join(map(str, cores))] if cores else []
+
+
 @contextlib.contextmanager
-def bakeoff(root: Path, models: Path, *flags: str, tree: Path = ROOT, runtime: str = "onnxruntime") -> Iterator[Server]:
-    """A server of ours that is ready; `tree` is a source tree."""
+def bakeoff(
+    root: Path, models: Path, *flags: str, tree: Path = ROOT, runtime: str = "onnxruntime", cores: Cores = ()
+) -> Iterator[Server]:
+    """A server of ours that is ready; `tree` is a source tree, `cores` those it may use, or all."""
     address = root / f"address-{free_port()}"
-    command = [sys.executable, "-m", "services.serving", "--runtime", runtime]
+    command = [*on(cores), sys.executable, "-m", "services.serving", "--runtime", runtime]
     command += [] if "--model-control" in flags else ["--model-control", "none"]
     command += ["--repository", str(models), "--address-file", str(address), *flags]
     environment = {**os.environ, "PYTHONPATH": f"{tree}:{tree / 'proto/gen'}"}
