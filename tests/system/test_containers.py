@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from bakeoff.run.v1 import run_pb2
 
 from core.errors import BakeoffError, NotReadyError
@@ -143,16 +145,29 @@ def test_what_is_trained_and_promoted_is_picked_up_without_a_restart(project: Pr
     assert state["RestartCount"] == 0
 
 
-def test_locust_loads_production_from_its_container(project: Project, promoted: str) -> None:
+def test_locusts_master_has_its_workers_load_production(project: Project, promoted: str) -> None:
+    """As somebody does it on Locust's page: all three containers up, then its start button."""
     production(project, promoted).close()
-    arguments = ["--headless", "--users", "4", "--spawn-rate", "4", "--run-time", "15s", "--only-summary"]
-    arguments += ["--target", "production:7111", "--model", promoted]
-    said = project.run("run", "--rm", "--no-TTY", "--no-deps", "locust-master", *arguments)
-    assert said.returncode == 0, said.stdout + said.stderr
-    aggregated = next(line for line in said.stderr.splitlines() + said.stdout.splitlines() if "Aggregated" in line)
-    requests, failures = aggregated.split()[1:3]
-    assert int(requests) > 0
-    assert failures.startswith("0(")
+    locust = ("locust-master", "locust-worker")
+    project.compose("up", "--detach", "--no-build", "--pull", "never", "--wait", *locust)
+    page = f"http://{project.target('locust-master', 8089)}"
+
+    def asked() -> Any:
+        return requests.get(f"{page}/stats/requests", timeout=10).json()
+
+    try:
+        wait_for(lambda: [each["state"] for each in asked()["workers"]] == ["ready", "ready"], "two workers")
+        started = requests.post(f"{page}/swarm", {"user_count": 4, "spawn_rate": 4}, timeout=10)
+        assert started.json()["success"], started.text
+        wait_for(lambda: asked()["total_rps"] > 0 and asked()["stats"][-1]["num_requests"] > 200, "two hundred answers")
+        found = asked()
+        assert [each["user_count"] for each in found["workers"]] == [2, 2]
+        assert found["stats"][-1]["name"] == "Aggregated"
+        assert found["stats"][-1]["num_failures"] == 0, found["errors"]
+        requests.get(f"{page}/stop", timeout=10)
+        wait_for(lambda: asked()["state"] == "stopped", "the end of it")
+    finally:
+        project.compose("rm", "--stop", "--force", *locust)
 
 
 def test_a_trainer_killed_in_the_middle_goes_on_from_its_checkpoint(project: Project, fingerprint: str) -> None:
