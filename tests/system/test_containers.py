@@ -164,7 +164,8 @@ def test_locusts_master_has_its_workers_load_production(project: Project, promot
         assert [each["user_count"] for each in found["workers"]] == [2, 2]
         assert found["stats"][-1]["name"] == "Aggregated"
         assert found["stats"][-1]["num_failures"] == 0, found["errors"]
-        requests.get(f"{page}/stop", timeout=10)
+        stopped = requests.post(f"{page}/stop", timeout=60)
+        assert stopped.json()["success"], stopped.text
         wait_for(lambda: asked()["state"] == "stopped", "the end of it")
     finally:
         project.compose("rm", "--stop", "--force", *locust)
