@@ -85,7 +85,7 @@ def measure(root: Path, given: argparse.Namespace) -> dict[str, Any]:
                 open_loop += [_open(row, runs, given) for row in found if row.plain]
         if not given.skip_open_loop:
             say(f"{model}: more than it can do")
-            goodput += [_goodput(root, models, model, transport, given) for transport in TRANSPORTS]
+            goodput += _goodput(root, models, model, given)
     cache = rows.cache(root, "onnxruntime")
     return {
         "environment": environment.describe(threads=1).model_dump(),
@@ -170,18 +170,20 @@ def _open(row: Row, closed: list[dict[str, Any]], given: argparse.Namespace) -> 
     return {"model": row.model, "server": row.label, "rate": rate, "alone": alone.as_dict(), "poisson": loaded}
 
 
-def _goodput(
-    root: Path, models: ModelRepository, model: str, transport: str, given: argparse.Namespace
-) -> dict[str, Any]:
+def _goodput(root: Path, models: ModelRepository, model: str, given: argparse.Namespace) -> list[dict[str, Any]]:
     """At the highest rate and at twice that, with a queue of a few batches; the server has cores of its own."""
     its, ours = halves()
     cache, only = root / f"cache-{len(its)}-cores", ("--model-control", "explicit", "--load-model", model)
     _tune(root, "onnxruntime", cache, [model], given, its)
-    flags = ("--transport", transport, "--cache", str(cache), "--max-queue", "64")
-    with bakeoff(root, models.root, *flags, *only, cores=its) as server:
-        highest = max(load.closed(server, model, 16, given.seconds, cores=ours).throughput for _ in range(given.runs))
-        runs = [overload(server, models, model, times * highest, given.seconds, ours) for times in (1.0, 2.0)]
-    return {"model": model, "transport": transport, "highest": highest, "runs": [run.as_dict() for run in runs]}
+    found = []
+    for transport in TRANSPORTS:
+        flags = ("--transport", transport, "--cache", str(cache), "--max-queue", "64")
+        with bakeoff(root, models.root, *flags, *only, cores=its) as server:
+            rates = [load.closed(server, model, 16, given.seconds, cores=ours).throughput for _ in range(given.runs)]
+            asked = [overload(server, models, model, n * max(rates), given.seconds, ours) for n in (1.0, 2.0)]
+        runs = [run.as_dict() for run in asked]
+        found.append({"model": model, "transport": transport, "highest": max(rates), "runs": runs})
+    return found
 
 
 if __name__ == "__main__":
