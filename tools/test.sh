@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests, or the ones that are named. The contract suite computes for minutes while the system tests often wait, so it
-# runs beside the others, at low priority. What it says comes last.
+# All tests, or the ones that are named. System tests often wait, so two processes share them and the unit tests, module by
+# module. The contract suite computes for minutes: it runs beside them at low priority, and what it says comes last.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 pytest=(.venv/bin/python -m pytest)
@@ -11,7 +11,7 @@ log=$(mktemp)
 nice -n 10 "${pytest[@]}" tests/contract >"$log" 2>&1 &
 contract=$!
 trap 'kill -- -"$contract" 2>/dev/null; rm -f "$log"' EXIT
-"${pytest[@]}" tests/unit tests/system
+"${pytest[@]}" --numprocesses 2 --dist loadgroup --no-loadscope-reorder tests/system tests/unit
 others=$?
 [ "$others" = 2 ] && exit 2 # Interrupted.
 echo "waiting for the contract suite"

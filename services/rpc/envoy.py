@@ -11,23 +11,44 @@ import signal
 import socket
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import grpc
 
 from core import files
 from core.errors import BakeoffError, MissingExtraError
 from services.rpc import server
+from services.rpc.errors import PUSHBACK
 from services.rpc.hosted import ARGUMENTS, CONTROL
 from services.rpc.settings import ServiceSettings, joined
 from services.rpc.tls import ServerTls
 
 log = logging.getLogger(__name__)
 UNLIMITED = 2**31 - 1
+LIMITER = "envoy.filters.http.adaptive_concurrency"
+PUSHBACK_MS = 100
+"""When those who were refused may try again: Envoy cannot reckon it, and it is short beside what clients wait."""
 STOP_S = 10.0
 """Seconds Envoy gets to end by itself."""
 
 
-def run(settings: ServiceSettings, app: str, name: str) -> None:
+@dataclass(frozen=True)
+class InFlight:
+    """How many calls of one method are let in at a time.
+
+    Envoy refuses more by itself, which costs a fraction of what handing them to Python does.
+    """
+
+    method: str
+    """/package.Service/Method"""
+    calls: int
+    advice: str
+    """What a refused caller is told."""
+
+
+def run(settings: ServiceSettings, app: str, name: str, limit: InFlight) -> None:
     """Serves `app` (module:attribute of a HostedService) until SIGTERM or SIGINT, then drains.
 
     Ends the process with 1 when the port cannot be had, the service cannot start, or Envoy ends by itself. Envoy is not
@@ -35,7 +56,7 @@ def run(settings: ServiceSettings, app: str, name: str) -> None:
     """
     server.log_to_stderr(settings)
     try:
-        asyncio.run(_serve(settings, app, name))
+        asyncio.run(_serve(settings, app, name, limit))
     except EnvoyEndedError as error:
         log.error("%s ends: %s", name, error)
         raise SystemExit(1) from error
@@ -52,13 +73,14 @@ class _Control:
     """The line to the service inside Envoy."""
 
     def __init__(self) -> None:
-        self.ready, self.drained = asyncio.Event(), asyncio.Event()
+        self.there, self.ready, self.drained = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._writer: asyncio.StreamWriter | None = None
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Follows what the service tells."""
         self._writer = writer
+        self.there.set()
         while line := await reader.readline():
             told = json.loads(line)
             if told["event"] == "failed" and not self.failed.done():
@@ -69,13 +91,13 @@ class _Control:
                 self.drained.set()
         writer.close()
 
-    def drain(self) -> None:
-        """Has the service drain."""
+    def tell(self, order: str) -> None:
+        """Gives the service an order; see HostedService."""
         if self._writer is not None:
-            self._writer.write(b"drain\n")
+            self._writer.write(f"{order}\n".encode())
 
 
-async def _serve(settings: ServiceSettings, app: str, name: str) -> None:
+async def _serve(settings: ServiceSettings, app: str, name: str, limit: InFlight) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -84,16 +106,19 @@ async def _serve(settings: ServiceSettings, app: str, name: str) -> None:
     with tempfile.TemporaryDirectory(prefix="bakeoff-envoy-") as folder:
         path = Path(folder) / "control"
         async with await asyncio.start_unix_server(control.connected, path):
-            envoy = _envoy(settings, app, {CONTROL: str(path), ARGUMENTS: json.dumps(sys.argv[1:])})
+            envoy = _envoy(settings, app, limit, {CONTROL: str(path), ARGUMENTS: json.dumps(sys.argv[1:])})
             try:
                 await _start(envoy, control)
                 where = joined(settings.host, envoy.listener_port)
+                # Envoy listens, so the service in it has started, and has connected first of all.
+                await control.there.wait()
+                control.tell(f"admin {envoy._admin_address}")  # pyvoy has no public name for it.
                 log.info("%s serves on %s through Envoy, %s", name, where, server.protection(settings))
                 if settings.address_file:
                     files.write_text(settings.address_file, f"{where}\n")
                 await _until_told(envoy, control, stopping)
                 log.info("%s drains", name)
-                control.drain()
+                control.tell("drain")
                 await _until_drained(envoy, control, 2 * settings.drain_s + 1)
             finally:
                 await envoy.stop()
@@ -146,7 +171,7 @@ def _check_address(settings: ServiceSettings) -> None:
         raise BakeoffError(f"{where} cannot be used ({error.strerror}); choose another --port") from error
 
 
-def _envoy(settings: ServiceSettings, app: str, environment: dict[str, str]) -> Any:
+def _envoy(settings: ServiceSettings, app: str, limit: InFlight, environment: dict[str, str]) -> Any:
     try:
         import pyvoy
     except ModuleNotFoundError as error:
@@ -156,7 +181,7 @@ def _envoy(settings: ServiceSettings, app: str, environment: dict[str, str]) -> 
         """Envoy with what the settings say."""
 
         def get_envoy_config(self) -> dict[str, Any]:
-            return configured(super().get_envoy_config(), settings)
+            return configured(super().get_envoy_config(), settings, limit)
 
     return Configured(
         app,
@@ -185,7 +210,45 @@ def transport_socket(tls: ServerTls) -> dict[str, Any]:
     return {"name": "envoy.transport_sockets.tls", "typed_config": typed}
 
 
-def configured(config: dict[str, Any], settings: ServiceSettings) -> dict[str, Any]:
+def _limit(http: dict[str, Any], limit: InFlight) -> None:
+    """Adds the limit to the settings of an HTTP connection manager."""
+    # The filter looks for the concurrency at which latency stays what it should be. Between equal bounds it has nothing
+    # to look for: a fixed limit, which Envoy has elsewhere only for clusters, and here is none.
+    controller = {
+        "concurrency_limit_params": {"max_concurrency_limit": limit.calls, "concurrency_update_interval": "1s"},
+        "min_rtt_calc_params": {"fixed_value": "1s", "min_concurrency": limit.calls},
+    }
+    typed = {
+        "@type": f"type.googleapis.com/{LIMITER.replace('envoy', 'envoy.extensions')}.v3.AdaptiveConcurrency",
+        "gradient_controller_config": controller,
+        "concurrency_limit_exceeded_status": {"code": "TooManyRequests"},
+    }
+    # Streams and health checks stay open for as long as their callers like: they must not take the place of calls.
+    http["http_filters"].insert(0, {"name": LIMITER, "disabled": True, "typed_config": typed})
+    enabled = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
+    http["route_config"]["virtual_hosts"][0]["routes"] = [
+        {
+            "match": {"path": limit.method},
+            "non_forwarding_action": {},
+            "typed_per_filter_config": {LIMITER: enabled},
+        },
+        {"match": {"prefix": "/"}, "non_forwarding_action": {}},
+    ]
+    # Envoy would make UNAVAILABLE of it, which says that nobody is there.
+    status = {"grpc-status": str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]), PUSHBACK: str(PUSHBACK_MS)}
+    exceeded = {"op": "EQ", "value": {"default_value": 429, "runtime_key": "none"}}
+    http["local_reply_config"] = {
+        "mappers": [
+            {
+                "filter": {"status_code_filter": {"comparison": exceeded}},
+                "headers_to_add": [{"header": {"key": key, "value": value}} for key, value in status.items()],
+                "body": {"inline_string": limit.advice},
+            }
+        ]
+    }
+
+
+def configured(config: dict[str, Any], settings: ServiceSettings, limit: InFlight) -> dict[str, Any]:
     """Envoy's configuration with the limits and connection settings that grpcio servers here have."""
     (listener,) = config["static_resources"]["listeners"]
     # One process has the port, and a message must fit into what Envoy keeps of a request.
@@ -196,6 +259,7 @@ def configured(config: dict[str, Any], settings: ServiceSettings) -> dict[str, A
     # A stream may be quiet for as long as its caller likes.
     http["stream_idle_timeout"] = "0s"
     http["http2_protocol_options"] = {"max_concurrent_streams": UNLIMITED}
+    _limit(http, limit)
     if settings.tls is not None:
         listener["filter_chains"][0]["transport_socket"] = transport_socket(settings.tls)
     if settings.keepalive_s is not None:

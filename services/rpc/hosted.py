@@ -7,11 +7,15 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import prometheus_client
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from core.errors import BakeoffError
 from services.rpc import server
@@ -27,7 +31,28 @@ CONTROL = "BAKEOFF_ENVOY_CONTROL"
 ARGUMENTS = "BAKEOFF_ENVOY_ARGUMENTS"
 """Environment variable: that process's command line, as JSON."""
 LOOK_S = 0.02
+COUNTER = "http.ingress_http.adaptive_concurrency.gradient_controller.rq_blocked"
+"""Envoy's name for the calls that `services.rpc.envoy.InFlight` refused."""
+ADMIN_TIMEOUT_S = 2.0
 Make = Callable[[list[str]], tuple[ServiceSettings, server.Application]]
+
+
+class Refused(Collector):
+    """Calls that Envoy refused by itself, read from it when somebody scrapes."""
+
+    def __init__(self, admin: str) -> None:
+        self._url = f"http://{admin}/stats?format=json&filter={COUNTER}"
+
+    def describe(self) -> list[Metric]:
+        """Nothing: the registry asks for it to find names that occur twice, and would ask Envoy for that."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """One counter; none where Envoy does not answer."""
+        with contextlib.suppress(OSError), urllib.request.urlopen(self._url, timeout=ADMIN_TIMEOUT_S) as answer:
+            stats = json.load(answer)["stats"]
+            text = "Calls refused before the service heard of them: --max-in-flight were being answered"
+            yield CounterMetricFamily("bakeoff_envoy_refused_calls", text, sum(stat["value"] for stat in stats))
 
 
 class HostedService:
@@ -100,11 +125,14 @@ class HostedService:
         self._tell("ready")
 
     async def _obey(self) -> None:
-        """Drains when told to, and ends when nobody is left to tell it."""
-        if not await self._reader.readline():
-            log.error("the process that started Envoy is gone: ending")
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
+        """Follows orders: `admin HOST:PORT` says where Envoy's counters are, `drain`. Ends when nobody is left to give
+        them."""
+        while (order := (await self._reader.readline()).decode().strip()) != "drain":
+            if not order:
+                log.error("the process that started Envoy is gone: ending")
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            prometheus_client.REGISTRY.register(Refused(order.removeprefix("admin ")))
         await self._healthy.enter_graceful_shutdown()
         await self._application.drain()
         last = time.monotonic() + self._settings.drain_s

@@ -10,8 +10,11 @@ def main() -> None:
     name = f"serving-{loaded.runtime}"
     if loaded.transport == "envoy":
         from services.rpc import envoy
+        from services.serving.rights import INFER
 
-        envoy.run(loaded, "services.serving.hosted:app", name)
+        advice = f"{loaded.max_in_flight} calls are being answered (--max-in-flight); try again later"
+        limit = envoy.InFlight(INFER, loaded.max_in_flight, advice)
+        envoy.run(loaded, "services.serving.hosted:app", name, limit)
         return
     from services.rpc import server
     from services.serving.application import ServingApplication

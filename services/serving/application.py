@@ -15,10 +15,10 @@ from services.serving.handler import InferenceHandler
 from services.serving.loading import Loader
 from services.serving.metrics import ServingCollector
 from services.serving.models import Models
+from services.serving.rights import INFER
 from services.serving.servicer import SERVICE, InferenceServicer, add_to_server
 from services.serving.settings import ServingSettings
 
-INFER = f"/{SERVICE}/ModelInfer"
 LOOK_S = 0.05
 
 

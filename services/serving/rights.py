@@ -5,6 +5,7 @@ from inference import grpc_service_pb2 as pb
 from services.rpc.authorisation import Right
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+INFER = f"/{SERVICE.full_name}/ModelInfer"
 CONTROL = ("RepositoryModelLoad", "RepositoryModelUnload")
 RIGHTS = {
     f"/{SERVICE.full_name}/{method.name}": Right.CONTROL if method.name in CONTROL else Right.INFERENCE

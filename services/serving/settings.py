@@ -57,6 +57,9 @@ class ServingSettings(ServiceSettings):
     """Microseconds an image may wait for company while an instance is idle."""
     max_queue: int = pydantic.Field(1024, ge=MAX_BATCH)
     """Images of a model that may wait; more are refused with RESOURCE_EXHAUSTED."""
+    max_in_flight: int = pydantic.Field(1024, ge=1)
+    """With transport envoy: calls of ModelInfer answered at the same time, for all models together; Envoy refuses more
+    with RESOURCE_EXHAUSTED before Python hears of them."""
     quiet_s: float = pydantic.Field(0.5, ge=0)
     """After SIGTERM calls are accepted until none has come for this long, at most for `drain_s`."""
 
@@ -77,6 +80,12 @@ class ServingSettings(ServiceSettings):
                     f"--repository {self.repository} cannot be read here: {error}; S3 needs the extra s3, which "
                     "images of servers lack unless they are built with it (docs/deploy.md)"
                 ) from error
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _in_flight_needs_envoy(self) -> "ServingSettings":
+        if self.transport != "envoy" and "max_in_flight" in self.model_fields_set:
+            raise ValueError(f"--max-in-flight goes with --transport envoy, not {self.transport}; it has --max-queue")
         return self
 
     @pydantic.model_validator(mode="after")

@@ -171,13 +171,14 @@ def _open(row: Row, closed: list[dict[str, Any]], given: argparse.Namespace) -> 
 
 
 def _goodput(root: Path, models: ModelRepository, model: str, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """At the highest rate and at twice that, with a queue of a few batches; the server has cores of its own."""
+    """At the highest rate and at twice that, with 64 calls let in or queued; the server has cores of its own."""
     its, ours = halves()
     cache, only = root / f"cache-{len(its)}-cores", ("--model-control", "explicit", "--load-model", model)
     _tune(root, "onnxruntime", cache, [model], given, its)
     found = []
     for transport in TRANSPORTS:
-        flags = ("--transport", transport, "--cache", str(cache), "--max-queue", "64")
+        limit = "--max-in-flight" if transport == "envoy" else "--max-queue"
+        flags = ("--transport", transport, "--cache", str(cache), limit, "64")
         with bakeoff(root, models.root, *flags, *only, cores=its) as server:
             rates = [load.closed(server, model, 16, given.seconds, cores=ours).throughput for _ in range(given.runs)]
             asked = [overload(server, models, model, n * max(rates), given.seconds, ours) for n in (1.0, 2.0)]

@@ -10,6 +10,12 @@ def test_models_named_at_start_need_explicit_control(capsys):
     assert "--load-model goes with --model-control explicit, not poll" in capsys.readouterr().err
 
 
+def test_a_limit_that_only_envoy_has_is_refused_elsewhere(capsys):
+    with pytest.raises(SystemExit):
+        load(ServingSettings, "serve", ["--runtime", "onnxruntime", "--repository", "x", "--max-in-flight", "5"])
+    assert "--max-in-flight goes with --transport envoy, not grpcio; it has --max-queue" in capsys.readouterr().err
+
+
 def test_the_flag_for_models_at_start_may_be_repeated():
     flags = ["--runtime", "onnxruntime", "--repository", "x", "--model-control", "explicit"]
     loaded = load(ServingSettings, "serve", [*flags, "--load-model", "a", "--load-model", "b"])
