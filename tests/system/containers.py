@@ -154,7 +154,7 @@ class Command:
         self.project.engine.run("rm", "--force", self.name)
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
+def wait_for(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
     """Waits for a condition, or fails saying what was waited for."""
     deadline = time.monotonic() + timeout_s
     while not condition():

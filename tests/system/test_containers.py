@@ -17,12 +17,12 @@ from bakeoff.run.v1 import run_pb2
 
 from core.errors import BakeoffError, NotReadyError
 from core.schemas.data import DataSpec, DigitsSource, ImageSpec, SplitSpec
-from core.schemas.recipe import Recipe
-from core.schemas.specs import PrepareSpec, TrainSpec
+from core.schemas.specs import PrepareSpec
 from services.client.channels import service_config
 from services.client.control import TrainerClient, is_serving
 from services.client.inference import InferenceClient
 from tests.system.containers import ROOT, Command, Engine, Project, start_engine, wait_for
+from tests.system.stack import answered, documented, production, shell, training
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
@@ -87,26 +87,6 @@ def fingerprint(project: Project, promoted: str) -> str:
         run = client.finish("containers-data", lambda event: None)
     assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
     return str(json.loads(run.result_json)["fingerprint"])
-
-
-def training(fingerprint: str, epochs: int) -> TrainSpec:
-    return TrainSpec(
-        experiment="containers",
-        arm="matched",
-        framework="pytorch",
-        seed=0,
-        architecture="digits-cnn",
-        data=fingerprint,
-        recipe=Recipe(mode="matched", epochs=epochs, batch_size=32),
-        formats=("onnx",),
-    )
-
-
-def production(project: Project, promoted: str) -> InferenceClient:
-    """A client outside the project's network, once production serves the model."""
-    client = InferenceClient(project.target("production", 7111), timeout_s=20)
-    wait_for(lambda: client.model_ready(promoted), f"{promoted} in production")
-    return client
 
 
 def test_every_service_is_healthy_limited_and_cannot_write_its_root(project: Project) -> None:
@@ -244,15 +224,6 @@ def test_a_server_killed_under_a_load_test_is_measured_again(project: Project, p
     assert lines.count("the server was restarted; the model is loaded again") == 1, lines
     assert "incomplete" not in lines
     assert json.loads(project.engine("exec", server, "python", "-c", LOAD_TESTS)) == [{}]
-
-
-def answered(project: Project, model: str) -> int:
-    """Requests that the ONNX server has answered for a model since it was loaded; 0 where it is not."""
-    with InferenceClient(project.target("serving-onnx", 7111), timeout_s=20) as client:
-        try:
-            return client.model_statistics(model).requests
-        except BakeoffError:
-            return 0
 
 
 def test_a_server_killed_under_requests_serves_the_same_again(project: Project, promoted: str) -> None:
@@ -411,23 +382,3 @@ def test_volumes_come_back_from_a_backup_as_the_page_says(project: Project, prom
     project.bakeoff("promote", "digits-matched-pytorch-s1-onnx", "--as", promoted)
     with InferenceClient(project.target("production", 7111), timeout_s=20) as client:
         wait_for(lambda: client.predict(promoted, IMAGES).model_version == "2", "the next version in production")
-
-
-def documented(project: Project) -> list[str]:
-    """The commands of the page for saving and for restoring, for this project and its images."""
-    section = (ROOT / "docs/deploy.md").read_text().partition("## Back up and restore")[2]
-    blocks = re.findall(r"```console\n(.+?)```", section, re.S)[:2]
-    blocks = [re.sub(r"^make .+\n", "", block, flags=re.M) for block in blocks]
-    return [
-        block.replace("bakeoff_", f"{project.name}_")
-        .replace("project=bakeoff", f"project={project.name}")
-        .replace("cli:dev", f"cli:{project.tag}")
-        for block in blocks
-    ]
-
-
-def shell(project: Project, commands: str, folder: Path) -> None:
-    """Runs commands as somebody does who copies them, and ends at the first that fails."""
-    wanted = ["bash", "-e", "-c", commands]
-    done = subprocess.run(wanted, cwd=folder, env=project.engine.environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,11 +1,8 @@
 """The report in real Chromium, from synthetic results: TEST DATA, nothing in it was measured."""
 
-import os
 import re
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
 
 from evaluator import report
+from tests.system.browser import ARGUMENTS, CHROMIUM, Watch, scroll_through
 from tests.unit.evaluator.builder import Experiment
-
-CHROMIUM = os.environ.get("BAKEOFF_CHROMIUM") or shutil.which("chromium")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 pytestmark = [
     pytest.mark.system,
@@ -46,19 +38,6 @@ LARGEST_PAGE = 12 << 20
 """Bytes a report of that many rows may have, the 4.6 MB of Plotly included."""
 CHARTS_FIT = """() => [...document.querySelectorAll('.chart .main-svg')].every(
     svg => svg.getBoundingClientRect().right <= svg.closest('.chart').getBoundingClientRect().right + 1)"""
-
-
-@dataclass
-class Watch:
-    """What a page complained about and what it asked for."""
-
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def on(self, page: Page) -> None:
-        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +74,6 @@ def opened(browser: Browser, reports: Path) -> Iterator[Any]:
         context.close()
     assert watch.complaints == []
     assert [url for url in watch.requests if not url.startswith(("file:", "data:", "blob:"))] == []
-
-
-def scroll_through(page: Page) -> None:
-    """Brings every chart into view once, as a reader would."""
-    for chart in page.locator(".chart:visible").all():
-        chart.scroll_into_view_if_needed()
-        chart.locator(".main-svg").first.wait_for()
 
 
 def column(page: Page, title: str) -> list[str]:

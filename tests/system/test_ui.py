@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playw
 from core.schemas.course import StepNow
 from evaluator import report
 from tests.system.bakeoff_command import Bakeoff
+from tests.system.browser import ARGUMENTS, CHROMIUM, Watch
 from tests.system.serving_process import publish
-from tests.system.test_report_in_browser import ARGUMENTS, CHROMIUM, Watch
 from tests.unit.evaluator.builder import Experiment
 from tests.unit.services.courses import freeze_experiment, running, write_course
 from tests.unit.serving import published

@@ -6,9 +6,7 @@ import itertools
 import json
 import os
 import signal
-import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pydantic
@@ -16,20 +14,19 @@ import pytest
 
 from core import files, memory
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
-from services.runs.executor import ChildProcessExecutor, Executor, ForkServerExecutor, Handle
-from services.runs.manager import RunManager, Work
+from services.runs.executor import Executor
+from services.runs.manager import RunManager
 from services.runs.record import EventReader, RunRecord, drop_torn_event
-
-SCRIPT = "tests.unit.services.runs.worker_script"
-EXECUTORS: dict[str, Executor] = {"new interpreters": ChildProcessExecutor(), "forks": ForkServerExecutor([SCRIPT])}
-WAIT_S = 30.0
-
-
-def accept(spec_json: str) -> tuple[str, str]:
-    spec = json.loads(spec_json)
-    if "do" not in spec:
-        raise InvalidInputError("do: Field required")
-    return "test", json.dumps(spec, sort_keys=True)
+from tests.unit.services.runs.managed import (
+    EXECUTORS,
+    Slow,
+    drive,
+    finished,
+    manager,
+    processes_of,
+    spec,
+    until,
+)
 
 
 @pytest.fixture(autouse=True, params=EXECUTORS)
@@ -38,41 +35,6 @@ def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     chosen = EXECUTORS[request.param]
     monkeypatch.setitem(EXECUTORS, "chosen", chosen)
     return chosen
-
-
-def manager(root: Path, slots: int = 1, done: Callable[[str], bool] = lambda run_id: True) -> RunManager:
-    work = Work(accept, lambda folder, kind: [SCRIPT, str(folder)], done, lambda: (root / "left").unlink(True))
-    return RunManager(root, work, EXECUTORS["chosen"], slots)
-
-
-def spec(do: str) -> str:
-    return json.dumps({"do": do})
-
-
-def drive(root: Path, body: Callable[[RunManager], Awaitable[None]], slots: int = 1) -> None:
-    """Runs `body` with a started manager and stops it, whatever happens."""
-
-    async def main() -> None:
-        runs = manager(root, slots)
-        await runs.start()
-        try:
-            await body(runs)
-        finally:
-            await runs.stop()
-
-    asyncio.run(main())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        await asyncio.sleep(0.02)
-
-
-async def finished(runs: RunManager, run_id: str) -> RunRecord:
-    await until(lambda: runs.get(run_id).finished)
-    return runs.get(run_id)
 
 
 def test_a_run_succeeds_and_its_events_have_no_gaps(tmp_path: Path) -> None:
@@ -378,20 +340,6 @@ def test_a_service_that_restarts_resumes_what_was_not_finished(tmp_path: Path) -
     drive(tmp_path, resume)
 
 
-class Slow:
-    """An executor whose starts take as long as the first import of a framework."""
-
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
-        self.poll, self.signal = executor.poll, executor.signal
-        self.begun, self.go = threading.Event(), threading.Event()
-
-    def start(self, command: Sequence[str], log: Path) -> Handle:
-        self.begun.set()
-        assert self.go.wait(WAIT_S)
-        return self._executor.start(command, log)
-
-
 @pytest.fixture
 def slow(executor: Executor, monkeypatch: pytest.MonkeyPatch) -> Slow:
     slow = Slow(executor)
@@ -435,17 +383,3 @@ def test_a_line_a_killed_worker_left_unfinished_is_no_event(tmp_path: Path) -> N
     assert EventReader(tmp_path, 0).new() == [(1, {"a": 1})]
     drop_torn_event(tmp_path)
     assert (tmp_path / "events.jsonl").read_text() == '{"a": 1}\n'
-
-
-def processes_of(root: Path) -> list[str]:
-    """Command lines of living processes that work below `root`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and entry.name != str(os.getpid()):
-            try:
-                command = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if str(root) in command:
-                found.append(command)
-    return found
