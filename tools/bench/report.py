@@ -121,9 +121,9 @@ Poisson arrivals, against one caller alone. A dash: perf_analyzer obtained no st
 
 ## Twice the highest rate
 At most 64 calls let in (Envoy, `--max-in-flight 64`) or queued (grpcio, `--max-queue 64`). The server has one half of
-the cores and who sends has the other, so that what is refused costs the server alone; the highest rate is perf_analyzer's
-with 16 requests in flight on these halves. The generator here is Python: "sent" says how much of the rate it managed.
-Latency counts from the moment a request was due, the generator's own lateness included.
+the cores and who sends has the other, so that what is refused costs the server alone; the highest rate is
+perf_analyzer's with 16 requests in flight on these halves. The generator here is Python: "sent" says how much of the
+rate it managed. Latency counts from the moment a request was due, the generator's own lateness included.
 
 {goodput_table(results)}
 
