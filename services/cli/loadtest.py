@@ -89,7 +89,7 @@ def read_plan(given: Options) -> LoadTestPlan:
 
 
 def rows(results: Iterable[LoadTestResult]) -> list[dict[str, Any]]:
-    """One table row for each model and setting; repeats as median and range."""
+    """One table row for each model and setting; repeats that count as median and range, or all where none does."""
     groups: dict[tuple[str, str], list[LoadTestResult]] = {}
     for result in results:
         groups.setdefault((_label(result.spec), _setting(result.spec)), []).append(result)
@@ -97,7 +97,7 @@ def rows(results: Iterable[LoadTestResult]) -> list[dict[str, Any]]:
 
 
 def _row(model: str, setting: str, group: list[LoadTestResult]) -> dict[str, Any]:
-    used = [result for result in group if result.valid] or group
+    used = [result for result in group if rates.counts(result)] or group
     first = used[0]
     cpu = [v for r in used if r.server and (v := r.server.cpu_ms_per_image) is not None]
     errors = sum(sum(result.errors.values()) for result in used)
@@ -105,7 +105,7 @@ def _row(model: str, setting: str, group: list[LoadTestResult]) -> dict[str, Any
     return {
         "model": model,
         "scenario": setting,
-        "runs": len(group),
+        "runs": len(used),
         "images/s": spread([result.throughput for result in used], 0),
         "p50 ms": spread([result.latency_ms.p50 for result in used], 2),
         "p90 ms": f"{median(result.latency_ms.p90 for result in used):.2f}",
@@ -128,6 +128,8 @@ def conclusions(results: Iterable[LoadTestResult]) -> Iterator[str]:
         spec = result.spec
         for problem in result.problems:
             yield f"does not count: {_label(spec)}, {_setting(spec)}: {problem}"
+        if result.environment.contended:
+            yield f"does not count: {_label(spec)}, {_setting(spec)}: it overlapped with other timed work"
         if spec.rate is not None and spec.bound_ms is not None:
             bounded.setdefault((_label(spec), spec.bound_ms), []).append(result)
     for key, measured in bounded.items():
