@@ -68,7 +68,8 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
     program, _ = prometheus.programs()
     folder = tmp_path_factory.mktemp("observability")
     publish(folder / "models", MODEL)
-    with serving(folder, folder / "models") as server:
+    # Its metrics are all there are, and Envoy's besides.
+    with serving(folder, folder / "models", "--transport", "envoy") as server:
         (page,) = [line.split()[-1] for line in server.log.read_text().splitlines() if "metrics on " in line]
         where = urllib.parse.urlsplit(page)
         target = {"targets": [where.netloc], "labels": {"service": "production"}}
