@@ -1,12 +1,10 @@
-"""What tests do with the Compose stack: trainings, clients, and the deployment page's own commands."""
+"""What tests do with the Compose stack: clients, and the deployment page's own commands."""
 
 import re
 import subprocess
 from pathlib import Path
 
 from core.errors import BakeoffError
-from core.schemas.recipe import Recipe
-from core.schemas.specs import TrainSpec
 from services.client.inference import InferenceClient
 from tests.system.containers import ROOT, Project, wait_for
 
@@ -25,19 +23,6 @@ def answered(project: Project, model: str) -> int:
             return client.model_statistics(model).requests
         except BakeoffError:
             return 0
-
-
-def training(fingerprint: str, epochs: int) -> TrainSpec:
-    return TrainSpec(
-        experiment="containers",
-        arm="matched",
-        framework="pytorch",
-        seed=0,
-        architecture="digits-cnn",
-        data=fingerprint,
-        recipe=Recipe(mode="matched", epochs=epochs, batch_size=32),
-        formats=("onnx",),
-    )
 
 
 def documented(project: Project) -> list[str]:

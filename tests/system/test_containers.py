@@ -22,7 +22,8 @@ from services.client.channels import service_config
 from services.client.control import TrainerClient, is_serving
 from services.client.inference import InferenceClient
 from tests.system.containers import ROOT, Command, Engine, Project, start_engine, wait_for
-from tests.system.stack import answered, documented, production, shell, training
+from tests.system.stack import answered, documented, production, shell
+from tests.system.test_trainer_service import training
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
