@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from core.errors import InvalidInputError, NotFoundError
 
+MAX_BATCH = 64
+"""Images of one request at most, as config.pbtxt says it."""
+
 
 @dataclass(frozen=True)
 class Format:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core import files
 from core.errors import InvalidInputError, NotFoundError
-from core.formats import get_format
+from core.formats import MAX_BATCH, get_format
 from core.schemas.artifact import Artifact, ArtifactFile
 from core.schemas.base import NAME, parse_json
 
@@ -21,7 +21,6 @@ MANIFEST = "artifact.json"
 CARD = "card.md"
 """The model card of a promoted version. For people: no part of the artefact, so its digest does not cover it."""
 BESIDE = frozenset((MANIFEST, CARD))
-MAX_BATCH = 64
 """Largest batch a repository model accepts unless its config.pbtxt is edited."""
 
 

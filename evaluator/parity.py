@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
-from core.schemas.results import Parity
+from core.schemas.metrics import Parity
 from core.schemas.summary import PairParity, Row
 from evaluator.paired import Predictions
 

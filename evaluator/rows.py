@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.schemas.loads import Load, Saturation
-from core.schemas.results import EvaluateResult, LoadTestResult, Parity, PublishedModel, QuantizeResult, TrainResult
+from core.schemas.metrics import Parity
+from core.schemas.results import EvaluateResult, LoadTestResult, PublishedModel, QuantizeResult, TrainResult
 from core.schemas.specs import FRAMEWORKS, FormatName, Framework, Precision, RuntimeName
 from core.schemas.summary import Row
 from evaluator import loads as loads_of

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from core import files
 from core.errors import InvalidInputError
-from core.schemas.results import EpochMetrics
+from core.schemas.metrics import EpochMetrics
 from trainer.framework import State
 from trainer.weights import Weights
 

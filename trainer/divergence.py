@@ -6,7 +6,7 @@ from math import isfinite, log
 import numpy as np
 
 from core.errors import DivergedError
-from core.schemas.results import EpochMetrics
+from core.schemas.metrics import EpochMetrics
 from trainer.weights import Weights
 
 EXPLODED = 1000.0

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from core.errors import MissingExtraError, NotFoundError, WrongStateError
 from core.prepared import Split
 from core.runtimes.devices import Device, Wanted
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 from trainer.batches import Batch
 from trainer.layers import Architecture
 from trainer.objective import Objective, objective

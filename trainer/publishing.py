@@ -13,7 +13,8 @@ from core.formats import get_format
 from core.prepared import PreparedData
 from core.repository import ModelRepository
 from core.schemas.artifact import Artifact, ArtifactFile, Golden, OnnxFacts
-from core.schemas.results import Parity, PublishedModel
+from core.schemas.metrics import Parity
+from core.schemas.results import PublishedModel
 from core.schemas.specs import TrainSpec
 from core.worker import RunFolder
 from trainer.framework import Framework

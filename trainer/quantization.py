@@ -14,7 +14,8 @@ from core.prepared import PreparedData, Split, open_prepared
 from core.repository import ModelRepository
 from core.schemas.artifact import Artifact, ArtifactFile, Golden, Quantization
 from core.schemas.base import Name
-from core.schemas.results import Parity, PublishedModel, QuantizeResult
+from core.schemas.metrics import Parity
+from core.schemas.results import PublishedModel, QuantizeResult
 from core.schemas.specs import QuantizeSpec
 from core.store import Store
 from core.worker import RunFolder

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
 from core.prepared import PreparedData, Split
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Frozen, Recipe
-from core.schemas.results import EpochMetrics
 from core.schemas.schedule import Exponential
 from core.schemas.specs import FindRateSpec
 from core.worker import RunFolder

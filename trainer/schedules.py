@@ -10,8 +10,8 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 from core.schemas.schedule import Cosine, EarlyStopping, Exponential, Monitor, OneCycle, Plateau, Schedule, StepDecay
 
 

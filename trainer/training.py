@@ -11,8 +11,8 @@ from core.errors import InvalidInputError
 from core.prepared import PreparedData
 from core.runtimes.devices import Device
 from core.schemas.data import PreparedManifest
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import IMAGENET_MEAN, IMAGENET_STD
-from core.schemas.results import EpochMetrics
 from core.schemas.specs import FindRateSpec, TrainSpec
 from core.worker import RunFolder
 from trainer import checkpoint, samples, weight_files

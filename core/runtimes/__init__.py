@@ -8,16 +8,19 @@ import logging
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from core.errors import MissingExtraError, WrongStateError
 from core.formats import OTHER_RUNTIMES, get_format
 from core.runtimes import devices
 
+if TYPE_CHECKING:
+    # Settings name devices; whoever only reads settings need not wait for NumPy.
+    import numpy as np
+    from numpy.typing import NDArray
+
 log = logging.getLogger(__name__)
-Predictor = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Predictor = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
 """images uint8 [n, height, width, channels] → probabilities float32 [n, classes]. Safe to call from several threads."""
 
 MODULES = {

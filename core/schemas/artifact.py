@@ -7,10 +7,10 @@ import pydantic
 
 from core.schemas.base import Name, Schema, Sha256, canonical_json
 from core.schemas.data import ImageSpec
+from core.schemas.metrics import EpochMetrics, Parity
+from core.schemas.names import FormatName, Framework
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics, Parity
 from core.schemas.scores import Operating
-from core.schemas.specs import FormatName, Framework
 
 
 class ArtifactFile(Schema):

@@ -9,6 +9,7 @@ from core import percentiles
 from core.errors import InvalidInputError
 from core.schemas.base import Schema, Sha256, explain, refuse_other_version
 from core.schemas.environment import Environment
+from core.schemas.metrics import EpochMetrics, Parity
 from core.schemas.scenarios import TARGET_PERCENTILE, generator_problem
 from core.schemas.scores import Corrupted, Operating, Scores
 from core.schemas.specs import (
@@ -35,34 +36,6 @@ class PrepareResult(Schema):
     skipped: tuple[str, ...]
     seconds: float
     environment: Environment
-
-
-class EpochMetrics(Schema):
-    """One epoch. Losses are means per image in nats; accuracies are shares of one."""
-
-    # A framework may report a loss that is not finite; TrainingCallbacks ends the run before it is kept anywhere.
-    model_config = pydantic.ConfigDict(allow_inf_nan=True)
-
-    epoch: int
-    """From 1."""
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
-    train_seconds: float
-    validation_seconds: float
-    data_seconds: float | None = None
-    """Of train_seconds, waiting for the next batch; None where the framework's loop does not show it (Model.fit)."""
-
-
-class Parity(Schema):
-    """Two sets of probabilities for the same images."""
-
-    largest_difference: float
-    mean_difference: float
-    disagreements: int
-    """Images whose most probable class differs."""
-    images: int
 
 
 class PublishedModel(Schema):

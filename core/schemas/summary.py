@@ -10,8 +10,9 @@ from core.schemas.base import Schema, Sha256, parse_json, refuse_other_version
 from core.schemas.data import ImageSpec, absent
 from core.schemas.environment import Environment
 from core.schemas.loads import Load, Saturation
+from core.schemas.metrics import EpochMetrics, Parity
 from core.schemas.recipe import Recipe
-from core.schemas.results import ClassMetrics, EpochMetrics, Parity
+from core.schemas.results import ClassMetrics
 from core.schemas.scores import Agreement, Corrupted, Curve, Disagreement, Loss, Operating, PairedTest, Scores
 from core.schemas.search import SearchOutcome
 from core.schemas.specs import FormatName, Framework, Precision, RuntimeName

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from core import repeats
-from core.schemas.results import EpochMetrics
+from core.schemas.metrics import EpochMetrics
 from core.schemas.summary import Classification, Group, Row, Summary, Training
 from evaluator import naming, text
 

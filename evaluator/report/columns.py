@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core import percentiles, repeats
-from core.schemas.results import Parity
+from core.schemas.metrics import Parity
 from core.schemas.summary import Row
 from evaluator import text
 from evaluator.verdict import comparable

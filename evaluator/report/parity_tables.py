@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from core.schemas.results import Parity
+from core.schemas.metrics import Parity
 from core.schemas.summary import Row, Summary
 from evaluator import naming, text
 from evaluator.report.columns import differences, disagreements

@@ -1,7 +1,8 @@
 """Envoy as a service's transport: its process, its configuration, and the signals between.
 
 Envoy takes the connections and speaks HTTP/2; `pyvoy` runs Python inside it, where `services.rpc.hosted` answers calls.
-The process here starts it, passes SIGTERM on as a drain, and ends with it.
+The process here starts it, passes SIGTERM on as a drain, and ends with it. It imports little, because Envoy's Python
+begins after it, and imports all of the service.
 """
 
 import asyncio
@@ -19,13 +20,16 @@ import grpc
 
 from core import files
 from core.errors import BakeoffError, MissingExtraError
-from services.rpc import server
+from services.rpc import logs
 from services.rpc.errors import PUSHBACK
-from services.rpc.hosted import ARGUMENTS, CONTROL
 from services.rpc.settings import ServiceSettings, joined
 from services.rpc.tls import ServerTls
 
 log = logging.getLogger(__name__)
+CONTROL = "BAKEOFF_ENVOY_CONTROL"
+"""Environment variable: path of the socket to the process that started Envoy."""
+ARGUMENTS = "BAKEOFF_ENVOY_ARGUMENTS"
+"""Environment variable: that process's command line, as JSON."""
 UNLIMITED = 2**31 - 1
 LIMITER = "envoy.filters.http.adaptive_concurrency"
 PUSHBACK_MS = 100
@@ -54,7 +58,7 @@ def run(settings: ServiceSettings, app: str, name: str, limit: InFlight) -> None
     Ends the process with 1 when the port cannot be had, the service cannot start, or Envoy ends by itself. Envoy is not
     started again: models, queues and health live in it, so what starts again is the whole service, by whoever runs it.
     """
-    server.log_to_stderr(settings)
+    logs.set_up(settings.log_level, settings.log_format)
     try:
         asyncio.run(_serve(settings, app, name, limit))
     except EnvoyEndedError as error:
@@ -113,7 +117,7 @@ async def _serve(settings: ServiceSettings, app: str, name: str, limit: InFlight
                 # Envoy listens, so the service in it has started, and has connected first of all.
                 await control.there.wait()
                 control.tell(f"admin {envoy._admin_address}")  # pyvoy has no public name for it.
-                log.info("%s serves on %s through Envoy, %s", name, where, server.protection(settings))
+                log.info("%s serves on %s through Envoy, %s", name, where, settings.protection)
                 if settings.address_file:
                     files.write_text(settings.address_file, f"{where}\n")
                 await _until_told(envoy, control, stopping)

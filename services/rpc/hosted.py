@@ -18,18 +18,15 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from core.errors import BakeoffError
-from services.rpc import server
+from services.rpc import logs, server
 from services.rpc.asgi import GrpcApplication, Receive, Send
 from services.rpc.asgi_context import Scope
 from services.rpc.authorisation import Right
+from services.rpc.envoy import ARGUMENTS, CONTROL
 from services.rpc.errors import GuardedServer
 from services.rpc.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
-CONTROL = "BAKEOFF_ENVOY_CONTROL"
-"""Environment variable: path of the socket to the process that started Envoy."""
-ARGUMENTS = "BAKEOFF_ENVOY_ARGUMENTS"
-"""Environment variable: that process's command line, as JSON."""
 LOOK_S = 0.02
 COUNTER = "http.ingress_http.adaptive_concurrency.gradient_controller.rq_blocked"
 """Envoy's name for the calls that `services.rpc.envoy.InFlight` refused."""
@@ -94,7 +91,7 @@ class HostedService:
 
     async def _start(self) -> None:
         self._settings, self._application = self._make(json.loads(os.environ[ARGUMENTS]))
-        server.log_to_stderr(self._settings)
+        logs.set_up(self._settings.log_level, self._settings.log_format)
         self._grpc = GrpcApplication(
             self._settings.max_message_bytes,
             self._settings.compression,

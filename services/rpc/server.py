@@ -107,18 +107,13 @@ def run(
     Args:
         rights: full method to the right it needs, where tokens are asked for; the others need control.
     """
-    log_to_stderr(settings)
+    logs.set_up(settings.log_level, settings.log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(settings, application, name, rights))
     except BakeoffError as error:
         log.error("%s cannot start: %s", name, error)
         raise SystemExit(1) from error
-
-
-def log_to_stderr(settings: ServiceSettings) -> None:
-    """Sets up the process's log."""
-    logs.set_up(settings.log_level, settings.log_format)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -157,7 +152,7 @@ async def serve(
         # Alive, though perhaps not ready yet: what a liveness probe asks for.
         await healthy.set(health.SERVICE_NAME, SERVING)
         await server.start()
-        log.info("%s serves on %s, %s", name, joined(settings.host, port), protection(settings))
+        log.info("%s serves on %s, %s", name, joined(settings.host, port), settings.protection)
         if settings.address_file:
             files.write_text(settings.address_file, f"{joined(settings.host, port)}\n")
         try:
@@ -197,13 +192,6 @@ def authoriser(settings: ServiceSettings, rights: Mapping[str, Right]) -> Author
     """Who decides about calls; None where no token is asked for."""
     tokens = settings.read_tokens()
     return Authoriser(tokens, rights) if tokens else None
-
-
-def protection(settings: ServiceSettings) -> str:
-    """How connections are protected, for the log."""
-    tls = "without TLS" if settings.tls is None else "mTLS" if settings.tls.client_ca else "TLS"
-    tokens = "tokens" if settings.tokens else "without tokens"
-    return f"{tls}, {tokens}" if settings.authorises else f"{tls}, {tokens}: whoever reaches it may call"
 
 
 def bind(server: grpc.aio.Server, settings: ServiceSettings) -> int:

@@ -134,6 +134,13 @@ class ServiceSettings(BaseSettings):
         return self.tokens is not None or self.tls_client_ca is not None
 
     @property
+    def protection(self) -> str:
+        """How connections are protected, for the log."""
+        tls = "without TLS" if self.tls is None else "mTLS" if self.tls.client_ca else "TLS"
+        tokens = "tokens" if self.tokens else "without tokens"
+        return f"{tls}, {tokens}" if self.authorises else f"{tls}, {tokens}: whoever reaches it may call"
+
+    @property
     def tls(self) -> ServerTls | None:
         """The TLS files; None: the connection is not encrypted."""
         if self.tls_cert is None and self.tls_key is None and self.tls_client_ca is None:

@@ -1,16 +1,13 @@
 """Settings of the serving service."""
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Literal
 
-import fsspec
 import pydantic
 from pydantic_settings import SettingsConfigDict
 
 from core import cpu
-from core.mirror import MirroredRepository
-from core.repository import MAX_BATCH, ModelRepository
+from core.formats import MAX_BATCH
 from core.runtimes import devices
 from services.rpc.settings import ServiceSettings
 from services.serving.versions import PATTERN
@@ -73,6 +70,9 @@ class ServingSettings(ServiceSettings):
     def _remote_can_be_read(self) -> "ServingSettings":
         scheme, separator, _ = self.repository.partition("://")
         if separator:
+            # Only here: whoever just starts a server, such as Envoy's process, need not wait for it.
+            import fsspec
+
             try:
                 fsspec.get_filesystem_class(scheme)
             except (ImportError, ValueError) as error:
@@ -93,15 +93,6 @@ class ServingSettings(ServiceSettings):
         if self.tune_s and self.cache is None:
             raise ValueError("--tune-s keeps what it finds in the cache directory: give --cache a folder")
         return self
-
-    def open_repository(self) -> ModelRepository:
-        """The models to serve."""
-        if "://" not in self.repository:
-            return ModelRepository(Path(self.repository))
-        assert self.cache is not None
-        # Servers beside each other may share a cache, but not what they copy at different times.
-        place = hashlib.sha256(f"{self.repository} {self.runtime}".encode()).hexdigest()[:16]
-        return MirroredRepository(self.repository, self.cache / "repositories" / place)
 
     @pydantic.model_validator(mode="after")
     def _load_model_needs_explicit(self) -> "ServingSettings":

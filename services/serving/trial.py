@@ -28,6 +28,8 @@ class Measured:
     capacity: float
     """Images per second that the CPU time spent would allow on cores of its own: what choices are compared by."""
     p99_ms: float
+    compute_ms: float
+    """CPU time of the compute threads for one image."""
 
 
 def capacity(images: int, loop_s: float, compute_s: float, choice: Choice, cores: int) -> float:
@@ -73,8 +75,13 @@ async def measure(loaded: LoadedModel, predict: Predict, choice: Choice, seconds
         took, loop_s, all_s = time.perf_counter() - started, time.thread_time() - loop_s, time.process_time() - all_s
     finally:
         served.batcher.close()
-    room = capacity(len(times), loop_s, all_s - loop_s, choice, cores)
-    return Measured(len(times) / took, room, 1000 * float(np.percentile(times, 99)))
+    compute_s = all_s - loop_s
+    return Measured(
+        images_per_s=len(times) / took,
+        capacity=capacity(len(times), loop_s, compute_s, choice, cores),
+        p99_ms=1000 * float(np.percentile(times, 99)),
+        compute_ms=1000 * compute_s / len(times),
+    )
 
 
 async def _load(wire: InferWire, data: bytes, seconds: float) -> list[float]:

@@ -18,8 +18,13 @@ from services.serving.tuned import Choice, Tuned
 BATCHES = (1, 2, 4, 8, 16, 32)
 DELAYS_US = (200, 1000)
 NEARLY = 0.1
-"""Choices this close in capacity count as equal, in every round; then the simpler one goes on. Repeated trials differ
-by nearly that, and batches of 32 that win 5 % of capacity cost three times the memory of those of 8, and a longer tail.
+"""Choices this close in capacity count as equal, in every round, because repeated trials differ by nearly that. Of
+those the one with the largest batches that are not LONG_MS goes on: trials are without a transport, and behind one a
+larger batch saves waking threads and, for heavy models, the caches, which the work between two batches costs.
+"""
+LONG_MS = 40.0
+"""Callers wait for all of a batch, and its memory grows with it: batches that compute for longer count as worse, the
+longer the worse.
 """
 WORTH_A_DELAY = 0.15
 """A delay must bring so much more capacity: every lone request pays for it in full."""
@@ -41,6 +46,11 @@ class _Candidate:
     @property
     def capacity(self) -> float:
         return median(run.capacity for run in self.runs)
+
+    @property
+    def batch_ms(self) -> float:
+        """How long a full batch computes."""
+        return self.choice.max_batch * median(run.compute_ms for run in self.runs) / self.choice.threads
 
     @property
     def p99_ms(self) -> float:
@@ -137,16 +147,15 @@ def _best(candidates: list[_Candidate], size: int, default: Choice) -> list[_Can
 
 
 def _ranked(candidates: list[_Candidate], nearly: float = NEARLY) -> list[_Candidate]:
-    """Best first: of those with nearly the highest capacity the one that waits least, with the smallest batches and
-    threads; then the others by capacity.
+    """Best first: of those with nearly the highest capacity the one that waits least, with the largest batches that are
+    not long and the fewest threads, in as many instances; then the others by capacity.
     """
     enough = (1 - nearly) * max(one.capacity for one in candidates)
 
-    def rank(one: _Candidate) -> tuple[float, tuple[int, int, int]]:
-        return (-min(one.capacity, enough), _size(one.choice))
+    def rank(one: _Candidate) -> tuple[float, int, float, int, int, int]:
+        choice, excess_ms = one.choice, max(0.0, one.batch_ms - LONG_MS)
+        lanes = choice.instances * choice.threads
+        capacity = min(one.capacity, enough)
+        return -capacity, choice.max_delay_us, excess_ms, -choice.max_batch, lanes, choice.threads
 
     return sorted(candidates, key=rank)
-
-
-def _size(choice: Choice) -> tuple[int, int, int]:
-    return choice.max_delay_us, choice.max_batch, choice.instances * choice.threads

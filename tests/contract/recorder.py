@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from core.errors import CancelledError
-from core.schemas.results import EpochMetrics
+from core.schemas.metrics import EpochMetrics
 from trainer.framework import State
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import psutil
 from google.protobuf import text_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inference import grpc_service_pb2 as pb
@@ -191,9 +192,7 @@ def _answers(server: Server, repository: ModelRepository, model: str) -> bool:
 
 def _family(pid: int) -> list[int]:
     """A process and its descendants."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    children = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    return [pid, *(one for child in children for one in _family(child))]
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 def _cpu_s(pid: int) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops, optimizers
 from keras.optimizers.schedules import CosineDecay, ExponentialDecay, LearningRateSchedule
 
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import AdamW, Recipe, Sgd
-from core.schemas.results import EpochMetrics
 from core.schemas.schedule import Constant, Cosine, Exponential, OneCycle, Schedule, StepDecay
 from trainer.frameworks._tf import tf
 from trainer.phases import Phase

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Adam, AdamW, Recipe, Sgd
-from core.schemas.results import EpochMetrics
 from core.schemas.schedule import Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay
 from trainer.frameworks._torch_network import Network
 from trainer.frameworks._torch_weights import slots

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.errors import InvalidInputError
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 from trainer.ahead import Waits
 from trainer.framework import Callbacks, State
 from trainer.frameworks._torch_network import Network, head_scores

@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 from core.errors import NotFoundError
 from core.formats import get_format
 from core.runtimes._tensorflow import set_threads
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 from trainer.batches import Batch, steps_per_epoch
 from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
 from trainer.frameworks import _keras_data, _tf

@@ -26,8 +26,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
 from core.schemas.augmentation import Augmentation
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 from trainer.ahead import Waits
 from trainer.batches import balanced_chances
 from trainer.framework import Callbacks, State, TrainingData

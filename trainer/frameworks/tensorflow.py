@@ -28,8 +28,8 @@ from core.errors import NotFoundError
 from core.formats import get_format
 from core.runtimes._tensorflow import set_threads
 from core.schemas.augmentation import Augmentation
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 from core.schemas.schedule import Constant
 from trainer.ahead import Waits
 from trainer.batches import Batch, steps_per_epoch

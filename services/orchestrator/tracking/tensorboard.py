@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from core import files
-from core.schemas.results import EpochMetrics
+from core.schemas.metrics import EpochMetrics
 from services.orchestrator.tracking.graph import INPUT, wired
 from services.orchestrator.tracking.sink import Layer, Outcome, Tracked
 

@@ -14,8 +14,8 @@ from core.formats import FORMATS, get_format
 from core.repository import MAX_BATCH, ModelRepository, config_pbtxt
 from core.schemas.artifact import Artifact, ArtifactFile, Golden
 from core.schemas.data import ImageSpec
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 
 CLASSES = ("cat", 'a "dog"', "ß\\鳥")
 

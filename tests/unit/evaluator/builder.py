@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from core.prepared import Split
 from core.schemas.data import DataSpec, DigitsSource, ImageSpec
 from core.schemas.environment import Environment
+from core.schemas.metrics import EpochMetrics, Parity
 from core.schemas.recipe import Recipe, complete
 from core.schemas.results import (
-    EpochMetrics,
     EvaluateResult,
     LatencySummary,
     LoadTestResult,
-    Parity,
     PrepareResult,
     PublishedModel,
     ServerAccount,

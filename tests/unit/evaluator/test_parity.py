@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import InvalidInputError
-from core.schemas.results import Parity
+from core.schemas.metrics import Parity
 from core.schemas.summary import Summary, parse_summary
 from evaluator import parity
 from evaluator.report.html import render

@@ -7,7 +7,8 @@ import pytest
 
 from core.gate import check
 from core.schemas.gates import Gates
-from core.schemas.results import EvaluateResult, LoadTestResult, Parity, QuantizeResult, TrainResult
+from core.schemas.metrics import Parity
+from core.schemas.results import EvaluateResult, LoadTestResult, QuantizeResult, TrainResult
 from core.schemas.specs import QuantizeSpec, RuntimeName
 from core.schemas.summary import Row, Summary
 from evaluator import naming

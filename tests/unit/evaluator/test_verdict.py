@@ -2,7 +2,8 @@ from typing import Any
 
 from core.measures import MEASURES
 from core.schemas.loads import Load
-from core.schemas.results import LatencySummary, Parity
+from core.schemas.metrics import Parity
+from core.schemas.results import LatencySummary
 from core.schemas.summary import Row
 from evaluator.report.columns import COLUMNS
 from evaluator.report.csvfile import FIELDS

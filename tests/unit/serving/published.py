@@ -11,8 +11,8 @@ from core.formats import get_format
 from core.repository import ModelRepository
 from core.schemas.artifact import Artifact, ArtifactFile, Golden
 from core.schemas.data import ImageSpec
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 
 SHAPE = (6, 5, 1)
 CLASSES = ("zero", "one", "two")

@@ -25,19 +25,19 @@ def loaded(tmp_path) -> LoadedModel:
     return Loader(ModelRepository(tmp_path), settings, lambda *_: (predict, "cpu")).load("m", 1)
 
 
-def tuned(monkeypatch, tmp_path, capacities, default=DEFAULT) -> tuple[Tuned, list[Choice]]:
-    """Tunes with made-up capacities; returns the outcome and every choice that was measured."""
+def tuned(monkeypatch, tmp_path, capacities, compute_ms=1.0) -> tuple[Tuned, list[Choice]]:
+    """Tunes with made-up capacities and compute times; returns the outcome and every choice that was measured."""
     measured: list[Choice] = []
 
     async def measure(loaded, predict, choice, seconds, cores):
         measured.append(choice)
-        return Measured(images_per_s=1.0, capacity=capacities(choice), p99_ms=1.0)
+        return Measured(images_per_s=1.0, capacity=capacities(choice), p99_ms=1.0, compute_ms=compute_ms)
 
     monkeypatch.setattr(tuning, "measure", measure)
     told: list[tuple[int, int]] = []
     outcome = asyncio.run(
         tuning.tune(
-            loaded(tmp_path), default, lambda threads: threads, 2, 1.0, "here", lambda *step: told.append(step[:2])
+            loaded(tmp_path), DEFAULT, lambda threads: threads, 2, 1.0, "here", lambda *step: told.append(step[:2])
         )
     )
     assert [done for done, _ in told] == list(range(1, len(measured) + 1))
@@ -66,18 +66,20 @@ def test_the_choice_with_the_highest_capacity_wins(monkeypatch, tmp_path):
     assert outcome.trials == len(measured)
 
 
-def test_of_equal_choices_the_one_with_the_smallest_batches_and_no_delay_wins(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("compute_ms", "size"), [(0.1, 32), (2.0, 16), (7.0, 4), (100.0, 1)])
+def test_of_nearly_equal_choices_the_largest_batch_that_is_not_long_wins(monkeypatch, tmp_path, compute_ms, size):
+    """Larger ones cost memory, and callers wait for all of a batch; smaller ones cost a transport more."""
+
     def capacities(choice: Choice) -> float:
-        return 100.0 if choice.max_batch >= 4 else 50.0
+        return 100.0 * choice.instances + choice.max_batch / 4
 
-    outcome, _ = tuned(monkeypatch, tmp_path, capacities, Choice(instances=1, threads=1, max_batch=4))
-    assert outcome.choice == Choice(instances=1, threads=1, max_batch=4)
+    outcome, _ = tuned(monkeypatch, tmp_path, capacities, compute_ms)
+    assert outcome.choice == Choice(instances=2, threads=1, max_batch=size)
 
 
-def test_nearly_as_good_choices_with_smaller_batches_are_not_lost_on_the_way(monkeypatch, tmp_path):
-    """A heavy model gains little from batches, and callers wait for all of one: the smallest should be left."""
-    outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 100.0 * choice.instances + choice.max_batch / 4)
-    assert outcome.choice == Choice(instances=2, threads=1, max_batch=1)
+def test_threads_that_win_nothing_are_left_out(monkeypatch, tmp_path):
+    outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 100.0)
+    assert (outcome.choice.instances, outcome.choice.threads, outcome.choice.max_delay_us) == (1, 1, 0)
 
 
 def test_a_delay_is_chosen_only_where_it_pays(monkeypatch, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import DivergedError
-from core.schemas.results import EpochMetrics
+from core.schemas.metrics import EpochMetrics
 from trainer.divergence import EXPLODED, Divergence
 from trainer.weights import Weights
 

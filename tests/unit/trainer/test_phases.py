@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from core.errors import InvalidInputError
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 from trainer.architectures import get_architecture
 from trainer.framework import State
 from trainer.phases import fixed_norms, phases, remaining

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 from core.schemas.schedule import (
     Constant,
     Cosine,

@@ -9,8 +9,8 @@ import pytest
 
 from core.errors import CancelledError, DivergedError, InvalidInputError, NotFoundError
 from core.schemas.data import PreparedManifest
+from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.results import EpochMetrics
 from core.schemas.specs import TrainSpec
 from core.worker import RunFolder
 from trainer import checkpoint, training, weight_files

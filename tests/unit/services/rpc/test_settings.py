@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import SettingsConfigDict
 
-from services.rpc.server import authoriser, protection
+from services.rpc.server import authoriser
 from services.rpc.settings import ServiceSettings, help_text, joined, load
 from tests.certificates import Authority
 
@@ -98,10 +98,10 @@ def test_who_waives_authorisation_and_gives_tokens_has_them_asked_for(tmp_path: 
     waived = ["--store", "x", "--host", "0.0.0.0", "--insecure", "--allow-anonymous"]
     settings = load(ExampleSettings, "example", [*waived, "--tokens", str(tmp_path / "tokens")])
     assert authoriser(settings, {}) is not None
-    assert protection(settings) == "without TLS, tokens"
+    assert settings.protection == "without TLS, tokens"
     anybody = load(ExampleSettings, "example", waived)
     assert authoriser(anybody, {}) is None
-    assert protection(anybody) == "without TLS, without tokens: whoever reaches it may call"
+    assert anybody.protection == "without TLS, without tokens: whoever reaches it may call"
 
 
 def test_help_shows_every_variable_with_its_meaning() -> None:
