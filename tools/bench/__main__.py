@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,7 @@ def measure(root: Path, given: argparse.Namespace) -> dict[str, Any]:
             memory[model] = {row.label: row.server.memory_mb() for row in found if not row.streaming}
             if not given.skip_open_loop:
                 say(f"{model}: Poisson arrivals")
-                open_loop += [_open(row, runs, given) for row in found if row.plain]
+                open_loop += _open([row for row in found if row.plain], runs, given)
         if not given.skip_open_loop:
             say(f"{model}: more than it can do")
             goodput += _goodput(root, models, model, given)
@@ -140,12 +141,13 @@ def _difference(row: Row, models: ModelRepository, model: str) -> float:
 
 
 def _closed(found: list[Row], model: str, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """The servers take turns, run by run, so that what else the machine does hits all of them."""
+    """The servers take turns, run by run and each time in another order, so that what else the machine does, and what
+    the one before left of it, hits all of them."""
     measured: defaultdict[tuple[int, str], list[dict[str, float]]] = defaultdict(list)
     for number in range(given.runs):
         say(f"{model}: closed loop, run {number + 1} of {given.runs}")
         for concurrency in given.concurrency:
-            for row in found:
+            for row in random.Random(f"{number} {concurrency}").sample(found, len(found)):
                 run = load.closed(row.server, row.model, concurrency, given.seconds, row.streaming)
                 measured[concurrency, row.label].append(run.as_dict())
     return [
@@ -159,15 +161,22 @@ def _highest(label: str, closed: list[dict[str, Any]]) -> float:
     return max(report.middle(one, "throughput") for one in closed if one["server"] == label)
 
 
-def _open(row: Row, closed: list[dict[str, Any]], given: argparse.Namespace) -> dict[str, Any]:
-    alone = load.closed(row.server, row.model, 1, given.seconds)
-    rate = SHARE * _highest(row.label, closed)
-    try:
-        loaded = load.poisson(row.server, row.model, rate, max(given.seconds, LONG_S)).as_dict()
-    except load.UnstableError as error:
-        say(str(error))
-        loaded = None
-    return {"model": row.model, "server": row.label, "rate": rate, "alone": alone.as_dict(), "poisson": loaded}
+def _open(found: list[Row], closed: list[dict[str, Any]], given: argparse.Namespace) -> list[dict[str, Any]]:
+    """One caller alone and Poisson arrivals after each other, so that both see the same machine; servers take turns."""
+    measured: list[dict[str, Any]] = [
+        {"model": row.model, "server": row.label, "rate": SHARE * _highest(row.label, closed), "runs": []}
+        for row in found
+    ]
+    for _ in range(given.runs):
+        for row, one in zip(found, measured, strict=True):
+            alone = load.closed(row.server, row.model, 1, given.seconds)
+            try:
+                loaded = load.poisson(row.server, row.model, one["rate"], max(given.seconds, LONG_S))
+            except load.UnstableError as error:
+                say(str(error))
+                continue
+            one["runs"].append({"alone_ms": alone.p99_ms, "poisson_ms": loaded.p99_ms})
+    return measured
 
 
 def _goodput(root: Path, models: ModelRepository, model: str, given: argparse.Namespace) -> list[dict[str, Any]]:
@@ -181,9 +190,13 @@ def _goodput(root: Path, models: ModelRepository, model: str, given: argparse.Na
         flags = ("--transport", transport, "--cache", str(cache), limit, "64")
         with bakeoff(root, models.root, *flags, *only, cores=its) as server:
             rates = [load.closed(server, model, 16, given.seconds, cores=ours).throughput for _ in range(given.runs)]
-            asked = [overload(server, models, model, n * max(rates), given.seconds, ours) for n in (1.0, 2.0)]
-        runs = [run.as_dict() for run in asked]
-        found.append({"model": model, "transport": transport, "highest": max(rates), "runs": runs})
+            highest = max(rates)
+            runs = [
+                {"times": times} | overload(server, models, model, times * highest, given.seconds, seed, ours).as_dict()
+                for seed in range(given.runs)
+                for times in (1, 2)
+            ]
+        found.append({"model": model, "transport": transport, "highest": highest, "runs": runs})
     return found
 
 

@@ -1,6 +1,6 @@
 """Goodput when more is asked than a server can do: Poisson arrivals, refusals counted, latency of what was accepted.
 
-    python -m tools.bench.overload TARGET RATE SECONDS <REQUEST
+    python -m tools.bench.overload TARGET RATE SECONDS SEED <REQUEST
 
 perf_analyzer ends at the first refusal, so this is a small generator of its own, in a process of its own: what it sends
 too much costs as much CPU as what is answered, so server and generator get cores of their own.
@@ -33,6 +33,7 @@ class Goodput:
     asked_per_s: float
     sent_per_s: float = 0.0
     answered_per_s: float = 0.0
+    """While requests were sent; what was queued then and is answered later does not count."""
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     """Of answered requests, from the moment they were due."""
@@ -44,18 +45,20 @@ class Goodput:
 
 
 def overload(
-    server: Server, repository: ModelRepository, model: str, rate: float, seconds: float, cores: Cores = ()
+    server: Server, repository: ModelRepository, model: str, rate: float, seconds: float, seed: int, cores: Cores = ()
 ) -> Goodput:
-    """Sends `rate` requests per second for `seconds`, at random times from seed 0, from a process on `cores`."""
-    command = [*on(cores), sys.executable, "-m", "tools.bench.overload", server.target, str(rate), str(seconds)]
+    """Sends `rate` requests per second for `seconds`, at random times, from a process on `cores`."""
+    command = [*on(cores), sys.executable, "-m", "tools.bench.overload"]
+    command += [server.target, str(rate), str(seconds), str(seed)]
     done = subprocess.run(command, cwd=ROOT, input=_request(repository, model), capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr.decode()[-2000:]}")
     return Goodput(**json.loads(done.stdout))
 
 
-async def _overload(target: str, data: bytes, rate: float, seconds: float) -> Goodput:
+async def _overload(target: str, data: bytes, rate: float, seconds: float, seed: int) -> Goodput:
     codes: Counter[str] = Counter()
+    ends: list[float] = []
     times: list[float] = []
     running: set[asyncio.Task[None]] = set()
 
@@ -66,12 +69,13 @@ async def _overload(target: str, data: bytes, rate: float, seconds: float) -> Go
             codes[error.code().name] += 1
         else:
             codes["OK"] += 1
-            times.append(time.perf_counter() - due)
+            ends.append(time.perf_counter())
+            times.append(ends[-1] - due)
 
     async with grpc.aio.insecure_channel(target) as channel:
         call = channel.unary_unary(METHOD)
         await call(data, timeout=TIMEOUT_S)
-        gaps = np.random.default_rng(0).exponential(1 / rate, int(rate * seconds))
+        gaps = np.random.default_rng(seed).exponential(1 / rate, int(rate * seconds))
         started = time.perf_counter()
         for due in started + np.cumsum(gaps):
             # Late or not, what was sent must go out now: else a late generator sends everything in one burst.
@@ -79,10 +83,11 @@ async def _overload(target: str, data: bytes, rate: float, seconds: float) -> Go
             task = asyncio.ensure_future(one(call, due))
             running.add(task)
             task.add_done_callback(running.discard)
-        took = time.perf_counter() - started
+        ended = time.perf_counter()
         await asyncio.gather(*running)
     p50, p99 = 1000 * np.percentile(times, [50, 99]) if times else (0.0, 0.0)
-    return Goodput(rate, len(gaps) / took, codes["OK"] / took, float(p50), float(p99), dict(codes))
+    took, answered = ended - started, sum(end <= ended for end in ends)
+    return Goodput(rate, len(gaps) / took, answered / took, float(p50), float(p99), dict(codes))
 
 
 def _request(repository: ModelRepository, model: str) -> bytes:
@@ -93,4 +98,6 @@ def _request(repository: ModelRepository, model: str) -> bytes:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(_overload(sys.argv[1], sys.stdin.buffer.read(), *map(float, sys.argv[2:]))).as_dict()))
+    target, rate, seconds, seed = sys.argv[1:]
+    found = asyncio.run(_overload(target, sys.stdin.buffer.read(), float(rate), float(seconds), int(seed)))
+    print(json.dumps(found.as_dict()))

@@ -1,6 +1,7 @@
 """The benchmark's results as text, as a page and as a chart."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 Run = dict[str, Any]
 COLUMNS = {"cpu_ms": (3, "CPU ms/inference"), "throughput": (0, "inferences/s"), "p50_ms": (1, "p50 ms"),
            "p99_ms": (1, "p99 ms"), "batch": (1, "batch")}  # fmt: skip
+PLAIN = ("Bakeoff, envoy", "Bakeoff, grpcio")
+"""Ours with the peers' runtime and file, in calls of their own."""
 COLORS = {"envoy": "#1b6ca8", "grpcio": "#0f9d76", "": "#8d8d8d"}
 """By what is in a row's label."""
 GENERATED = "Written by `make bench-serving ARGS='--write docs'`: change the program, not this page."
@@ -18,9 +21,8 @@ def middle(one: Run, column: str) -> float:
     return float(median(run[column] for run in one["runs"]))
 
 
-def spread(one: Run, column: str) -> str:
+def spread(values: list[float], digits: int) -> str:
     """Median, and smallest to largest."""
-    values, digits = [run[column] for run in one["runs"]], COLUMNS[column][0]
     return f"{median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 
@@ -29,21 +31,34 @@ def closed_table(results: Run) -> str:
     titles = ["model", "in flight", "server", *(title for _, title in COLUMNS.values()), "differs by"]
     rows = [titles, ["---"] * len(titles)]
     for one in results["closed"]:
-        cells = [spread(one, column) for column in COLUMNS]
+        cells = [spread([run[name] for run in one["runs"]], digits) for name, (digits, _) in COLUMNS.items()]
         difference = f"{results['differences'][one['model'] + ' ' + one['server']]:.0e}"
         rows.append([one["model"], str(one["concurrency"]), one["server"], *cells, difference])
     return _table(rows)
 
 
+def against_table(results: Run) -> str:
+    """Ours over a peer's, same runtime and file, run by run."""
+    rows = [["model", "in flight", "server", "peer", "CPU, of the peer's", "inferences/s, of the peer's"], ["---"] * 6]
+    closed = {(one["model"], one["concurrency"], one["server"]): one["runs"] for one in results["closed"]}
+    for (model, concurrency, server), runs in closed.items():
+        for peer in results["options"]["peers"] if server in PLAIN else ():
+            pairs = list(zip(runs, closed[model, concurrency, peer], strict=True))
+            cells = [
+                spread([ours[name] / theirs[name] for ours, theirs in pairs], 2) for name in ("cpu_ms", "throughput")
+            ]
+            rows.append([model, str(concurrency), server, peer, *cells])
+    return _table(rows)
+
+
 def open_table(results: Run) -> str:
     """Latency at a share of each server's own highest rate, against a single caller's."""
-    rows = [["model", "server", "rate/s", "p99 alone ms", "p99 Poisson ms", "ratio"], ["---"] * 6]
+    rows = [["model", "server", "rate/s", "runs", "p99 alone ms", "p99 Poisson ms", "ratio"], ["---"] * 7]
     for one in results["open_loop"]:
-        alone, loaded = one["alone"]["p99_ms"], one["poisson"]
-        row = [one["model"], one["server"], f"{one['rate']:,.0f}", f"{alone:.1f}"]
-        rows.append(
-            [*row, f"{loaded['p99_ms']:.1f}", f"{loaded['p99_ms'] / alone:.1f}"] if loaded else [*row, "–", "–"]
-        )
+        alone, loaded = ([run[name] for run in one["runs"]] for name in ("alone_ms", "poisson_ms"))
+        ratios = [b / a for a, b in zip(alone, loaded, strict=True)]
+        cells = [spread(values, 1) for values in (alone, loaded, ratios)] if ratios else ["–", "–", "–"]
+        rows.append([one["model"], one["server"], f"{one['rate']:,.0f}", str(len(ratios)), *cells])
     return _table(rows)
 
 
@@ -52,12 +67,15 @@ def goodput_table(results: Run) -> str:
     titles = ["model", "transport", "asked/s", "sent/s", "answered/s", "of the highest", "p50 ms", "p99 ms", "codes"]
     rows = [titles, ["---"] * len(titles)]
     for one in results["goodput"]:
-        for run in one["runs"]:
-            codes = ", ".join(f"{code} {count:,}" for code, count in sorted(run["codes"].items()))
-            share = f"{run['answered_per_s'] / one['highest']:.0%}"
-            rates = [f"{run[name]:,.0f}" for name in ("asked_per_s", "sent_per_s", "answered_per_s")]
-            times = [f"{run[name]:.1f}" for name in ("p50_ms", "p99_ms")]
-            rows.append([one["model"], one["transport"], *rates, share, *times, codes])
+        for times in sorted({run["times"] for run in one["runs"]}):
+            runs = [run for run in one["runs"] if run["times"] == times]
+            counted = sum((Counter(run["codes"]) for run in runs), Counter())
+            codes = ", ".join(f"{code} {count:,}" for code, count in sorted(counted.items()))
+            shares = [100 * run["answered_per_s"] / one["highest"] for run in runs]
+            rates = [spread([run[name] for run in runs], 0) for name in ("sent_per_s", "answered_per_s")]
+            cells = [f"{runs[0]['asked_per_s']:,.0f}", *rates, f"{spread(shares, 0)} %"]
+            cells += [spread([run[name] for run in runs], 0) for name in ("p50_ms", "p99_ms")]
+            rows.append([one["model"], one["transport"], *cells, codes])
     return _table(rows)
 
 
@@ -75,7 +93,13 @@ def memory_table(results: Run) -> str:
 
 def text(results: Run) -> str:
     """All tables."""
-    parts = [closed_table(results), open_table(results), goodput_table(results), memory_table(results)]
+    parts = [
+        closed_table(results),
+        against_table(results),
+        open_table(results),
+        goodput_table(results),
+        memory_table(results),
+    ]
     return "\n\n".join(part for part in parts if part.count("\n") > 1)
 
 
@@ -114,8 +138,14 @@ probabilities from those of the fp32 file's golden cases, asked in the same run.
 
 {closed_table(results)}
 
+## Against the peers
+The same onnxruntime session and file; ours of a run over the peer's of the same run.
+
+{against_table(results)}
+
 ## Latency at {0.6:.0%} of each server's highest rate
-Poisson arrivals, against one caller alone. A dash: perf_analyzer obtained no stable measurement.
+Poisson arrivals, against one caller alone just before. Runs in which perf_analyzer obtained no stable measurement are
+left out.
 
 {open_table(results)}
 
@@ -123,7 +153,8 @@ Poisson arrivals, against one caller alone. A dash: perf_analyzer obtained no st
 At most 64 calls let in (Envoy, `--max-in-flight 64`) or queued (grpcio, `--max-queue 64`). The server has one half of
 the cores and who sends has the other, so that what is refused costs the server alone; the highest rate is
 perf_analyzer's with 16 requests in flight on these halves. The generator here is Python: "sent" says how much of the
-rate it managed. Latency counts from the moment a request was due, the generator's own lateness included.
+rate it managed. "Answered" is what was while it sent, the codes are of all runs. Latency counts from the moment a
+request was due, the generator's own lateness included.
 
 {goodput_table(results)}
 
