@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from core.errors import InvalidInputError, NotFoundError
 
 MAX_BATCH = 64
-"""Images of one request at most, as config.pbtxt says it."""
+"""Largest batch a repository model accepts unless its config.pbtxt is edited."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal, get_args
 
 from core.errors import NotFoundError
 
@@ -62,17 +63,46 @@ ASL_GRID = FamilyName("asl-grid", {"d": (0, 1, 2), "u": (32, 64, 128), "c": (1, 
 FAMILY_NAMES = (ASL_GRID,)
 
 
-def check_network(name: str) -> str:
-    """Gives the name back if a network has it.
+ActivationName = Literal["tanh", "sigmoid"]
+"""What may be in place of ReLU in a network."""
+ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
+AVERAGE = "average"
+"""What may be in place of max in the pools of a network."""
+ENDINGS = f"[-<{'|'.join(ACTIVATIONS)}>][-{AVERAGE}]"
+"""How names of networks go on that have something else than ReLU and max pools."""
+
+
+@dataclass(frozen=True)
+class NetworkName:
+    """A name in its parts, for example `mnist-cnn-tanh-average`."""
+
+    network: str
+    """One of NETWORKS, or a member of a family."""
+    activation: ActivationName | None = None
+    """In place of ReLU."""
+    average: bool = False
+    """Whether pools take the mean in place of the maximum."""
+
+
+def parse_network(name: str) -> NetworkName:
+    """Takes a name apart.
 
     Raises:
         NotFoundError: unknown, with the known names, or the syntax of the family it begins like.
     """
-    if name in NETWORKS:
-        return name
-    for family in FAMILY_NAMES:
-        if family.claims(name):
-            family.parse(name)
-            return name
-    known = (*NETWORKS, *(family.syntax for family in FAMILY_NAMES))
-    raise NotFoundError(f"unknown architecture {name!r}; known: {', '.join(known)}")
+    rest = name.removesuffix(f"-{AVERAGE}")
+    activation = next((one for one in ACTIVATIONS if rest.endswith(f"-{one}")), None)
+    network = rest.removesuffix(f"-{activation}") if activation else rest
+    if network not in NETWORKS:
+        family = next((one for one in FAMILY_NAMES if one.claims(network)), None)
+        if family is None:
+            known = ", ".join((*NETWORKS, *(one.syntax for one in FAMILY_NAMES)))
+            raise NotFoundError(f"unknown architecture {name!r}; known: {known}, each also with {ENDINGS}")
+        family.parse(network)
+    return NetworkName(network, activation, rest != name)
+
+
+def check_network(name: str) -> str:
+    """Gives the name back if a network has it. Raises NotFoundError as parse_network does."""
+    parse_network(name)
+    return name

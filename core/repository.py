@@ -21,7 +21,6 @@ MANIFEST = "artifact.json"
 CARD = "card.md"
 """The model card of a promoted version. For people: no part of the artefact, so its digest does not cover it."""
 BESIDE = frozenset((MANIFEST, CARD))
-"""Largest batch a repository model accepts unless its config.pbtxt is edited."""
 
 
 def writable_folder(place: object) -> object:

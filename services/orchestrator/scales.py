@@ -42,6 +42,9 @@ def name_scale(document: dict[str, Any], scale: str) -> None:
     document["arms"] = {names[str(name)]: arm for name, arm in arms.items()}
     for place in _references(document):
         place["arms"] = [names.get(str(name), name) for name in place["arms"]]
+    search = document.get("search")
+    if isinstance(search, dict) and "arm" in search:
+        search["arm"] = names.get(str(search["arm"]), search["arm"])
 
 
 def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -73,7 +76,7 @@ def _sides(claim: Any) -> list[dict[str, Any]]:
 
 
 def _references(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every mapping that lists arms by name: the load test's, the attribution's, and the sides of a study's claims."""
+    """Every mapping that lists arms: the load test's, the attribution's, and the sides of a study's claims."""
     study = document.get("study")
     claims = study.get("claims") if isinstance(study, dict) else None
     sides = [side for claim in claims or () for side in _sides(claim)]

@@ -15,8 +15,8 @@ from services.serving.models import ServedModel
 from services.serving.tuned import Choice
 from services.serving.wire import InferWire
 
-CLIENTS = 32
-"""Requests in flight: enough to fill two batches of the size at which larger ones stop paying."""
+CLIENTS = 64
+"""Requests in flight: enough to fill two batches of the largest size that is tried."""
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from services.serving.tuned import Choice, Tuned
 BATCHES = (1, 2, 4, 8, 16, 32)
 DELAYS_US = (200, 1000)
 NEARLY = 0.1
-"""Choices this close in capacity count as equal, in every round, because repeated trials differ by nearly that. Of
-those the one with the largest batches that are not LONG_MS goes on: trials are without a transport, and behind one a
-larger batch saves waking threads and, for heavy models, the caches, which the work between two batches costs.
+"""Choices this close in capacity count as equal, in every round, because repeated trials on a quiet machine differ by
+nearly that. Of those the one with the largest batches that are not LONG_MS goes on: trials are without a transport, and
+behind one a larger batch costs less CPU per image (docs/serving.md).
 """
 LONG_MS = 40.0
 """Callers wait for all of a batch, and its memory grows with it: batches that compute for longer count as worse, the
@@ -49,7 +49,7 @@ class _Candidate:
 
     @property
     def batch_ms(self) -> float:
-        """How long a full batch computes."""
+        """About how long a full batch computes on the CPU, as if its threads shared the work evenly."""
         return self.choice.max_batch * median(run.compute_ms for run in self.runs) / self.choice.threads
 
     @property

@@ -167,10 +167,10 @@ def _open(found: list[Row], closed: list[dict[str, Any]], given: argparse.Namesp
         {"model": row.model, "server": row.label, "rate": SHARE * _highest(row.label, closed), "runs": []}
         for row in found
     ]
-    for _ in range(given.runs):
-        for row, one in zip(found, measured, strict=True):
-            alone = load.closed(row.server, row.model, 1, given.seconds)
+    for number in range(given.runs):
+        for row, one in random.Random(number).sample(list(zip(found, measured, strict=True)), len(found)):
             try:
+                alone = load.closed(row.server, row.model, 1, given.seconds)
                 loaded = load.poisson(row.server, row.model, one["rate"], max(given.seconds, LONG_S))
             except load.UnstableError as error:
                 say(str(error))

@@ -6,13 +6,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tools.bench.rows import OURS
+
 Run = dict[str, Any]
 COLUMNS = {"cpu_ms": (3, "CPU ms/inference"), "throughput": (0, "inferences/s"), "p50_ms": (1, "p50 ms"),
            "p99_ms": (1, "p99 ms"), "batch": (1, "batch")}  # fmt: skip
-PLAIN = ("Bakeoff, envoy", "Bakeoff, grpcio")
-"""Ours with the peers' runtime and file, in calls of their own."""
 COLORS = {"envoy": "#1b6ca8", "grpcio": "#0f9d76", "": "#8d8d8d"}
 """By what is in a row's label."""
+AGAINST = """## Against the peers
+The same onnxruntime session and file; ours of a run over the peer's of the same run.
+
+"""
 GENERATED = "Written by `make bench-serving ARGS='--write docs'`: change the program, not this page."
 
 
@@ -42,7 +46,7 @@ def against_table(results: Run) -> str:
     rows = [["model", "in flight", "server", "peer", "CPU, of the peer's", "inferences/s, of the peer's"], ["---"] * 6]
     closed = {(one["model"], one["concurrency"], one["server"]): one["runs"] for one in results["closed"]}
     for (model, concurrency, server), runs in closed.items():
-        for peer in results["options"]["peers"] if server in PLAIN else ():
+        for peer in results["options"]["peers"] if server in OURS.values() else ():
             pairs = list(zip(runs, closed[model, concurrency, peer], strict=True))
             cells = [
                 spread([ours[name] / theirs[name] for ours, theirs in pairs], 2) for name in ("cpu_ms", "throughput")
@@ -117,6 +121,7 @@ def page(results: Run) -> str:
     load = " to ".join(f"{value:.1f}" for value in results["load_average"])
     tuned = "; ".join(_tuned(runtime, found) for runtime, found in results["tuned"].items())
     peers = ", ".join(requirement for requirements in options["peers"].values() for requirement in requirements[:1])
+    against = f"{AGAINST}{against_table(results)}\n\n" if options["peers"] else ""
     return f"""# What one inference costs
 
 {GENERATED}
@@ -138,12 +143,7 @@ probabilities from those of the fp32 file's golden cases, asked in the same run.
 
 {closed_table(results)}
 
-## Against the peers
-The same onnxruntime session and file; ours of a run over the peer's of the same run.
-
-{against_table(results)}
-
-## Latency at {0.6:.0%} of each server's highest rate
+{against}## Latency at {0.6:.0%} of each server's highest rate
 Poisson arrivals, against one caller alone just before. Runs in which perf_analyzer obtained no stable measurement are
 left out.
 

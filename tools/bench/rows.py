@@ -8,6 +8,8 @@ from core.runtimes.openvino import import_openvino
 from tools.bench.servers import Server, bakeoff, peer
 
 TRANSPORTS = ("grpcio", "envoy")
+OURS = {transport: f"Bakeoff, {transport}" for transport in TRANSPORTS}
+"""Labels of ours with the peers' runtime and file, in calls of their own."""
 INT8 = "-int8"
 """Ends the name of a quantised model."""
 PEER_THREADS = {"mnist-cnn": 0, "cnn5": 2}
@@ -67,7 +69,7 @@ def start(stack: contextlib.ExitStack, root: Path, network: str, peers: list[str
             flags = ("--transport", transport, "--cache", str(cache(root, one.runtime)))
             only = ("--model-control", "explicit", "--load-model", model)
             server = stack.enter_context(bakeoff(root, root / "models", *flags, *only, runtime=one.runtime))
-            label = f"Bakeoff, {transport}" + (f", {one.name}" if one.name else "")
+            label = OURS[transport] + (f", {one.name}" if one.name else "")
             rows.append(Row(label, server, model, one.tolerance, plain=one is PLAIN))
             if one is PLAIN:
                 rows.append(Row(f"{label}, stream", server, model, one.tolerance, streaming=True, plain=False))

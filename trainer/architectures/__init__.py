@@ -1,10 +1,13 @@
 """The networks, each written once. A name used in experiment files selects one."""
 
-from core.networks import check_network
+from dataclasses import replace
+
+from core.errors import InvalidInputError
+from core.networks import ENDINGS, parse_network
 from trainer.architectures import asl, imagenet, studies
 from trainer.architectures.asl import CLASSES, SHAPE
 from trainer.architectures.entry import Entry, Family, ImageShape
-from trainer.layers import Architecture
+from trainer.layers import Activation, Architecture, Layer, Pool, Residual
 
 ARCHITECTURES: dict[str, Entry] = {
     "mlp": Entry("Dense network without convolution (study S2).", studies.mlp, (28, 28, 1), 10),
@@ -33,6 +36,7 @@ ARCHITECTURES: dict[str, Entry] = {
     "resnet34": Entry("ResNet-34, torchvision's layout.", imagenet.resnet34, (224, 224, 3), 1000),
     "vgg11": Entry("VGG-11 without batch norm, torchvision's layout.", imagenet.vgg11, (224, 224, 3), 1000),
 }
+VARIED = {f"<name>{ENDINGS}": "A network with tanh or sigmoid in place of ReLU, or average in place of its max pools."}
 FAMILIES: tuple[Family, ...] = (asl.GRID,)
 
 
@@ -41,21 +45,47 @@ def get_architecture(name: str, input_shape: ImageShape | None = None, classes: 
 
     Raises:
         NotFoundError: unknown name, the known ones listed.
-        InvalidInputError: the network does not fit the input.
+        InvalidInputError: the network does not fit the input, or has none of what its name replaces.
     """
-    entry = _entry(name)
+    parsed = parse_network(name)
+    entry = _entry(parsed.network)
     shape, number = input_shape or entry.input_shape, classes or entry.classes
-    return Architecture(name, entry.description, shape, number, entry.layers(shape, number), entry.head_for(number))
+    layers, description = entry.layers(shape, number), entry.description
+    if parsed.activation:
+        layers = _replaced(layers, Activation, "relu", parsed.activation, name)
+        description += f" {parsed.activation} in place of ReLU."
+    if parsed.average:
+        layers = _replaced(layers, Pool, "max", "average", name)
+        description += " Average pools in place of max pools."
+    return Architecture(name, description, shape, number, layers, entry.head_for(number))
 
 
 def listing() -> dict[str, str]:
-    """Name, or name syntax of a family, to one sentence."""
+    """Name, or name syntax of a family, to one sentence; last what names may end in."""
     families = {family.name.syntax: family.description for family in FAMILIES}
-    return {name: entry.description for name, entry in ARCHITECTURES.items()} | families
+    return {name: entry.description for name, entry in ARCHITECTURES.items()} | families | VARIED
+
+
+def _replaced(
+    layers: tuple[Layer, ...], kind_of: type[Activation] | type[Pool], old: str, new: str, name: str
+) -> tuple[Layer, ...]:
+    """The layers with `new` wherever one of the class has the kind `old`, in residual blocks too."""
+
+    def swap(layer: Layer) -> Layer:
+        if isinstance(layer, Residual):
+            return Residual(tuple(map(swap, layer.body)), tuple(map(swap, layer.shortcut)))
+        if isinstance(layer, kind_of) and layer.kind == old:
+            return replace(layer, kind=new)  # type: ignore[arg-type]
+        return layer
+
+    swapped = tuple(map(swap, layers))
+    if swapped == layers:
+        what = f"{old} {kind_of.__name__.lower()}"
+        raise InvalidInputError(f"{name} has no {what} that {new} could replace; leave -{new} out")
+    return swapped
 
 
 def _entry(name: str) -> Entry:
-    check_network(name)
     if name in ARCHITECTURES:
         return ARCHITECTURES[name]
     return next(family for family in FAMILIES if family.name.claims(name)).member(name)

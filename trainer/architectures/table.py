@@ -12,6 +12,11 @@ whatever the data has. `bakeoff architectures NAME --input 64x64x3 --classes 29`
 |---|---|---|---|---|---|---|
 """
 NOTES = """
+**Activations and pools.** A name may go on with `-tanh` or `-sigmoid` (in place of every ReLU), and with `-average` (in
+place of every max pool): `asl-cnn-tanh-average`. A network without what is replaced is refused when it is built, and
+`pretrained` goes with the plain names only. Parameters stay the same, and a search can try them:
+`architecture: [asl-cnn, asl-cnn-tanh, asl-cnn-sigmoid, asl-cnn-average]`.
+
 **Heads.** `softmax`: one logit per class. `sigmoid`: one logit for two classes, exported as [σ(−z), σ(z)].
 `normalized_sigmoid`: one per class, exported as σᵢ / Σσ, the distribution its loss optimises; S1 ends in sigmoids over
 29 classes that exclude each other, and `asl-cnn-softmax` shows what that costs or gains.

@@ -10,8 +10,8 @@ from google.protobuf import text_format
 from inference import model_config_pb2
 
 from core.errors import InvalidInputError, NotFoundError
-from core.formats import FORMATS, get_format
-from core.repository import MAX_BATCH, ModelRepository, config_pbtxt
+from core.formats import FORMATS, MAX_BATCH, get_format
+from core.repository import ModelRepository, config_pbtxt
 from core.schemas.artifact import Artifact, ArtifactFile, Golden
 from core.schemas.data import ImageSpec
 from core.schemas.metrics import EpochMetrics

@@ -77,6 +77,14 @@ def test_of_nearly_equal_choices_the_largest_batch_that_is_not_long_wins(monkeyp
     assert outcome.choice == Choice(instances=2, threads=1, max_batch=size)
 
 
+def test_threads_of_one_instance_make_a_batch_shorter(monkeypatch, tmp_path):
+    def capacities(choice: Choice) -> float:
+        return 200.0 if choice.threads == 2 else 100.0
+
+    outcome, _ = tuned(monkeypatch, tmp_path, capacities, compute_ms=4.0)
+    assert outcome.choice == Choice(instances=1, threads=2, max_batch=16)
+
+
 def test_threads_that_win_nothing_are_left_out(monkeypatch, tmp_path):
     outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 100.0)
     assert (outcome.choice.instances, outcome.choice.threads, outcome.choice.max_delay_us) == (1, 1, 0)
@@ -114,6 +122,7 @@ def test_a_trial_measures_a_model_through_its_batcher(tmp_path):
     measured = asyncio.run(trial.measure(model, predict, choice, 0.05, cores=2))
     assert measured.images_per_s > 0
     assert measured.capacity > 0
+    assert measured.compute_ms > 0
     assert max(seen) == 4
 
 

@@ -8,7 +8,7 @@ from core.errors import InvalidInputError, NotFoundError
 from core.networks import ASL_GRID, FAMILY_NAMES, NETWORKS
 from trainer.architectures import ARCHITECTURES, FAMILIES, get_architecture, listing
 from trainer.architectures.table import markdown
-from trainer.layers import Conv, Dense, Dropout, Pool, Residual
+from trainer.layers import Activation, Conv, Dense, Dropout, Pool, Residual
 
 PAGE = Path(__file__).parents[3] / "docs/architectures.md"
 # Trainable and fixed parameters: published where there is a source, otherwise worked out by hand from the layer tables.
@@ -121,7 +121,46 @@ def test_core_names_exactly_the_networks_there_are() -> None:
 
 
 def test_the_listing_has_every_network_and_one_line_per_family() -> None:
-    assert list(listing()) == [*ARCHITECTURES, "asl-grid-d<0|1|2>-u<32|64|128>-c<1|2|3>"]
+    assert list(listing()) == [
+        *ARCHITECTURES,
+        "asl-grid-d<0|1|2>-u<32|64|128>-c<1|2|3>",
+        "<name>[-<tanh|sigmoid>][-average]",
+    ]
+
+
+@pytest.mark.parametrize("base", ["asl-cnn", "resnet18", "asl-grid-d1-u32-c2"])
+@pytest.mark.parametrize(
+    ("ending", "activation", "pool"),
+    [("-tanh", "tanh", "max"), ("-sigmoid-average", "sigmoid", "average"), ("-average", "relu", "average")],
+)
+def test_a_name_may_end_in_another_activation_and_another_pool(base, ending, activation, pool) -> None:
+    plain, varied = get_architecture(base), get_architecture(base + ending)
+    layers = [node.layer for _, node in varied.walk()]
+    assert {layer.kind for layer in layers if isinstance(layer, Activation)} == {activation}
+    assert {layer.kind for layer in layers if isinstance(layer, Pool)} == {pool}
+    assert varied.name == base + ending
+    assert varied.parameters == plain.parameters
+    assert varied.input_shape == plain.input_shape
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("mlp-average", "mlp-average has no max pool that average could replace; leave -average out"),
+        ("asl-strided-tanh-average", "has no max pool"),
+    ],
+)
+def test_what_a_network_does_not_have_cannot_be_replaced(name, problem) -> None:
+    with pytest.raises(InvalidInputError, match=problem):
+        get_architecture(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["asl-cnn-average-tanh", "asl-cnn-relu", "asl-cnn-tanh-tanh", "tanh", "-average", "asl-cnn-None"]
+)
+def test_other_endings_or_another_order_are_no_network(name) -> None:
+    with pytest.raises(NotFoundError, match=r"each also with \[-<tanh\|sigmoid>\]\[-average\]"):
+        get_architecture(name)
 
 
 @pytest.mark.parametrize(("name", "blocks"), [("resnet18", (2, 2, 2, 2)), ("resnet34", (3, 4, 6, 3))])

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidInputError
-from services.orchestrator.experiment_file import read_experiment
+from services.orchestrator.experiment_file import load_yaml, read_experiment
 
 ROOT = Path(__file__).parents[4]
 STUDIES = sorted((ROOT / "experiments").glob("s[1-5]-*.yaml"))
@@ -53,6 +53,16 @@ def test_an_override_uses_the_names_in_the_file_and_wins_over_the_scale(tmp_path
     assert experiment.seeds == (7,)
 
 
+def test_a_search_follows_its_arm(tmp_path: Path) -> None:
+    search = "search: {arm: two, framework: keras, method: grid, space: {recipe.batch_size: [4, 8]}}\n"
+    text = TEXT.replace("seeds: [0, 1, 2]\n", "seeds: [0]\nframeworks: [keras]\n").replace(
+        "loadtest: {arms: [one]}\n", search
+    )
+    experiment = read_experiment(write(tmp_path, text), scale="small")
+    assert experiment.search is not None
+    assert experiment.search.arm == "two-small"
+
+
 def test_a_frozen_experiment_of_a_scale_is_read_as_it_is(tmp_path: Path) -> None:
     frozen = read_experiment(write(tmp_path), scale="small")
     path = tmp_path / "frozen.json"
@@ -79,6 +89,18 @@ def test_every_study_is_valid_at_full_and_small_scale_in_both_modes(path: Path) 
     assert len(full.seeds) == 5, "a verdict has five seeds unless the file says why not"
     assert len(small.seeds) * len(small.arms) < len(full.seeds) * len(full.arms)
     assert small.data.limit is not None
+
+
+SCALES = [
+    (path, scale)
+    for path in sorted((ROOT / "experiments").glob("*.yaml"))
+    for scale in load_yaml(path, "safe").get("scales", {})
+]
+
+
+@pytest.mark.parametrize(("path", "scale"), SCALES, ids=lambda one: one if isinstance(one, str) else one.stem)
+def test_every_experiment_is_valid_at_each_of_its_scales(path: Path, scale: str) -> None:
+    assert read_experiment(path, scale=scale).scale == scale
 
 
 def test_a_claim_about_an_unknown_arm_is_refused(tmp_path: Path) -> None:
