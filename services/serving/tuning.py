@@ -19,9 +19,11 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 DELAYS_US = (200, 1000)
 NEARLY = 0.1
 """Choices this close in capacity count as equal, in every round, because repeated trials on a quiet machine differ by
-nearly that. Of those the one with the largest batches that are not LONG_MS goes on: trials are without a transport, and
-behind one a larger batch costs less CPU per image (docs/serving.md).
+nearly that. Of those the one with the largest batches goes on that are neither LONG_MS nor more than PLENTY: trials are
+without a transport, and behind one a larger batch costs less CPU per image (docs/serving.md).
 """
+PLENTY = 16
+"""Images in a batch beyond which a transport's share per image is small: more must show in the capacity."""
 LONG_MS = 40.0
 """Callers wait for all of a batch, and its memory grows with it: batches that compute for longer count as worse, the
 longer the worse.
@@ -148,14 +150,15 @@ def _best(candidates: list[_Candidate], size: int, default: Choice) -> list[_Can
 
 def _ranked(candidates: list[_Candidate], nearly: float = NEARLY) -> list[_Candidate]:
     """Best first: of those with nearly the highest capacity the one that waits least, with the largest batches that are
-    not long and the fewest threads, in as many instances; then the others by capacity.
+    neither long nor more than PLENTY and the fewest threads, in as many instances; then the others by capacity.
     """
     enough = (1 - nearly) * max(one.capacity for one in candidates)
 
-    def rank(one: _Candidate) -> tuple[float, int, float, int, int, int]:
+    def rank(one: _Candidate) -> tuple[float, ...]:
         choice, excess_ms = one.choice, max(0.0, one.batch_ms - LONG_MS)
         lanes = choice.instances * choice.threads
         capacity = min(one.capacity, enough)
-        return -capacity, choice.max_delay_us, excess_ms, -choice.max_batch, lanes, choice.threads
+        batches = -min(choice.max_batch, PLENTY), choice.max_batch
+        return -capacity, choice.max_delay_us, excess_ms, *batches, lanes, choice.threads
 
     return sorted(candidates, key=rank)
