@@ -68,16 +68,20 @@ def open_table(results: Run) -> str:
 
 def goodput_table(results: Run) -> str:
     """What is answered of what is asked."""
-    titles = ["model", "transport", "asked/s", "sent/s", "answered/s", "of the highest", "p50 ms", "p99 ms", "codes"]
+    rates = ["asked/s", "sent/s", "answered/s", "of the highest", "of the answers at 1 ×"]
+    titles = ["model", "transport", *rates, "p50 ms", "p99 ms", "codes"]
     rows = [titles, ["---"] * len(titles)]
     for one in results["goodput"]:
+        once = [run["answered_per_s"] for run in one["runs"] if run["times"] == 1]
         for times in sorted({run["times"] for run in one["runs"]}):
             runs = [run for run in one["runs"] if run["times"] == times]
             counted = sum((Counter(run["codes"]) for run in runs), Counter())
             codes = ", ".join(f"{code} {count:,}" for code, count in sorted(counted.items()))
             shares = [100 * run["answered_per_s"] / one["highest"] for run in runs]
-            rates = [spread([run[name] for run in runs], 0) for name in ("sent_per_s", "answered_per_s")]
-            cells = [f"{runs[0]['asked_per_s']:,.0f}", *rates, f"{spread(shares, 0)} %"]
+            kept = [100 * run["answered_per_s"] / before for run, before in zip(runs, once, strict=True)]
+            cells = [f"{runs[0]['asked_per_s']:,.0f}"]
+            cells += [spread([run[name] for run in runs], 0) for name in ("sent_per_s", "answered_per_s")]
+            cells += [f"{spread(values, 0)} %" for values in (shares, kept)]
             cells += [spread([run[name] for run in runs], 0) for name in ("p50_ms", "p99_ms")]
             rows.append([one["model"], one["transport"], *cells, codes])
     return _table(rows)
@@ -153,8 +157,10 @@ left out.
 At most 64 calls let in (Envoy, `--max-in-flight 64`) or queued (grpcio, `--max-queue 64`). The server has one half of
 the cores and who sends has the other, so that what is refused costs the server alone; the highest rate is
 perf_analyzer's with 16 requests in flight on these halves. The generator here is Python: "sent" says how much of the
-rate it managed. "Answered" is what was while it sent, the codes are of all runs. Latency counts from the moment a
-request was due, the generator's own lateness included.
+rate it managed. "Answered" is what was while it sent, the codes are of all runs. From this generator, at
+random times, fewer are answered than from perf_analyzer's closed loop, at the highest rate (1 ×) already: the last
+share is what overload alone costs, run by run. Latency counts from the moment a request was due, the generator's own
+lateness included.
 
 {goodput_table(results)}
 
