@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from bakeoff.run.v1 import run_pb2
 
+from core.repository import ModelRepository
 from core.store import Store
 from services.orchestrator.steps import Step
 from services.orchestrator.tracking.mlflow import cost, parameters
@@ -104,7 +105,7 @@ def test_off_does_nothing(store: Store) -> None:
 
 def test_the_environment_turns_tracking_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BAKEOFF_TRACKING", "off")
-    assert open_tracker(tmp_path, tmp_path, print) is OFF
+    assert open_tracker(tmp_path, ModelRepository(tmp_path), print) is OFF
 
 
 def test_parameters_are_flat_and_name_the_data() -> None:
