@@ -69,6 +69,8 @@ def promote(
         WrongStateError: clients of `name` would notice more than better answers, and `force` is not set.
     """
     _check_name(name)
+    candidates.refresh(candidate)
+    production.refresh(name)
     number = version or candidates.latest(candidate)
     artifact = candidates.verify(candidate, number).model_copy(update={"operating": evidence.operating})
     current = _newest(production, name)
@@ -94,6 +96,7 @@ def rollback(production: ModelRepository, name: str, to: int | None = None, forc
         NotFoundError: no such model or version, or nothing came before.
         InvalidInputError, WrongStateError: as in `promote`.
     """
+    production.refresh(name)
     current = production.artifact(name, production.latest(name))
     target = to or _before(production, name, current)
     artifact = production.verify(name, target)
@@ -113,7 +116,7 @@ def _before(production: ModelRepository, name: str, current: Artifact) -> int:
     for version in reversed([v for v in production.versions(name) if v < first.version]):
         if not _same(production.artifact(name, version), current):
             return version
-    raise NotFoundError(f"model {name!r} version {current.version} has no earlier content in {production.root}")
+    raise NotFoundError(f"model {name!r} version {current.version} has no earlier content in {production.place}")
 
 
 def _newest(production: ModelRepository, name: str) -> Artifact | None:

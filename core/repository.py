@@ -23,23 +23,29 @@ CARD = "card.md"
 BESIDE = frozenset((MANIFEST, CARD))
 
 
-def writable_folder(place: object) -> object:
-    """For settings that say where models are published. Raises ValueError for a URL: versions appear by a rename."""
-    if "://" in str(place):
-        raise ValueError(
-            f"{place} is not a folder; models are published into a folder, copy them to the URL from there"
-        )
-    return place
-
-
 class ModelRepository:
     """Reads and publishes models below `root`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def refresh(self) -> None:
-        """Looks for what changed. A folder is looked at directly, so that there is nothing to do."""
+    @property
+    def place(self) -> str:
+        """Where it is, as people name it."""
+        return str(self.root)
+
+    @property
+    def absent(self) -> bool:
+        """There is nothing yet; the first model published here makes it."""
+        return not self.root.exists() and self.root.parent.is_dir()
+
+    def require(self, awaited: bool = False) -> None:
+        """Raises NotFoundError where there is no repository, unless it is `awaited` and may still appear."""
+        if not self.root.is_dir() and not (awaited and self.absent):
+            raise NotFoundError(f"model repository {self.root} is not a folder; create it or name another")
+
+    def refresh(self, name: str | None = None) -> None:
+        """Looks for what changed, of one model or of all. A folder is looked at directly: there is nothing to do."""
 
     def models(self) -> list[str]:
         """Names of the models with at least one version, sorted."""
@@ -67,14 +73,14 @@ class ModelRepository:
         folder = self.root / name / str(version)
         if not NAME.match(name) or not (folder / MANIFEST).is_file():
             known = ", ".join(map(str, self.versions(name))) or "none"
-            raise NotFoundError(f"model {name!r} has no version {version} in {self.root} (versions: {known})")
+            raise NotFoundError(f"model {name!r} has no version {version} in {self.place} (versions: {known})")
         return folder
 
     def latest(self, name: str) -> int:
         """Newest version of a model. Raises NotFoundError for an unknown model."""
         versions = self.versions(name)
         if not versions:
-            raise NotFoundError(f"no model {name!r} in {self.root}")
+            raise NotFoundError(f"no model {name!r} in {self.place}")
         return versions[-1]
 
     def artifact(self, name: str, version: int) -> Artifact:

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +35,19 @@ SCHEMES = {7101: "grpc", 7105: "grpc", 7111: "grpc"}
 """Container port to scheme; every other published port is a web page."""
 
 
+def files_of(layers: Sequence[str]) -> list[str]:
+    """The files of some layers in FOLDER, what `s3` changes of the services of another layer (s3/LAYER.yaml) last.
+
+    A file that named services of a layer that is not there would make new ones of them.
+    """
+    both = [f"s3/{layer}.yaml" for layer in layers] if "s3" in layers else []
+    return [
+        "compose.yaml",
+        *(f"compose.{layer}.yaml" for layer in layers),
+        *(name for name in both if (FOLDER / name).is_file()),
+    ]
+
+
 class Compose:
     """`docker compose` over some files."""
 
@@ -47,8 +61,7 @@ class Compose:
     @classmethod
     def of_layers(cls, layers: list[str]) -> "Compose":
         """The core, some layers, and the file that BAKEOFF_COMPOSE_OVERRIDE names."""
-        names = ["compose.yaml", *(f"compose.{layer}.yaml" for layer in layers)]
-        files = [str(FOLDER / name) for name in names]
+        files = [str(FOLDER / name) for name in files_of(layers)]
         if override := os.environ.get("BAKEOFF_COMPOSE_OVERRIDE"):
             files.append(str(Path(override).absolute()))
         return cls(files)

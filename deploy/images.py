@@ -46,12 +46,18 @@ IMAGES = {
     "serving-pytorch": Image("serving", 1400, {"RUNTIME": "pytorch", "EXTRA": "serving-pytorch"}),
     "serving-onnx-envoy": Image("serving", 430, {"RUNTIME": "onnxruntime", "EXTRA": "serving,envoy"}),
     "serving-openvino-envoy": Image("serving", 620, {"RUNTIME": "openvino", "EXTRA": "serving-openvino,envoy"}),
+    "serving-onnx-s3": Image("serving", 380, {"RUNTIME": "onnxruntime", "EXTRA": "serving,s3"}),
+    "serving-openvino-s3": Image("serving", 570, {"RUNTIME": "openvino", "EXTRA": "serving-openvino,s3"}),
+    "serving-tensorflow-s3": Image("serving", 2150, {"RUNTIME": "tensorflow", "EXTRA": "serving-tensorflow,s3"}),
+    "serving-pytorch-s3": Image("serving", 1450, {"RUNTIME": "pytorch", "EXTRA": "serving-pytorch,s3"}),
     "loadtest": Image("loadtest", 500),
     "cli": Image("cli", 500, {"EXTRA": "cli"}),
     "cli-tracking": Image("cli", 1200, {"EXTRA": "cli,tracking"}),
     "tracking": Image("tracking", 1200),
 }
-VARIANTS = ("serving-onnx-envoy", "serving-openvino-envoy", "cli-tracking")
+IN_A_BUCKET = ("serving-onnx-s3", "serving-openvino-s3", "serving-tensorflow-s3", "serving-pytorch-s3")
+"""Servers that read their models from S3, whose client is some 50 MB."""
+VARIANTS = ("serving-onnx-envoy", "serving-openvino-envoy", *IN_A_BUCKET, "cli-tracking")
 """Built only when they are named."""
 
 

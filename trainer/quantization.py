@@ -35,9 +35,11 @@ def check_quantization(spec: QuantizeSpec, repository: ModelRepository) -> Artif
 
     Raises:
         NotFoundError: no such model or version.
+        NotReadyError: the repository is behind a URL that cannot be reached.
         WrongStateError: it is another artefact than the spec names.
         InvalidInputError: it is not an fp32 ONNX model, was trained on other data, or its new name would be too long.
     """
+    repository.refresh(spec.model)
     source = repository.artifact(spec.model, spec.version)
     label = f"model {spec.model!r} version {spec.version}"
     if source.digest != spec.artifact:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core import environment, worker
 from core.contention import TimedSection
+from core.mirror import open_repository
 from core.prepared import open_prepared
 from core.repository import ModelRepository
 from core.schemas.results import FindRateResult, PrepareResult, PublishedModel, QuantizeResult, TrainResult
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--store", required=True)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--repository", type=Path, required=True)
+    parser.add_argument("--repository", required=True, help="folder or fsspec URL")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     arguments = parser.parse_args()
@@ -42,10 +43,10 @@ def work(run: RunFolder, arguments: argparse.Namespace) -> None:
     elif isinstance(spec, FindRateSpec):
         find_rate(run, spec, store, arguments)
     elif isinstance(spec, QuantizeSpec):
-        repository = ModelRepository(arguments.repository)
+        repository = open_repository(arguments.repository, arguments.cache)
         publish_result(run, store, quantization.quantize(run, spec, store, repository, arguments.threads))
     else:
-        train_and_publish(run, spec, store, ModelRepository(arguments.repository), arguments)
+        train_and_publish(run, spec, store, open_repository(arguments.repository, arguments.cache), arguments)
 
 
 def prepare(run: RunFolder, spec: PrepareSpec, store: Store, threads: int) -> None:

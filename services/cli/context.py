@@ -1,7 +1,5 @@
 """Where this machine's Bakeoff lives, and how a command ends."""
 
-import os
-import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -14,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 
 from core import errors
+from core.mirror import open_repository
 from core.repository import ModelRepository
 from core.store import Store
 from services.client.directory import Directory
@@ -47,10 +46,11 @@ class Home(BaseSettings):
     """BAKEOFF_HOME: folder for services, logs, runs, store, models and reports."""
     store: str = ""
     """BAKEOFF_STORE: folder or fsspec URL all services share; default: `store` in the home folder."""
-    repository: Path | None = None
-    """BAKEOFF_REPOSITORY: model repository; default: `models` in the home folder."""
-    production: Path | None = None
-    """BAKEOFF_PRODUCTION: repository of promoted models; default: `production` in the home folder."""
+    repository: str = ""
+    """BAKEOFF_REPOSITORY: model repository, a folder or fsspec URL; default: `models` in the home folder."""
+    production: str = ""
+    """BAKEOFF_PRODUCTION: repository of promoted models, a folder or fsspec URL; default: `production` in the home
+    folder."""
     host: str = "127.0.0.1"
     """BAKEOFF_HOST: address that services started here listen on."""
 
@@ -64,9 +64,8 @@ class Home(BaseSettings):
         return self.store or str(self.home / "store")
 
     @property
-    def models(self) -> Path:
-        _check_folder("BAKEOFF_REPOSITORY", self.repository)
-        return (self.repository or self.home / "models").absolute()
+    def models(self) -> str:
+        return _place(self.repository or self.home / "models")
 
     @property
     def cache(self) -> Path:
@@ -79,21 +78,22 @@ class Home(BaseSettings):
     def open_store(self) -> Store:
         return Store(self.store_url, self.cache)
 
-    def open_repository(self) -> ModelRepository:
-        return ModelRepository(self.models)
+    def open_repository(self, model: str | None = None) -> ModelRepository:
+        """The repository, as it is now; of what is behind a URL only `model` is looked at, where it is named."""
+        return self._open(self.models, model)
 
-    def open_production(self) -> ModelRepository:
-        _check_folder("BAKEOFF_PRODUCTION", self.production)
-        return ModelRepository((self.production or self.home / "production").absolute())
+    def open_production(self, model: str | None = None) -> ModelRepository:
+        """The repository of promoted models, as `open_repository`."""
+        return self._open(_place(self.production or self.home / "production"), model)
+
+    def _open(self, place: str, model: str | None) -> ModelRepository:
+        repository = open_repository(place, self.cache)
+        repository.refresh(model)
+        return repository
 
 
-def _check_folder(variable: str, given: Path | None) -> None:
-    # A Path has made one slash of two.
-    if given is not None and re.match(r"[a-z][a-z0-9+.-]+:/", str(given)):
-        raise errors.InvalidInputError(
-            f"{variable}={os.environ.get(variable, given)} is not a folder: models are published, promoted and rolled "
-            "back in a folder; copy it to the URL that servers read, each version's artifact.json last"
-        )
+def _place(given: str | Path) -> str:
+    return str(given) if "://" in str(given) else str(Path(given).absolute())
 
 
 def ends_well(command: Callable[P, R]) -> Callable[P, R]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from core import repeats
 from core.errors import InvalidInputError, NotFoundError
+from core.mirror import open_repository
 from core.schemas.course import COURSES
 from core.schemas.experiment import FULL
 from core.schemas.summary import Row, Summary, parse_summary
@@ -63,7 +64,7 @@ def run(
         home.home / COURSES, experiment, again(file, data, scale, overrides or [], skip_corrupt, parallel)
     )
     services = Stack(home, say).with_services(services_needed(experiment))
-    tracking = open_tracker(home.home, home.models, say)
+    tracking = open_tracker(home.home, open_repository(home.models, home.cache), say)
     with logbook, services, reporter(err) as shown, tracking as tracker:
         progress = Together(shown, logbook)
         freeze(experiment, store, home.home / "work")

@@ -173,7 +173,7 @@ def _bound(results: list[LoadTestResult]) -> str:
 
 
 def _subject(home: Home, plan: LoadTestPlan, model: str, version: int | None, runtime: str | None) -> LoadTestSpec:
-    repository = home.open_repository()
+    repository = home.open_repository(model)
     artifact = repository.artifact(model, version or repository.latest(model))
     chosen = choose_runtime(artifact.format, runtime)
     return load_spec(plan, model, artifact.version, artifact.digest, chosen, artifact.data_fingerprint)

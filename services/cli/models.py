@@ -48,7 +48,7 @@ def models(
                 }
             )
     if not rows and style is ListFormat.TABLE:
-        say(f"no models in {repository.root} yet; bakeoff {'promote' if production else 'run'} publishes some")
+        say(f"no models in {repository.place} yet; bakeoff {'promote' if production else 'run'} publishes some")
         return
     show(rows, style)
 
@@ -63,7 +63,7 @@ def predict(
 ) -> None:
     """Classify image files with a served model, decoded and resized as in its training."""
     home = Home()
-    repository = home.open_repository()
+    repository = home.open_repository(model)
     number = version or repository.latest(model)
     artifact = repository.artifact(model, number)
     service = f"serving-{get_format(artifact.format).runtime}"

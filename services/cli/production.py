@@ -33,11 +33,11 @@ def promote(
     Its card, temperature and threshold go along, where it was evaluated.
     """
     home = Home()
-    candidates, production = home.open_repository(), home.open_production()
+    candidates, production = home.open_repository(candidate), home.open_production(name)
     number = version or candidates.latest(candidate)
     found = find_evidence(home, candidates.artifact(candidate, number))
     done = promotion.promote(candidates, candidate, number, production, name, force, found)
-    _report(done, str(production.root))
+    _report(done, production.place)
     if done.published:
         _say_evidence(found)
     else:
@@ -53,8 +53,8 @@ def rollback(
     force: ForceOption = False,
 ) -> None:
     """Publish an earlier version of a production model again, as its next version."""
-    production = Home().open_production()
-    _report(promotion.rollback(production, name, to, force), str(production.root))
+    production = Home().open_production(name)
+    _report(promotion.rollback(production, name, to, force), production.place)
 
 
 def find_evidence(home: Home, artifact: Artifact) -> Evidence:
@@ -90,11 +90,11 @@ def _evaluation(store: Store, artifact: Artifact) -> EvaluateResult | None:
     return found
 
 
-def _report(done: Promotion, root: str) -> None:
+def _report(done: Promotion, place: str) -> None:
     artifact, origin = done.artifact, done.artifact.origin
     source = f", from {origin.name} version {origin.version}" if origin else ""
     state = "published" if done.published else "already the newest"
-    text = f"{artifact.name} version {artifact.version} {state} in {root}{source} (sha256 {artifact.digest[:12]})"
+    text = f"{artifact.name} version {artifact.version} {state} in {place}{source} (sha256 {artifact.digest[:12]})"
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -29,7 +29,7 @@ def quantize(
     says how far its probabilities are from the original's; an evaluation says what that costs in accuracy.
     """
     home = Home()
-    repository = home.open_repository()
+    repository = home.open_repository(model)
     number = version or repository.latest(model)
     source = repository.artifact(model, number)
     if source.format != "onnx":

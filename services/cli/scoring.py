@@ -145,7 +145,7 @@ def _finish(step: Step, home: Home, store: Store, progress: Reporter) -> None:
 
 
 def _published(home: Home, model: str, version: int | None, data: str | None, given: dict[str, Any]) -> EvaluateSpec:
-    repository = home.open_repository()
+    repository = home.open_repository(model)
     artifact = repository.artifact(model, version or repository.latest(model))
     return EvaluateSpec.model_validate(
         {

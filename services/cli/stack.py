@@ -164,7 +164,7 @@ class Stack:
         home, (role, _, kind) = self._home, name.partition("-")
         shared = ["--store", home.store_url, "--cache", str(home.cache)]
         if role == "trainer":
-            own = ["--framework", kind, "--runs", str(home.home / "runs" / name), "--repository", str(home.models)]
+            own = ["--framework", kind, "--runs", str(home.home / "runs" / name), "--repository", home.models]
             return ["services.trainer", *own, *shared]
         if role == "serving":
             # Explicit control: an experiment decides which model is in memory. This stack's own repository is trusted.
@@ -172,7 +172,7 @@ class Stack:
                 "--runtime",
                 kind,
                 "--repository",
-                str(home.models),
+                home.models,
                 "--model-control",
                 "explicit",
                 "--trust-repository",

@@ -68,6 +68,7 @@ def _measured(home: Home, repository: ModelRepository, names: list[str], seconds
     by_runtime: defaultdict[str, list[str]] = defaultdict(list)
     for name in dict.fromkeys(names):
         artifact = repository.artifact(name, repository.latest(name))
+        repository.fetch(name, artifact.version)
         by_runtime[get_format(artifact.format).runtime].append(name)
     for runtime, chosen in by_runtime.items():
         command = [sys.executable, "-m", "services.serving.tune", "--runtime", runtime, "--trust-repository"]

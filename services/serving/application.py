@@ -1,18 +1,15 @@
 """The serving service as a whole: puts the parts together and lives through start, readiness, drain and stop."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import grpc
 import prometheus_client
 
 from core import runtimes
 from core.errors import ExhaustedError
-from core.mirror import MirroredRepository
-from core.repository import ModelRepository
+from core.mirror import open_repository
 from services.serving.background import BackgroundTuner
 from services.serving.control import Control
 from services.serving.handler import InferenceHandler
@@ -31,7 +28,7 @@ class ServingApplication:
 
     def __init__(self, settings: ServingSettings) -> None:
         self._settings = settings
-        self._repository = _open(settings)
+        self._repository = open_repository(settings.repository, settings.cache, settings.runtime)
         self._ready = False
         self._tuning: asyncio.Task[None] | None = None
 
@@ -79,12 +76,3 @@ class ServingApplication:
             await asyncio.wait({self._tuning})
         await self._control.stop()
         await self._models.close()
-
-
-def _open(settings: ServingSettings) -> ModelRepository:
-    if "://" not in settings.repository:
-        return ModelRepository(Path(settings.repository))
-    assert settings.cache is not None
-    # Servers beside each other may share a cache, but not what they copy at different times.
-    place = hashlib.sha256(f"{settings.repository} {settings.runtime}".encode()).hexdigest()[:16]
-    return MirroredRepository(settings.repository, settings.cache / "repositories" / place)

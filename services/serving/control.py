@@ -5,7 +5,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-from core.errors import BakeoffError, InvalidInputError, NotFoundError, WrongStateError
+from core.errors import BakeoffError, InvalidInputError, WrongStateError
 from core.repository import MANIFEST, ModelRepository
 from services.serving.loading import Stamp, foreign, stamp, stamp_if_there
 from services.serving.models import Models
@@ -87,8 +87,8 @@ class Control:
 
         Raises:
             BakeoffError: a model named with --load-model cannot be loaded.
-            NotFoundError: there is no repository. Who polls waits for one whose parent folder is there: the first model
-                published creates it.
+            NotFoundError: there is no repository. Who polls waits for one whose parent folder or bucket is there: the
+                first model published creates it.
         """
         if self._settings.model_control == "explicit":
             for name in self._settings.load_model:
@@ -96,8 +96,8 @@ class Control:
             return
         await self._look()
         if self._settings.model_control == "poll":
-            if not self._repository.root.is_dir():
-                log.warning("model repository %s is not there yet; waiting for its first model", self._repository.root)
+            if self._repository.absent:
+                log.warning("model repository %s is not there yet; waiting for its first model", self._repository.place)
             self._polling = asyncio.ensure_future(self._poll())
 
     async def stop(self) -> None:
@@ -207,17 +207,13 @@ class Control:
     def _scan(self) -> dict[str, Wanted]:
         """What is to be served of every model. Raises NotFoundError without a repository or a place for one."""
         self._repository.refresh()
-        root = self._repository.root
-        if not root.is_dir():
-            awaited = self._settings.model_control != "none" and root.parent.is_dir() and not root.exists()
-            # One that was here and is away must not unload what answers.
-            if self._seen or not awaited:
-                raise NotFoundError(f"model repository {root} is not a folder; create it or name another")
+        # One that was here and is away must not unload what answers.
+        self._repository.require(awaited=self._settings.model_control != "none" and not self._seen)
         return {name: self._wanted(name) for name in self._repository.models()}
 
     def _asked(self, name: str) -> Wanted:
         """What is to be served of a model that somebody asks for now."""
-        self._repository.refresh()
+        self._repository.refresh(name)
         return self._wanted(name)
 
     def _wanted(self, name: str) -> Wanted:

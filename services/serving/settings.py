@@ -7,6 +7,7 @@ import pydantic
 from pydantic_settings import SettingsConfigDict
 
 from core import cpu
+from core.errors import BakeoffError
 from core.formats import MAX_BATCH
 from core.runtimes import devices
 from services.rpc.settings import ServiceSettings
@@ -68,17 +69,16 @@ class ServingSettings(ServiceSettings):
 
     @pydantic.model_validator(mode="after")
     def _remote_can_be_read(self) -> "ServingSettings":
-        scheme, separator, _ = self.repository.partition("://")
-        if separator:
+        if "://" in self.repository:
             # Only here: whoever just starts a server, such as Envoy's process, need not wait for it.
-            import fsspec
+            from core.mirror import check_url
 
             try:
-                fsspec.get_filesystem_class(scheme)
-            except (ImportError, ValueError) as error:
+                check_url(self.repository)
+            except BakeoffError as error:
                 raise ValueError(
                     f"--repository {self.repository} cannot be read here: {error}; S3 needs the extra s3, which "
-                    "images of servers lack unless they are built with it (docs/deploy.md)"
+                    "images of servers lack unless their name ends with -s3 (docs/deploy.md)"
                 ) from error
         return self
 

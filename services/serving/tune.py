@@ -12,6 +12,7 @@ from typing import Any
 
 from core import cpu
 from core.errors import BakeoffError
+from core.mirror import open_repository
 from core.repository import ModelRepository
 from services.serving.compute import Predict
 from services.serving.loading import Loader
@@ -25,9 +26,11 @@ def tell(**what: Any) -> None:
     print(json.dumps(what), flush=True)
 
 
-def tune_model(name: str, settings: ServingSettings, cache: TuningCache, seconds: float) -> Tuned:
+def tune_model(
+    name: str, repository: ModelRepository, settings: ServingSettings, cache: TuningCache, seconds: float
+) -> Tuned:
     """Measures the newest version of a model and keeps the choice. Raises BakeoffError when it cannot be loaded."""
-    repository = ModelRepository(Path(settings.repository))
+    repository.refresh(name)
     version = repository.latest(name)
     loader = Loader(repository, settings)
     loaded, checked = loader.load(name, version), loader.check(name, version)
@@ -56,7 +59,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--runtime", required=True)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="unset: the servers' own variable")
-    parser.add_argument("--repository", type=Path, required=True)
+    parser.add_argument("--repository", required=True, help="folder or fsspec URL")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=20.0, help="for each model, about")
     parser.add_argument("--threads", type=int, default=cpu.threads())
@@ -64,12 +67,13 @@ def main() -> None:
     parser.add_argument("--trust-repository", action="store_true")
     given = parser.parse_args()
     os.nice(given.nice)
+    repository = open_repository(given.repository, given.cache, given.runtime)
     # In a server's container its variables are here too. Without its cache: what was found before must not be the
     # default this is compared with. And nothing listens here.
     settings = ServingSettings(
         runtime=given.runtime,
         **({"device": given.device} if given.device else {}),
-        repository=given.repository,
+        repository=str(repository.root),
         threads=given.threads,
         trust_repository=given.trust_repository,
         cache=None,
@@ -79,7 +83,7 @@ def main() -> None:
     cache, failed = TuningCache(given.cache, given.runtime, settings.device), False
     for name in given.models:
         try:
-            tell(tuned=tune_model(name, settings, cache, given.seconds).model_dump())
+            tell(tuned=tune_model(name, repository, settings, cache, given.seconds).model_dump())
         except BakeoffError as error:
             failed = True
             tell(error=str(error), model=name)

@@ -7,7 +7,8 @@ import pydantic
 from pydantic_settings import SettingsConfigDict
 
 from core import cpu
-from core.repository import writable_folder
+from core.errors import BakeoffError
+from core.mirror import check_url
 from core.runtimes.devices import Wanted
 from core.schemas.specs import Framework
 from services.rpc.settings import ServiceSettings
@@ -26,8 +27,8 @@ class TrainerSettings(ServiceSettings):
     """Folder or fsspec URL that all services share."""
     cache: Path
     """Folder for local copies of remote objects."""
-    repository: Annotated[Path, pydantic.BeforeValidator(writable_folder)]
-    """Model repository that exported models are published to."""
+    repository: Annotated[str, pydantic.BeforeValidator(str)]
+    """Model repository that exported models are published to: a folder or an fsspec URL (s3://bucket/models)."""
     slots: int = pydantic.Field(1, ge=1)
     """Runs executed at a time; more are queued."""
     warm_workers: bool = True
@@ -36,3 +37,12 @@ class TrainerSettings(ServiceSettings):
     """What trainings compute on; auto: a CUDA GPU where the framework finds one. Results say which it was."""
     threads: int = pydantic.Field(default_factory=cpu.threads, ge=1)
     """CPU threads of a run; by default what the CPU quota gives."""
+
+    @pydantic.model_validator(mode="after")
+    def _remote_can_be_written(self) -> "TrainerSettings":
+        if "://" in self.repository:
+            try:
+                check_url(self.repository)
+            except BakeoffError as error:
+                raise ValueError(f"--repository {self.repository} cannot be written here: {error}") from error
+        return self

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from core.errors import InvalidInputError
 from core.formats import EXPORTS
+from core.mirror import open_repository
 from core.prepared import open_prepared
-from core.repository import ModelRepository
 from core.schemas.specs import FindRateSpec, QuantizeSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from services.trainer.settings import TrainerSettings
@@ -22,6 +22,7 @@ class TrainerWork:
     def __init__(self, settings: TrainerSettings) -> None:
         self._settings = settings
         self._store = Store(settings.store, settings.cache)
+        self._repository = open_repository(settings.repository, settings.cache)
 
     def accept(self, spec_json: str) -> tuple[str, str]:
         """Kind and canonical JSON of a spec this service can run; a domain error naming what is wrong otherwise."""
@@ -29,7 +30,7 @@ class TrainerWork:
         if isinstance(spec, TrainSpec | FindRateSpec):
             self._check_training(spec)
         elif isinstance(spec, QuantizeSpec):
-            check_quantization(spec, ModelRepository(self._settings.repository))
+            check_quantization(spec, self._repository)
             open_prepared(self._store, spec.data)
         return spec.kind, spec.model_dump_json()
 
@@ -39,7 +40,7 @@ class TrainerWork:
         return (
             *(WORKER, str(folder.absolute())),
             *("--store", settings.store, "--cache", str(settings.cache)),
-            *("--repository", str(settings.repository), "--threads", str(settings.threads)),
+            *("--repository", settings.repository, "--threads", str(settings.threads)),
             *("--device", settings.device),
         )
 
@@ -50,7 +51,7 @@ class TrainerWork:
     def clean(self) -> None:
         """Removes what killed workers left in the store and in the model repository."""
         self._store.sweep()
-        ModelRepository(self._settings.repository).sweep()
+        self._repository.sweep()
 
     def _check_training(self, spec: TrainSpec | FindRateSpec) -> None:
         mine = self._settings.framework

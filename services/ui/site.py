@@ -86,6 +86,7 @@ class Site:
     def models(self) -> list[dict[str, Any]]:
         """The newest version of every model of the repository."""
         found = []
+        self._repository.refresh()
         for name in self._repository.models():
             try:
                 found.append(_model(self._repository.artifact(name, self._repository.latest(name))))
@@ -121,8 +122,9 @@ class Site:
         )
 
     def _artifact(self, name: str) -> Artifact:
+        self._repository.refresh(name)
         if name not in self._repository.models():
-            raise NotFoundError(f"no model {name!r} in {self._repository.root}")
+            raise NotFoundError(f"no model {name!r} in {self._repository.place}")
         return self._repository.artifact(name, self._repository.latest(name))
 
     def _ready(self, artifact: Artifact) -> InferenceClient:

@@ -22,8 +22,9 @@ COMPONENTS = sorted(path.name for path in (K8S / "components").iterdir())
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 STORAGE = ("persistence", "s3")
 BASE = "base"
-OPTIONAL = sorted(set(COMPONENTS) - set(STORAGE), key=lambda name: (name == "tls", name))
-"""In this order, with `tls` behind everything it changes."""
+OPTIONAL = sorted(set(COMPONENTS) - set(STORAGE))
+ORDER = ["persistence", *(name for name in OPTIONAL if name != "tls"), "s3", "tls"]
+"""In which components are named: `s3` and `tls` behind everything they change."""
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 Document = dict[str, Any]
@@ -99,7 +100,7 @@ def _write(tree: Path, number: int, part: str, storage: str, chosen: tuple[str, 
         shutil.copytree(K8S / "overlays" / part, folder)
         content = yaml.safe_load((folder / "kustomization.yaml").read_text())
     content["resources"] = [*content["resources"], "../../experiment"]
-    content["components"] = [f"../../components/{name}" for name in (storage, *sorted(chosen, key=OPTIONAL.index))]
+    content["components"] = [f"../../components/{name}" for name in sorted((storage, *chosen), key=ORDER.index)]
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
     return folder
 

@@ -18,6 +18,7 @@ from inference import grpc_service_pb2 as pb
 from inference import grpc_service_pb2_grpc as pb_grpc
 from numpy.typing import NDArray
 
+from core.repository import ModelRepository
 from tests.system.onnx_models import linear_model
 from tests.unit.serving import published
 
@@ -25,7 +26,7 @@ SERVICE = "inference.GRPCInferenceService"
 START_TIMEOUT_S = 60
 
 
-def publish(root: Path, name: str, seed: int = 0, **changes: Any) -> None:
+def publish(root: Path | ModelRepository, name: str, seed: int = 0, **changes: Any) -> None:
     """Publishes a real ONNX model: `published.linear` with the weights of `seed`."""
     kernel = published.weights(seed)
     published.publish(root, name, published.linear(kernel), linear_model(kernel, published.SHAPE), **changes)
@@ -127,7 +128,9 @@ def launched(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[bytes
 
 
 @contextmanager
-def serving(folder: Path, repository: Path, *flags: str, runtime: str = "onnxruntime") -> Iterator[ServingProcess]:
+def serving(
+    folder: Path, repository: Path | str, *flags: str, runtime: str = "onnxruntime"
+) -> Iterator[ServingProcess]:
     """A server that is ready."""
     given = ("--runtime", runtime, "--repository", str(repository), *flags)
     with launched(folder, *given) as (process, address, log), ServingProcess(process, address, log) as server:

@@ -18,7 +18,7 @@ from tests.system.containers import ROOT, start_engine
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-FILES = sorted(compose.FOLDER.glob("compose*.yaml"))
+FILES = sorted((*compose.FOLDER.glob("compose*.yaml"), *compose.FOLDER.glob("s3/*.yaml")))
 CHOICES = [(), *((layer,) for layer in compose.LAYERS), tuple(compose.LAYERS)]
 NO_HEALTH = {
     "cli": "a command, not a service",
@@ -54,7 +54,7 @@ def parse(folder: Path, layers: tuple[str, ...], *files: Path, **environment: st
 def ask(folder: Path, layers: tuple[str, ...], *files: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
     """What Compose says to some layers with nothing but these variables in the environment."""
     command = ["docker", "compose", "--profile", "*"]
-    for file in (folder / "compose.yaml", *(folder / f"compose.{layer}.yaml" for layer in layers), *files):
+    for file in (*(folder / name for name in compose.files_of(layers)), *files):
         command += ["--file", str(file)]
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_CONFIG") if name in os.environ}
     command += ["config", "--format", "json"]
@@ -107,7 +107,7 @@ def test_services_and_command_share_one_store(layers: tuple[str, ...]) -> None:
 def test_no_container_leaves_a_volume_without_a_name_behind(layers: tuple[str, ...]) -> None:
     for name, service in config(layers).items():
         for volume in service.get("volumes", []):
-            assert volume.get("source"), (name, volume["target"])
+            assert volume.get("source") or volume["type"] == "tmpfs", (name, volume["target"])
 
 
 @pytest.mark.parametrize("layers", CHOICES, ids="+".join)
@@ -167,7 +167,8 @@ def test_the_command_reads_the_experiments_of_another_folder_that_is_named(tmp_p
 
 def mounts(service: dict[str, Any]) -> dict[str, tuple[str, bool]]:
     """Where a service finds which volume, and whether it may write there."""
-    return {each["target"]: (each.get("source"), not each.get("read_only")) for each in service["volumes"]}
+    found = service.get("volumes", [])
+    return {each["target"]: (each.get("source"), not each.get("read_only")) for each in found}
 
 
 @pytest.mark.parametrize("layers", [(), ("openvino", "loadtest"), ("s3", "tracking")], ids="+".join)
@@ -217,11 +218,58 @@ def test_the_bucket_is_made_before_anybody_opens_the_store() -> None:
     account = {key: services["s3"]["environment"][key] for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     for name, service in services.items():
         told = service.get("environment") or {}
-        if name.startswith("trainer-") or name in ("evaluator", "cli", "s3-bucket"):
+        if name != "s3":
             assert account.items() <= told.items(), name
             assert told["AWS_ENDPOINT_URL"] == "http://s3:8333", name
-        if "STORE" in str(told) and name != "s3-bucket":
+        if name not in ("s3", "s3-bucket"):
             assert service["depends_on"]["s3-bucket"]["condition"] == "service_completed_successfully", name
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [("s3",), ("data", "s3"), ("s3", "data"), ("s3", "openvino"), ("loadtest", "s3"), tuple(compose.LAYERS)],
+    ids="+".join,
+)
+def test_with_s3_models_pass_through_the_bucket_and_nobody_mounts_the_volume(layers: tuple[str, ...]) -> None:
+    services = config(layers)
+    models = production = 0
+    for name, service in services.items():
+        told = service.get("environment") or {}
+        found = [value for key, value in told.items() if re.fullmatch(r"BAKEOFF_(TRAINER_|SERVING_)?REPOSITORY", key)]
+        if name.startswith(("trainer-", "serving-")) or name == "cli":
+            models += 1
+            assert found == ["s3://bakeoff/models"], name
+        if name in ("production", "cli"):
+            production += 1
+            promoted = [told["BAKEOFF_PRODUCTION"]] if name == "cli" else found
+            assert promoted == ["s3://bakeoff/production"], name
+        if (image := image_of(service)).startswith("serving-"):
+            assert image.endswith("-s3"), name
+            assert {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= told.keys(), name
+            assert mounts(service)["/cache"] == ("serving-cache", True), name
+        assert "store" not in [source for source, _ in mounts(service).values()], name
+        if name.startswith("trainer-") and "data" in layers:
+            assert mounts(service)["/datasets"] == ("/srv/datasets", False), name
+    assert (models, production) == (8 + 2 * ("openvino" in layers), 2)
+
+
+def image_of(service: dict[str, Any]) -> str:
+    """An image's name without registry and tag."""
+    return str(service["image"]).rpartition("/")[2].partition(":")[0]
+
+
+def test_without_s3_no_server_has_its_client() -> None:
+    for layers in ((), ("openvino",)):
+        assert not [name for name, service in config(layers).items() if image_of(service).endswith("-s3")]
+
+
+def test_what_is_built_by_compose_is_what_the_images_are_built_with() -> None:
+    for layers in CHOICES:
+        for name, service in config(layers).items():
+            if "build" in service:
+                wanted = images.IMAGES[image_of(service)]
+                assert Path(service["build"]["dockerfile"]).name == f"{wanted.file}.Dockerfile", name
+                assert (service["build"].get("args") or wanted.arguments) == wanted.arguments, name
 
 
 @pytest.mark.parametrize("layers", CHOICES, ids="+".join)

@@ -36,6 +36,10 @@ HEAVY_HOLDS = {
     "serving-pytorch": {"torch"},
     "serving-onnx-envoy": {"onnxruntime", "pyvoy"},
     "serving-openvino-envoy": {"openvino", "pyvoy"},
+    "serving-onnx-s3": {"onnxruntime"},
+    "serving-openvino-s3": {"openvino"},
+    "serving-tensorflow-s3": {"keras", "tensorflow"},
+    "serving-pytorch-s3": {"torch"},
     "cli-tracking": {"typer", "locust", "mlflow", "sklearn"},
 }
 """The same for images that take long to build: only with BAKEOFF_TEST_ALL_IMAGES=1."""

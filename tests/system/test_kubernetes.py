@@ -299,3 +299,50 @@ def test_the_command_and_the_services_share_one_store(combined: Combinations) ->
         assert len(set(accounts.values())) == 1, (name, accounts)
         if has(name, "s3"):
             assert set(stores.values()) == {"s3://bakeoff/store"}, name
+
+
+def test_with_s3_models_pass_through_the_bucket_and_servers_mount_no_claim(combined: Combinations) -> None:
+    """Who publishes, who serves, and who promotes: each with an account, and servers with a client of S3."""
+    places = {"trainer": "TRAINER_REPOSITORY", "serving": "SERVING_REPOSITORY", "experiment": "REPOSITORY"}
+    found = set()
+    for name, documents in combined.items():
+        for pod, labels, spec in pods(documents):
+            component, container = labels["app.kubernetes.io/component"], spec["containers"][0]
+            image = container["image"].rpartition("/")[2].partition(":")[0]
+            if not has(name, "s3"):
+                assert not image.endswith("-s3"), (name, pod)
+                continue
+            claims = {
+                each["persistentVolumeClaim"]["claimName"]
+                for each in spec.get("volumes", [])
+                if "persistentVolumeClaim" in each
+            }
+            # The command keeps reports there, the evaluator's pod hands them out, trainers find folders of your own.
+            assert ("store" in claims) is (component in ("trainer", "evaluator", "experiment")), (name, pod)
+            if component not in places:
+                continue
+            found.add(pod)
+            told = environment(container, documents)
+            promoted = pod in ("production", "bakeoff-onnx")
+            assert told[f"BAKEOFF_{places[component]}"] == f"s3://bakeoff/{'production' if promoted else 'models'}"
+            assert told["AWS_ACCESS_KEY_ID"] == "secret s3/access-key", (name, pod)
+            assert told["AWS_SECRET_ACCESS_KEY"] == "secret s3/secret-key", (name, pod)
+            assert told["AWS_ENDPOINT_URL"] == "secret s3/endpoint", (name, pod)
+            assert image.endswith("-s3") is (component == "serving"), (name, pod)
+            if component == "experiment":
+                assert told["BAKEOFF_PRODUCTION"] == "s3://bakeoff/production", name
+            if component == "trainer":
+                (data,) = (each for each in container["volumeMounts"] if each["mountPath"] == "/data")
+                assert data["readOnly"] is True, (name, pod)
+            if pod == "bakeoff-onnx":
+                assert "--repository" not in container["args"], name
+                (service,) = (each for each in documents if each["kind"] == "InferenceService")
+                assert "storageUri" not in service["spec"]["predictor"]["model"], name
+    assert found >= {
+        "trainer-keras",
+        "serving-onnx",
+        "serving-openvino-bf16",
+        "production",
+        "bakeoff-onnx",
+        "experiment",
+    }

@@ -108,7 +108,7 @@ def test_autoscalers_policies_and_scrapes_find_what_they_mean(combined: Combinat
     for name, documents in combined.items():
         there = {(document["kind"], document["metadata"]["name"]) for document in documents}
         labels = [labels for _, labels, _ in pods(documents)]
-        complete = set(manifests.OPTIONAL) <= set(re.split(r", | with ", name))
+        complete = {*manifests.OPTIONAL, "s3"} <= set(re.split(r", | with ", name))
         for document in documents:
             spec, own = document.get("spec", {}), (name, document["metadata"]["name"])
             if document["kind"] == "HorizontalPodAutoscaler":
@@ -203,6 +203,12 @@ def test_load_generators_read_prepared_data_and_write_none(combined: Combination
             if labels.get("app.kubernetes.io/component") != "loadtest":
                 continue
             found.add(pod)
+            if has(name, "s3"):  # It is in the bucket.
+                assert "/data" not in [mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]], (
+                    name,
+                    pod,
+                )
+                continue
             (data,) = (mount for mount in spec["containers"][0]["volumeMounts"] if mount["mountPath"] == "/data")
             assert data["readOnly"] is True, (name, pod)
             (volume,) = (each for each in spec["volumes"] if each["name"] == data["name"])

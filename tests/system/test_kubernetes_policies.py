@@ -198,13 +198,14 @@ def test_clients_of_production_live_in_namespaces_with_a_label_and_reach_nothing
 def test_who_only_answers_reaches_nobody_and_only_who_fetches_gets_out(
     listening: set[tuple[Peer, int, str]], opened: set[Call], policies: list[Document]
 ) -> None:
-    """Out means to port 443: data sets, pretrained weights, a bucket."""
+    """Out means to port 443: data sets, pretrained weights, a bucket. Servers fetch where their models are in one."""
     out: dict[str, set[bool]] = {}
     for caller in {pod for pod, _, _ in listening} | {call.caller for call in opened}:
         component = dict(caller.labels)[COMPONENT]
-        out.setdefault(component, set()).add(lets_through(policies, Call(caller, STRANGER, HTTPS_PORT)))
+        who = "server of a bucket" if ("bakeoff/bucket", "true") in caller.labels else component
+        out.setdefault(who, set()).add(lets_through(policies, Call(caller, STRANGER, HTTPS_PORT)))
         if component in ("trainer", "serving", "tracking"):
             reached = {(name, port) for pod, port, name in listening if lets_through(policies, Call(caller, pod, port))}
             assert not reached, caller
-    fetching = {"trainer", "evaluator", "experiment"}
+    fetching = {"trainer", "evaluator", "experiment", "server of a bucket"}
     assert out == {component: {component in fetching} for component in fetching | {"serving", "tracking", "loadtest"}}

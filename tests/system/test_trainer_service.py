@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -19,51 +18,17 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
-from core.schemas.data import DataSpec, DigitsSource, FolderSource, ImageSpec, Source, SplitSpec
+from core.schemas.data import DigitsSource, FolderSource, ImageSpec
 from core.schemas.recipe import Adam, AdamW, Frozen, Pretrained, Recipe
 from core.schemas.results import FindRateResult
 from core.schemas.schedule import EarlyStopping, Plateau
-from core.schemas.specs import FindRateSpec, PrepareSpec, TrainSpec
-from services.client.control import TrainerClient, is_serving
+from core.schemas.specs import FindRateSpec
+from services.client.control import TrainerClient
+from tests.system.trainer_process import prepare, trainer, training
 from trainer.architectures import get_architecture
 from trainer.pretrained import torchvision_names
 
 pytestmark = pytest.mark.system
-ROOT = Path(__file__).parents[2]
-
-
-@contextmanager
-def trainer(home: Path) -> Iterator[TrainerClient]:
-    """A PyTorch trainer service with its folders below `home`; killed at the end, so that a restart has to cope."""
-    address = home / "address"
-    address.unlink(missing_ok=True)
-    folders = {"runs": home / "runs", "store": home / "store", "cache": home / "cache", "repository": home / "models"}
-    # One thread: OpenMP's spinning threads stall each other where other tests share the cores.
-    flags = ["--threads", "1"]
-    flags += [part for name, folder in folders.items() for part in (f"--{name}", str(folder))]
-    command = [
-        sys.executable,
-        "-m",
-        "services.trainer",
-        "--framework",
-        "pytorch",
-        "--address-file",
-        str(address),
-        *flags,
-    ]
-    with (home / "log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 60
-        while not (address.is_file() and is_serving(address.read_text().strip())):
-            assert process.poll() is None, (home / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        with TrainerClient(address.read_text().strip()) as client:
-            yield client
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -83,26 +48,6 @@ def fingerprint(client: TrainerClient) -> str:
     run = prepare(client, "digits", DigitsSource(), ImageSpec(height=8, width=8, color="grey"))
     assert run.state == run_pb2.RUN_STATE_SUCCEEDED, run.error
     return str(json.loads(run.result_json)["fingerprint"])
-
-
-def prepare(client: TrainerClient, run_id: str, source: Source, image: ImageSpec, skip: bool = False) -> run_pb2.Run:
-    data = DataSpec(source=source, image=image, split=SplitSpec(policy="stratified"), skip_corrupt=skip)
-    client.create(run_id, PrepareSpec(data=data, source_digest=client.inspect(source).digest))
-    return client.finish(run_id, lambda event: None)
-
-
-def training(fingerprint: str, epochs: int = 2, **changes: object) -> TrainSpec:
-    base = TrainSpec(
-        experiment="service",
-        arm="matched",
-        framework="pytorch",
-        seed=0,
-        architecture="digits-cnn",
-        data=fingerprint,
-        recipe=Recipe(mode="matched", epochs=epochs, batch_size=32),
-        formats=("onnx",),
-    )
-    return base.model_copy(update=changes)
 
 
 def test_the_service_says_what_it_can_do(client: TrainerClient) -> None:

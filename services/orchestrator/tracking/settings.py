@@ -8,6 +8,7 @@ from typing import Literal
 import pydantic
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.repository import ModelRepository
 from services.orchestrator.tracking.mlflow import MlflowSink
 from services.orchestrator.tracking.sink import Sink
 from services.orchestrator.tracking.tensorboard import TensorBoardSink
@@ -27,7 +28,7 @@ class TrackingSettings(BaseSettings):
     """MLFLOW_TRACKING_URI: MLflow's server; default: an SQLite file in the home folder."""
 
 
-def open_tracker(home: Path, models: Path, say: Say) -> Tracker:
+def open_tracker(home: Path, models: ModelRepository, say: Say) -> Tracker:
     """The tracker the environment asks for, writing below `home/tracking` and `home/tensorboard`.
 
     Args:

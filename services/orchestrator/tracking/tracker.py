@@ -1,14 +1,17 @@
 """Hands what happens to the sinks, in a thread of its own: tracking never delays a training nor makes it fail."""
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1 import trainer_service_pb2
 
+from core.errors import NotFoundError
+from core.repository import ModelRepository
 from core.schemas.results import TrainResult
 from core.schemas.specs import TrainSpec
 from core.store import Store
@@ -28,7 +31,9 @@ class Tracker:
         models: the model repository, where this machine can read it.
     """
 
-    def __init__(self, open_sinks: Sequence[Callable[[], Sink]], say: Say, models: Path | None = None) -> None:
+    def __init__(
+        self, open_sinks: Sequence[Callable[[], Sink]], say: Say, models: ModelRepository | None = None
+    ) -> None:
         self._open, self._say, self._models = open_sinks, say, models
         self._networks: dict[str, tuple[Layer, ...]] = {}
         self._queue: queue.SimpleQueue[Callable[[Sink], None] | None] = queue.SimpleQueue()
@@ -80,13 +85,22 @@ class Tracker:
             self._tell(lambda sink: sink.pruned(run))
 
     def _outcome(self, result: TrainResult, store: Store) -> Outcome:
-        folders = [self._models / model.name / str(model.version) for model in result.models] if self._models else []
         return Outcome(
             result=result,
             folder=store.path("results", result.run_id),
-            models=tuple(folder for folder in folders if folder.is_dir()),
+            models=tuple(self._folders(result)),
             layers=self._networks.get(result.spec.architecture, ()),
         )
+
+    def _folders(self, result: TrainResult) -> Iterator[Path]:
+        if (models := self._models) is None:
+            return
+        for model in result.models:
+            # A service elsewhere may publish into a repository of its own.
+            with contextlib.suppress(NotFoundError):
+                models.refresh(model.name)
+                models.fetch(model.name, model.version)
+                yield models.path(model.name, model.version)
 
     def _tell(self, message: Callable[[Sink], None]) -> None:
         if self._open:

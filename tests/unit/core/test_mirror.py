@@ -1,14 +1,23 @@
 """A repository behind a URL, here in memory: what is copied when, and what is refused."""
 
+import errno
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from core.errors import ExhaustedError, InvalidInputError, NotFoundError, NotReadyError
-from core.mirror import MirroredRepository
+from core.errors import (
+    BakeoffError,
+    ExhaustedError,
+    InvalidInputError,
+    MissingExtraError,
+    NotFoundError,
+    NotReadyError,
+    WrongStateError,
+)
+from core.mirror import MirroredRepository, check_url, open_repository
 from core.repository import ModelRepository
 from tests.unit.serving import published
 
@@ -117,9 +126,50 @@ def test_a_full_disk_is_told_and_the_next_attempt_goes_on(remote: fsspec.Abstrac
     mirror.verify("m", 1)
 
 
-def test_an_empty_place_is_named(remote: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+def test_an_empty_place_is_named_unless_it_is_awaited(remote: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    mirror = MirroredRepository(URL, tmp_path / "cache")
+    mirror.refresh()
+    assert mirror.absent
+    assert mirror.models() == []
+    mirror.require(awaited=True)
     with pytest.raises(NotFoundError, match="memory://bucket/models is empty"):
-        MirroredRepository(URL, tmp_path / "cache").refresh()
+        mirror.require()
+
+
+def test_what_is_away_altogether_is_no_model_and_its_copies_wait_for_it(
+    mirror: MirroredRepository, remote: fsspec.AbstractFileSystem, tmp_path: Path
+) -> None:
+    mirror.verify("m", 1)
+    remote.rm("/bucket/models", recursive=True)
+    mirror.refresh()
+    assert (mirror.absent, mirror.models(), mirror.versions("m")) == (True, [], [])
+    before = mirror.model_path("m", 1).stat().st_ino
+    upload(remote, tmp_path / "origin")
+    mirror.refresh("m")
+    assert (mirror.absent, mirror.models()) == (False, ["m"])
+    assert mirror.model_path("m", 1).stat().st_ino == before
+
+
+def test_copies_of_an_emptied_place_are_gone_after_a_restart(
+    mirror: MirroredRepository, remote: fsspec.AbstractFileSystem, tmp_path: Path
+) -> None:
+    remote.rm("/bucket/models", recursive=True)
+    again = MirroredRepository(URL, tmp_path / "cache")
+    again.refresh()
+    with pytest.raises(NotFoundError, match="no version 1 in memory://bucket/models"):
+        again.verify("m", 1)
+
+
+def test_one_model_can_be_looked_at_alone(
+    mirror: MirroredRepository, remote: fsspec.AbstractFileSystem, tmp_path: Path
+) -> None:
+    for name in ("m", "other"):
+        published.publish(tmp_path / "origin", name, published.linear(published.weights(1)))
+    upload(remote, tmp_path / "origin")
+    mirror.refresh("m")
+    assert (mirror.models(), mirror.versions("m")) == (["m"], [1, 2])
+    mirror.refresh("../m")
+    assert mirror.models() == ["m"]
 
 
 def test_a_store_that_is_away_may_be_back_later(
@@ -147,3 +197,70 @@ def test_a_name_that_leaves_the_cache_is_no_model_and_nothing_is_deleted(
         with pytest.raises(NotFoundError):
             mirror.verify(name, 1)
     assert note.read_text() == "mine"
+
+
+def refusing(error: Exception) -> Callable[..., None]:
+    """A method of a file system that fails."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    return refuse
+
+
+class NoCredentialsError(Exception):
+    """As botocore names it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "advice"),
+    [
+        (PermissionError("Access Denied"), WrongStateError, "Access Denied; give the account"),
+        (NoCredentialsError("Unable to locate credentials"), WrongStateError, "set AWS_ACCESS_KEY_ID"),
+        (RuntimeError("connection refused"), NotReadyError, "connection refused; see that it can be reached"),
+        (OSError(errno.ENOSPC, "No space left on device"), ExhaustedError, "make room"),
+        (FileNotFoundError("The specified bucket does not exist"), NotFoundError, "create the bucket"),
+    ],
+)
+def test_what_a_store_refuses_is_told_with_what_to_do(
+    remote: fsspec.AbstractFileSystem,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    kind: type[BakeoffError],
+    advice: str,
+) -> None:
+    mirror = MirroredRepository(URL, tmp_path / "cache")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(remote), "pipe_file", refusing(error))
+        with pytest.raises(kind, match=rf"{URL}/other/1/\.claim cannot be written: .*{advice}"):
+            published.publish(mirror, "other", published.linear(published.weights()))
+    monkeypatch.setattr(type(remote), "find", refusing(error))
+    with pytest.raises(kind, match=rf"{URL} cannot be listed: .*{advice}"):
+        mirror.refresh()
+
+
+def test_a_cache_that_cannot_be_written_is_named(remote: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotReadyError, match=r"the cache .*file/cache cannot be written"):
+        MirroredRepository(URL, tmp_path / "file/cache").refresh()
+
+
+def test_a_place_is_a_folder_or_a_url(tmp_path: Path) -> None:
+    folder = open_repository(tmp_path, None)
+    assert (folder.root, folder.place) == (tmp_path, str(tmp_path))
+    assert open_repository(f"file://{tmp_path}", None).root == tmp_path
+    behind = open_repository(URL, tmp_path / "cache")
+    assert isinstance(behind, MirroredRepository)
+    assert behind.place == URL
+    assert behind.root != open_repository(URL, tmp_path / "cache", "pytorch").root
+    with pytest.raises(InvalidInputError, match="needs a cache folder"):
+        open_repository(URL, None)
+
+
+def test_a_url_that_nothing_here_can_read_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInputError, match="Protocol not known: nowhere"):
+        check_url("nowhere://bucket/models")
+    monkeypatch.setattr(fsspec, "get_filesystem_class", refusing(ImportError("Install s3fs to access S3")))
+    with pytest.raises(MissingExtraError, match=r"pip install 'bakeoff\[s3\]'"):
+        check_url("s3://bucket/models")

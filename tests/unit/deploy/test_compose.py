@@ -67,3 +67,10 @@ def test_the_workflow_publishes_the_version_that_is_pulled() -> None:
     workflow = (compose.FOLDER.parent / ".github/workflows/ci.yml").read_text()
     assert '--tag "$name:${GITHUB_REF_NAME#v}"' in workflow
     assert 'tags: ["v*"]' in workflow
+
+
+def test_what_s3_changes_of_another_layer_comes_last_and_only_where_both_are() -> None:
+    assert compose.files_of(["openvino", "data"]) == ["compose.yaml", "compose.openvino.yaml", "compose.data.yaml"]
+    both = ["compose.yaml", "compose.s3.yaml", "compose.openvino.yaml", "s3/openvino.yaml"]
+    assert compose.files_of(["s3", "openvino"]) == both
+    assert {path.stem for path in (compose.FOLDER / "s3").glob("*.yaml")} <= {*compose.LAYERS}

@@ -285,7 +285,7 @@ def test_down_stops_every_layer_and_forgets_them(docker: Docker, call: Call, mon
     call("down")
     assert os.environ["BAKEOFF_DATASETS"], "the layer data is refused without a folder"
     _, files, words = docker.told()[-1]
-    assert files == ["compose.yaml", *(f"compose.{layer}.yaml" for layer in compose.LAYERS)]
+    assert files == [Path(name).name for name in compose.files_of(compose.LAYERS)]
     assert words == ["--profile", "*", "down", "--remove-orphans"]
     with pytest.raises(SystemExit, match="nothing is up"):
         call("bakeoff", "models")

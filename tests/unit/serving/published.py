@@ -51,7 +51,12 @@ def images(count: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def publish(
-    root: Path, name: str, predict: Predict, model: bytes = b"model", format_name: str = "onnx", **changes: Any
+    root: Path | ModelRepository,
+    name: str,
+    predict: Predict,
+    model: bytes = b"model",
+    format_name: str = "onnx",
+    **changes: Any,
 ) -> Artifact:
     """Publishes the next version of a model whose file is `model`; `changes` override fields of its manifest."""
     golden = images(4, seed=9)
@@ -62,7 +67,7 @@ def publish(
 
 
 def publish_files(
-    root: Path,
+    root: Path | ModelRepository,
     name: str,
     cases: tuple[NDArray[np.uint8], NDArray[np.float32]],
     write: Callable[[Path], object],
@@ -70,7 +75,7 @@ def publish_files(
     **changes: Any,
 ) -> Artifact:
     """Publishes the next version of a model that `write` puts into a folder; `cases` are golden images and answers."""
-    repository = ModelRepository(root)
+    repository = root if isinstance(root, ModelRepository) else ModelRepository(root)
     with repository.staging() as staging:
         write(staging)
         (staging / "golden").mkdir()

@@ -189,7 +189,7 @@ def test_in_the_container_of_a_server_its_cache_address_and_own_tuning_do_not_co
         monkeypatch.setenv(f"BAKEOFF_SERVING_{name}", value)
     seen: list[ServingSettings] = []
 
-    def tune_model(name, settings, cache, seconds):
+    def tune_model(name, repository, settings, cache, seconds):
         seen.append(settings)
         raise NotFoundError(name)
 

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 from bakeoff.run.v1 import run_pb2
 
+from core.mirror import MirroredRepository
+from core.repository import ModelRepository
 from core.store import Store
 from services.orchestrator.steps import Step
 from services.orchestrator.tracking.mlflow import cost, parameters
@@ -10,6 +12,7 @@ from services.orchestrator.tracking.settings import open_tracker
 from services.orchestrator.tracking.sink import Outcome, Sink, Tracked
 from services.orchestrator.tracking.tracker import OFF, Tracker
 from tests.unit.evaluator.builder import Experiment
+from tests.unit.serving import published
 
 RESULT = next(r for r in Experiment(frameworks=("keras",), seeds=(0,), load_tests=False).results if r.kind == "train")
 STEP = Step(RESULT.spec, "trainer-keras", "matched keras s0")
@@ -97,6 +100,27 @@ def test_a_result_that_is_gone_stops_tracking_and_nothing_else(tmp_path: Path) -
     assert "NotFoundError" in said[0]
 
 
+def test_sinks_get_the_files_of_models_wherever_those_were_published(store: Store, tmp_path: Path) -> None:
+    name = RESULT.models[0].name
+    kept: list[tuple[Path, ...]] = []
+
+    class Keeping(Remembering):
+        def finished(self, run: Tracked, outcome: Outcome) -> None:
+            kept.append(outcome.models)
+
+    places = (ModelRepository(tmp_path / "models"), MirroredRepository("memory://tracked/models", tmp_path / "cache"))
+    for models in places:
+        with Tracker([Keeping], lambda line: None, models) as tracker:
+            tracker.finished(STEP, RESULT, store)
+        published.publish(models, name, published.linear(published.weights()))
+        with Tracker([Keeping], lambda line: None, models) as tracker:
+            tracker.finished(STEP, RESULT, store)
+    assert kept[0] == kept[2] == ()
+    for (folder,) in (kept[1], kept[3]):
+        assert (folder.parent.name, folder.name) == (name, "1")
+        assert (folder / "model.onnx").read_bytes() == b"model"
+
+
 def test_off_does_nothing(store: Store) -> None:
     with OFF as tracker:
         tracker.finished(STEP, RESULT, store)
@@ -104,7 +128,7 @@ def test_off_does_nothing(store: Store) -> None:
 
 def test_the_environment_turns_tracking_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BAKEOFF_TRACKING", "off")
-    assert open_tracker(tmp_path, tmp_path, print) is OFF
+    assert open_tracker(tmp_path, ModelRepository(tmp_path), print) is OFF
 
 
 def test_parameters_are_flat_and_name_the_data() -> None:
