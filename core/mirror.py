@@ -68,7 +68,7 @@ def check_url(url: str) -> None:
     except (ImportError, ValueError) as error:
         if scheme in S3:
             raise MissingExtraError(f"s3fs, which {url} needs,", "s3") from error
-        raise InvalidInputError(str(error)) from error
+        raise InvalidInputError(f"{error}; name a folder, or a URL that fsspec can open here") from error
 
 
 class MirroredRepository(ModelRepository):

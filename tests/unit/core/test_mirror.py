@@ -2,7 +2,7 @@
 
 import errno
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -22,14 +22,6 @@ from core.repository import ModelRepository
 from tests.unit.serving import published
 
 URL = "memory://bucket/models"
-
-
-@pytest.fixture
-def remote() -> Iterator[fsspec.AbstractFileSystem]:
-    filesystem = fsspec.filesystem("memory")
-    filesystem.store.clear()
-    yield filesystem
-    filesystem.store.clear()
 
 
 def upload(filesystem: fsspec.AbstractFileSystem, folder: Path) -> None:

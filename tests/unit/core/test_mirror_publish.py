@@ -1,6 +1,5 @@
 """Publishing behind a URL, here in memory: numbers, order, what a killed publisher leaves, promotion and rollback."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,6 @@ PLACE = "/bucket/models"
 
 class Killed(BaseException):
     """As SIGKILL: nothing is caught."""
-
-
-@pytest.fixture
-def remote() -> Iterator[fsspec.AbstractFileSystem]:
-    filesystem = fsspec.filesystem("memory")
-    filesystem.store.clear()
-    yield filesystem
-    filesystem.store.clear()
 
 
 @pytest.fixture
