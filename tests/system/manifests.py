@@ -57,9 +57,11 @@ def render(folder: Path, command: tuple[str, ...]) -> list[Document]:
 
 
 def is_additive(component: str) -> bool:
-    """Whether a component only brings documents of its own and so changes no other."""
+    """Whether a component only brings documents of its own and so changes no other: its patches, if any, only test."""
     listed = yaml.safe_load((K8S / "components" / component / "kustomization.yaml").read_text())
-    return listed.keys() <= {"apiVersion", "kind", "resources", "configMapGenerator"}
+    patches = [yaml.safe_load(each.get("patch", "- {op: unknown}")) for each in listed.pop("patches", [])]
+    changes = any(step["op"] != "test" for steps in patches for step in steps)
+    return not changes and listed.keys() <= {"apiVersion", "kind", "resources", "configMapGenerator"}
 
 
 ADDITIVE = [name for name in OPTIONAL if is_additive(name)]

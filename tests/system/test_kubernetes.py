@@ -7,7 +7,7 @@ import random
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -100,16 +100,28 @@ def test_every_choice_of_components_is_there_on_the_base_and_on_every_overlay(co
             assert mine[manifests.key(document)] == document, overlay
 
 
+def refusal(tree: Path, components: Iterable[str]) -> str:
+    """What kustomize says to components in an order or a choice that it must refuse."""
+    folder = Path(shutil.copytree(K8S, tree / "k8s")) / "refused"
+    folder.mkdir()
+    listed = [f"../components/{name}" for name in components]
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": ["../base"], "components": listed}))
+    done = subprocess.run([*manifests.kustomize(), str(folder)], capture_output=True, text=True)
+    assert done.returncode != 0, done.stdout
+    return done.stderr
+
+
 def test_both_storages_at_once_are_refused(tmp_path: Path) -> None:
     """Each brings the claim `store`."""
-    folder = Path(shutil.copytree(K8S, tmp_path / "k8s")) / "both"
-    folder.mkdir()
-    components = [f"../components/{name}" for name in manifests.STORAGE]
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": ["../base"], "components": components}))
-    done = subprocess.run([*manifests.kustomize(), str(folder)], capture_output=True, text=True)
-    assert done.returncode != 0
-    assert "PersistentVolumeClaim" in done.stderr
-    assert "already" in done.stderr
+    said = refusal(tmp_path, manifests.STORAGE)
+    assert "PersistentVolumeClaim" in said
+    assert "already" in said
+
+
+@pytest.mark.parametrize("component", ["kserve", "locust", "openvino"])
+def test_a_component_whose_pods_would_miss_the_bucket_is_refused(component: str, tmp_path: Path) -> None:
+    """`s3` changes what is there before it; their pods would read the claim, which then holds no models."""
+    assert f"components/{component}': testing value" in refusal(tmp_path, ["s3", component])
 
 
 def test_selectors_find_the_pods_they_mean(combined: Combinations) -> None:
