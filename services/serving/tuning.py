@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+from services.serving.batcher import LIGHT_NS
 from services.serving.compute import Predict
 from services.serving.loading import LoadedModel
 from services.serving.trial import Measured, measure
@@ -19,11 +20,13 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 DELAYS_US = (200, 1000)
 NEARLY = 0.1
 """Choices this close in capacity count as equal, in every round, because repeated trials on a quiet machine differ by
-nearly that. Of those the one with the largest batches goes on that are neither LONG_MS nor more than PLENTY: trials are
+nearly that. Of those the one with the largest batches goes on that are neither LONG_MS nor more than plenty: trials are
 without a transport, and behind one a larger batch costs less CPU per image (docs/serving.md).
 """
-PLENTY = 16
-"""Images in a batch beyond which a transport's share per image is small: more must show in the capacity."""
+PLENTY, PLENTY_OF_HEAVY = 16, 4
+"""Images in a batch beyond which a transport's share per image is small, of light images and of heavy ones: more must
+show in the capacity. Heavy: those that take the runtime at least `batcher.LIGHT_NS`.
+"""
 LONG_MS = 40.0
 """Callers wait for all of a batch, and its memory grows with it: batches that compute for longer count as worse, the
 longer the worse.
@@ -50,9 +53,13 @@ class _Candidate:
         return median(run.capacity for run in self.runs)
 
     @property
+    def compute_ms(self) -> float:
+        return median(run.compute_ms for run in self.runs)
+
+    @property
     def batch_ms(self) -> float:
         """About how long a full batch computes on the CPU, as if its threads shared the work evenly."""
-        return self.choice.max_batch * median(run.compute_ms for run in self.runs) / self.choice.threads
+        return self.choice.max_batch * self.compute_ms / self.choice.threads
 
     @property
     def p99_ms(self) -> float:
@@ -150,15 +157,17 @@ def _best(candidates: list[_Candidate], size: int, default: Choice) -> list[_Can
 
 def _ranked(candidates: list[_Candidate], nearly: float = NEARLY) -> list[_Candidate]:
     """Best first: of those with nearly the highest capacity the one that waits least, with the largest batches that are
-    neither long nor more than PLENTY and the fewest threads, in as many instances; then the others by capacity.
+    neither long nor more than plenty and the fewest threads, in as many instances; then the others by capacity.
     """
     enough = (1 - nearly) * max(one.capacity for one in candidates)
+    light = median(one.compute_ms for one in candidates) < LIGHT_NS / 1e6
+    plenty = PLENTY if light else PLENTY_OF_HEAVY
 
     def rank(one: _Candidate) -> tuple[float, ...]:
         choice, excess_ms = one.choice, max(0.0, one.batch_ms - LONG_MS)
         lanes = choice.instances * choice.threads
         capacity = min(one.capacity, enough)
-        batches = -min(choice.max_batch, PLENTY), choice.max_batch
+        batches = -min(choice.max_batch, plenty), choice.max_batch
         return -capacity, choice.max_delay_us, excess_ms, *batches, lanes, choice.threads
 
     return sorted(candidates, key=rank)

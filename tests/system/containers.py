@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ class Project:
     name: str
     files: tuple[Path, ...]
     tag: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What a deployment sets in its environment or in `.env`."""
 
     def compose(self, *arguments: str, timeout_s: float = 280) -> str:
         """Output of `docker compose`, which must succeed."""
@@ -96,7 +98,7 @@ class Project:
         command = ["docker", "compose", "--project-name", self.name]
         for file in self.files:
             command += ["--file", str(file)]
-        environment = {**self.engine.environment, "BAKEOFF_TAG": self.tag}
+        environment = {**self.engine.environment, "BAKEOFF_TAG": self.tag, **self.variables}
         return _run([*command, *arguments], timeout_s, environment)
 
     def logs(self) -> str:

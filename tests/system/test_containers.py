@@ -210,13 +210,13 @@ print(json.dumps([one["errors"] for one in results if one["spec"]["model"].start
 def test_a_server_killed_under_a_load_test_is_measured_again(project: Project, promoted: str) -> None:
     """What was measured while it was away is no result; the model is loaded again."""
     wanted = ("run", "experiments/digits.yaml", *QUICK, "--set", "name=reloaded", "--set", "variants=[]")
-    wanted += ("--set", "frameworks=[pytorch]", "--set", "loadtest={users: 2, duration_s: 20}")
+    wanted += ("--set", "frameworks=[pytorch]", "--set", "loadtest={users: 2, duration_s: 30}")
     command, server = Command(project, f"{project.name}-reloaded", wanted), project.container("serving-onnx")
     try:
         command.start()
         wait_for(lambda: command.reaches("plan: 1 loadtest"), "a load test", timeout_s=180)
         before = answered(project, "reloaded-matched-pytorch-s0-onnx")
-        wait_for(lambda: answered(project, "reloaded-matched-pytorch-s0-onnx") > before + 500, "requests under way")
+        wait_for(lambda: answered(project, "reloaded-matched-pytorch-s0-onnx") > before + 50, "requests under way")
         project.engine("kill", server)
         project.engine("start", server)
         lines = command.finish()

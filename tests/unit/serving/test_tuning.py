@@ -66,7 +66,7 @@ def test_the_choice_with_the_highest_capacity_wins(monkeypatch, tmp_path):
     assert outcome.trials == len(measured)
 
 
-@pytest.mark.parametrize(("compute_ms", "size"), [(0.1, 16), (2.0, 16), (7.0, 4), (100.0, 1)])
+@pytest.mark.parametrize(("compute_ms", "size"), [(0.1, 16), (2.0, 4), (15.0, 2), (100.0, 1)])
 def test_of_nearly_equal_choices_the_largest_batch_that_is_not_long_wins(monkeypatch, tmp_path, compute_ms, size):
     """Larger ones cost memory, and callers wait for all of a batch; smaller ones cost a transport more."""
 
@@ -77,10 +77,16 @@ def test_of_nearly_equal_choices_the_largest_batch_that_is_not_long_wins(monkeyp
     assert outcome.choice == Choice(instances=2, threads=1, max_batch=size)
 
 
-@pytest.mark.parametrize(("more", "size"), [(1.05, 16), (1.3, 32)])
-def test_batches_beyond_plenty_have_to_show_it(monkeypatch, tmp_path, more, size):
+@pytest.mark.parametrize(("compute_ms", "plenty", "larger"), [(0.1, 16, 32), (1.0, 4, 8)])
+@pytest.mark.parametrize(("more", "is_larger"), [(1.05, False), (1.3, True)])
+def test_batches_beyond_plenty_have_to_show_it(monkeypatch, tmp_path, compute_ms, plenty, larger, more, is_larger):
     """They lengthen the tail and win nothing behind a transport; where computing itself wins, they are worth it."""
-    outcome, _ = tuned(monkeypatch, tmp_path, lambda choice: 100.0 * (more if choice.max_batch == 32 else 1.0), 0.1)
+
+    def capacities(choice: Choice) -> float:
+        return 100.0 * (more if choice.max_batch == larger else 1.0)
+
+    outcome, _ = tuned(monkeypatch, tmp_path, capacities, compute_ms)
+    size = larger if is_larger else plenty
     assert outcome.choice.max_batch == size
 
 
@@ -88,8 +94,8 @@ def test_threads_of_one_instance_make_a_batch_shorter(monkeypatch, tmp_path):
     def capacities(choice: Choice) -> float:
         return 200.0 if choice.threads == 2 else 100.0
 
-    outcome, _ = tuned(monkeypatch, tmp_path, capacities, compute_ms=4.0)
-    assert outcome.choice == Choice(instances=1, threads=2, max_batch=16)
+    outcome, _ = tuned(monkeypatch, tmp_path, capacities, compute_ms=15.0)
+    assert outcome.choice == Choice(instances=1, threads=2, max_batch=4)
 
 
 def test_threads_that_win_nothing_are_left_out(monkeypatch, tmp_path):
