@@ -47,6 +47,7 @@ IMAGES = {
     "serving-onnx-envoy": Image("serving", 430, {"RUNTIME": "onnxruntime", "EXTRA": "serving,envoy"}),
     "serving-openvino-envoy": Image("serving", 620, {"RUNTIME": "openvino", "EXTRA": "serving-openvino,envoy"}),
     "serving-onnx-s3": Image("serving", 380, {"RUNTIME": "onnxruntime", "EXTRA": "serving,s3"}),
+    "serving-onnx-envoy-s3": Image("serving", 480, {"RUNTIME": "onnxruntime", "EXTRA": "serving,envoy,s3"}),
     "serving-openvino-s3": Image("serving", 570, {"RUNTIME": "openvino", "EXTRA": "serving-openvino,s3"}),
     "serving-tensorflow-s3": Image("serving", 2150, {"RUNTIME": "tensorflow", "EXTRA": "serving-tensorflow,s3"}),
     "serving-pytorch-s3": Image("serving", 1450, {"RUNTIME": "pytorch", "EXTRA": "serving-pytorch,s3"}),
@@ -55,7 +56,7 @@ IMAGES = {
     "cli-tracking": Image("cli", 1200, {"EXTRA": "cli,tracking"}),
     "tracking": Image("tracking", 1200),
 }
-IN_A_BUCKET = ("serving-onnx-s3", "serving-openvino-s3", "serving-tensorflow-s3", "serving-pytorch-s3")
+IN_A_BUCKET = tuple(name for name in IMAGES if name.endswith("-s3"))
 """Servers that read their models from S3, whose client is some 50 MB."""
 VARIANTS = ("serving-onnx-envoy", "serving-openvino-envoy", *IN_A_BUCKET, "cli-tracking")
 """Built only when they are named."""

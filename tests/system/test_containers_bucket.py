@@ -35,6 +35,8 @@ services:
 """
 OWN = """
 name: mine
+title: One network, one framework
+description: An experiment in a folder of its user, through a bucket.
 data:
   source: {kind: digits}
   image: {height: 8, width: 8, color: grey}

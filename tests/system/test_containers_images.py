@@ -18,6 +18,7 @@ FRAMEWORKS = (
 TRAINING = {"onnx", "onnxruntime", "sklearn", "datasets"}
 HOLDS = {
     "serving-onnx": {"onnxruntime"},
+    "serving-onnx-s3": {"onnxruntime"},
     "serving-openvino": {"openvino"},
     "evaluator": {"sklearn", "plotly"},
     "loadtest": {"locust"},
@@ -36,7 +37,7 @@ HEAVY_HOLDS = {
     "serving-pytorch": {"torch"},
     "serving-onnx-envoy": {"onnxruntime", "pyvoy"},
     "serving-openvino-envoy": {"openvino", "pyvoy"},
-    "serving-onnx-s3": {"onnxruntime"},
+    "serving-onnx-envoy-s3": {"onnxruntime", "pyvoy"},
     "serving-openvino-s3": {"openvino"},
     "serving-tensorflow-s3": {"keras", "tensorflow"},
     "serving-pytorch-s3": {"torch"},
