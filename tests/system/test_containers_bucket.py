@@ -1,4 +1,4 @@
-"""The Compose layer `s3` on a real engine: data, models and results pass through a bucket, and no container shares a volume.
+"""Compose's layer `s3` on a real engine: data, models and results pass through a bucket; no container shares a volume.
 
 moto's server stands in for SeaweedFS, whose image cannot be had everywhere. It keeps the bucket in memory.
 """

@@ -4,8 +4,8 @@ What `framework` and None mean here, all of it fastai's own:
 - batch size: 64, the default of `DataLoaders`.
 - initializer: torch's, because a Learner leaves the weights of a module it is given alone.
 - pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
-  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped; a weighted sampler is `WeightedDL`. Without fastai's
-  workers, one per core: they pass batches through /dev/shm, of which a container has 64 MB.
+  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped; a weighted sampler is `WeightedDL`. Without
+  fastai's workers, one per core: they pass batches through /dev/shm, of which a container has 64 MB.
 - schedule: `fit_one_cycle`, its rate the cycle's largest (default 1e-3), momentum 0.95 → 0.85 → 0.95 unless the recipe
   names one, which then stays constant. Named ones are `ParamScheduler`s; a plateau is the shared rule, which is that of
   `ReduceLROnPlateau`.
