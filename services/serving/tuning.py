@@ -21,11 +21,11 @@ DELAYS_US = (200, 1000)
 NEARLY = 0.1
 """Choices this close in capacity count as equal, in every round, because repeated trials on a quiet machine differ by
 nearly that. Of those the one with the largest batches goes on that are neither LONG_MS nor more than plenty: trials are
-without a transport, and behind one a larger batch costs less CPU per image (docs/serving.md).
+without a transport, and behind one a larger batch costs less CPU per light image (docs/serving.md).
 """
 PLENTY, PLENTY_OF_HEAVY = 16, 4
 """Images in a batch beyond which a transport's share per image is small, of light images and of heavy ones: more must
-show in the capacity. Heavy: those that take the runtime at least `batcher.LIGHT_NS`.
+show in the capacity. Heavy: those whose computing costs at least `batcher.LIGHT_NS` of CPU.
 """
 LONG_MS = 40.0
 """Callers wait for all of a batch, and its memory grows with it: batches that compute for longer count as worse, the
@@ -94,7 +94,7 @@ async def tune(
     candidates = [_Candidate(choice, []) for choice in (default, *first)]
     predictors = {each: predictor(each) for each in {one.choice.threads for one in candidates}}
     rounds = _rounds(len(candidates))
-    total, done = sum(rounds) + len(DELAYS_US) + 1, 0
+    total, done, plenty = sum(rounds) + len(DELAYS_US) + 1, 0, 0
     each_s = seconds / (total * 1.2)
 
     async def run(candidate: _Candidate) -> None:
@@ -108,15 +108,17 @@ async def tune(
         progress(done, total, f"{describe(choice)}: {candidate.runs[-1].capacity:,.0f} images/s")
 
     for size in rounds:
-        candidates = _best(candidates, size, default)
+        candidates = _best(candidates, size, default, plenty)
         for candidate in candidates:
             await run(candidate)
         candidates = [one for one in candidates if one.runs]
-    best = _ranked(candidates)[0]
+        # By the first round, for all: a model in between must not change sides.
+        plenty = plenty or _plenty(candidates)
+    best = _ranked(candidates, plenty)[0]
     delayed = [_Candidate(best.choice.model_copy(update={"max_delay_us": delay}), []) for delay in DELAYS_US]
     for candidate in (best, *delayed):
         await run(candidate)
-    winner = _ranked([one for one in (best, *delayed) if one.runs], WORTH_A_DELAY)[0]
+    winner = _ranked([one for one in (best, *delayed) if one.runs], plenty, WORTH_A_DELAY)[0]
     (before,) = [one for one in candidates if one.choice == default]
     return Tuned(
         model=loaded.artifact.name,
@@ -148,20 +150,24 @@ def _rounds(count: int) -> list[int]:
     return sizes
 
 
-def _best(candidates: list[_Candidate], size: int, default: Choice) -> list[_Candidate]:
+def _plenty(candidates: list[_Candidate]) -> int:
+    """Images in a batch that are plenty of this model."""
+    light = median(one.compute_ms for one in candidates) < LIGHT_NS / 1e6
+    return PLENTY if light else PLENTY_OF_HEAVY
+
+
+def _best(candidates: list[_Candidate], size: int, default: Choice, plenty: int) -> list[_Candidate]:
     """The `size` best so far, the default always among them."""
     if len(candidates) <= size:
         return candidates
-    return sorted(_ranked(candidates), key=lambda one: one.choice != default)[:size]
+    return sorted(_ranked(candidates, plenty), key=lambda one: one.choice != default)[:size]
 
 
-def _ranked(candidates: list[_Candidate], nearly: float = NEARLY) -> list[_Candidate]:
+def _ranked(candidates: list[_Candidate], plenty: int, nearly: float = NEARLY) -> list[_Candidate]:
     """Best first: of those with nearly the highest capacity the one that waits least, with the largest batches that are
-    neither long nor more than plenty and the fewest threads, in as many instances; then the others by capacity.
+    neither long nor more than `plenty` and the fewest threads, in as many instances; then the others by capacity.
     """
     enough = (1 - nearly) * max(one.capacity for one in candidates)
-    light = median(one.compute_ms for one in candidates) < LIGHT_NS / 1e6
-    plenty = PLENTY if light else PLENTY_OF_HEAVY
 
     def rank(one: _Candidate) -> tuple[float, ...]:
         choice, excess_ms = one.choice, max(0.0, one.batch_ms - LONG_MS)

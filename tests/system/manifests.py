@@ -59,8 +59,8 @@ def render(folder: Path, command: tuple[str, ...]) -> list[Document]:
 def is_additive(component: str) -> bool:
     """Whether a component only brings documents of its own and so changes no other: its patches, if any, only test."""
     listed = yaml.safe_load((K8S / "components" / component / "kustomization.yaml").read_text())
-    patches = [yaml.safe_load(each.get("patch", "- {op: unknown}")) for each in listed.pop("patches", [])]
-    changes = any(step["op"] != "test" for steps in patches for step in steps)
+    patches = [yaml.safe_load(each.get("patch", "{}")) for each in listed.pop("patches", [])]
+    changes = any(not isinstance(steps, list) or {step["op"] for step in steps} != {"test"} for steps in patches)
     return not changes and listed.keys() <= {"apiVersion", "kind", "resources", "configMapGenerator"}
 
 

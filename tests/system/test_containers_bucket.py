@@ -1,4 +1,4 @@
-"""Compose's layer `s3` on a real engine: data, models and results pass through a bucket; no container shares a volume.
+"""Compose's layer `s3` on a real engine: data, models and results pass through a bucket, none through a shared volume.
 
 moto's server stands in for SeaweedFS, whose image cannot be had everywhere. It keeps the bucket in memory.
 """
@@ -98,11 +98,13 @@ def test_what_is_promoted_in_the_bucket_is_served_also_by_a_server_that_starts_a
 ) -> None:
     project.bakeoff("promote", "mine-matched-pytorch-s0-onnx", "--as", "mine")
     with production(project, "mine") as client:
-        before = client.predict("mine", IMAGES).probabilities
+        before = client.predict("mine", IMAGES, version=1).probabilities
     project.engine("kill", project.container("production"))
+    # Nothing of this one is in the server's cache.
+    project.bakeoff("promote", "mine-matched-pytorch-s0-onnx", "--as", "mine")
     project.engine("start", project.container("production"))
     with production(project, "mine") as client:
-        assert np.array_equal(client.predict("mine", IMAGES).probabilities, before)
+        assert np.array_equal(client.predict("mine", IMAGES, version=2).probabilities, before)
 
 
 def test_nothing_mounts_the_store(project: Project, report: str) -> None:

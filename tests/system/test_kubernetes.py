@@ -118,7 +118,23 @@ def test_both_storages_at_once_are_refused(tmp_path: Path) -> None:
     assert "already" in said
 
 
-@pytest.mark.parametrize("component", ["kserve", "locust", "openvino"])
+def on_the_claim() -> list[str]:
+    """Components that bring pods which read the claim."""
+    return [
+        name
+        for name in manifests.OPTIONAL
+        if any(
+            re.search("claimName: store|pvc://store", path.read_text())
+            for path in (K8S / "components" / name).glob("*")
+        )
+    ]
+
+
+def test_some_components_read_the_claim() -> None:
+    assert set(on_the_claim()) >= {"kserve", "locust", "openvino"}
+
+
+@pytest.mark.parametrize("component", on_the_claim())
 def test_a_component_whose_pods_would_miss_the_bucket_is_refused(component: str, tmp_path: Path) -> None:
     """`s3` changes what is there before it; their pods would read the claim, which then holds no models."""
     assert f"components/{component}': testing value" in refusal(tmp_path, ["s3", component])

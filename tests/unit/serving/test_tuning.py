@@ -26,12 +26,14 @@ def loaded(tmp_path) -> LoadedModel:
 
 
 def tuned(monkeypatch, tmp_path, capacities, compute_ms=1.0) -> tuple[Tuned, list[Choice]]:
-    """Tunes with made-up capacities and compute times; returns the outcome and every choice that was measured."""
+    """Tunes with made-up capacities and compute times (of all choices, or of each); returns the outcome and every
+    choice that was measured."""
     measured: list[Choice] = []
 
     async def measure(loaded, predict, choice, seconds, cores):
         measured.append(choice)
-        return Measured(images_per_s=1.0, capacity=capacities(choice), p99_ms=1.0, compute_ms=compute_ms)
+        took = compute_ms(choice) if callable(compute_ms) else compute_ms
+        return Measured(images_per_s=1.0, capacity=capacities(choice), p99_ms=1.0, compute_ms=took)
 
     monkeypatch.setattr(tuning, "measure", measure)
     told: list[tuple[int, int]] = []
@@ -66,7 +68,7 @@ def test_the_choice_with_the_highest_capacity_wins(monkeypatch, tmp_path):
     assert outcome.trials == len(measured)
 
 
-@pytest.mark.parametrize(("compute_ms", "size"), [(0.1, 16), (2.0, 4), (15.0, 2), (100.0, 1)])
+@pytest.mark.parametrize(("compute_ms", "size"), [(0.1, 16), (0.49, 16), (0.5, 4), (2.0, 4), (15.0, 2), (100.0, 1)])
 def test_of_nearly_equal_choices_the_largest_batch_that_is_not_long_wins(monkeypatch, tmp_path, compute_ms, size):
     """Larger ones cost memory, and callers wait for all of a batch; smaller ones cost a transport more."""
 
@@ -88,6 +90,17 @@ def test_batches_beyond_plenty_have_to_show_it(monkeypatch, tmp_path, compute_ms
     outcome, _ = tuned(monkeypatch, tmp_path, capacities, compute_ms)
     size = larger if is_larger else plenty
     assert outcome.choice.max_batch == size
+
+
+def test_whether_images_are_heavy_is_decided_once_by_what_most_choices_cost(monkeypatch, tmp_path):
+    """Those that are left at last, the largest batches, are light."""
+    outcome, _ = tuned(
+        monkeypatch,
+        tmp_path,
+        lambda choice: 100.0 * choice.instances + choice.max_batch / 4,
+        lambda choice: 0.4 if choice.max_batch >= 8 else 0.6,
+    )
+    assert outcome.choice.max_batch == 4
 
 
 def test_threads_of_one_instance_make_a_batch_shorter(monkeypatch, tmp_path):
