@@ -1,4 +1,4 @@
-"""Compose's layer `s3` on a real engine: data, models and results pass through a bucket, none through a shared volume.
+"""Compose's layer `s3` on a real engine: data, models and results pass through a bucket, not a shared volume.
 
 moto's server stands in for SeaweedFS, whose image cannot be had everywhere. It keeps the bucket in memory.
 """
