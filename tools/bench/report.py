@@ -159,8 +159,8 @@ the cores and who sends has the other, so that what is refused costs the server 
 perf_analyzer's with 16 requests in flight on these halves. The generator here is Python: "sent" says how much of the
 rate it managed. "Answered" is what was while it sent, the codes are of all runs. This generator asks at
 random times, so of a heavy network fewer are answered at the highest rate (1 ×) already; and 64 that are let in make
-larger batches than 16. The last share is what overload alone costs, run by run. Latency counts from the moment a request was due, the generator's own
-lateness included.
+larger batches than 16. The last share is what overload alone costs, run by run. Latency counts from the moment a
+request was due, the generator's own lateness included.
 
 {goodput_table(results)}
 
