@@ -19,7 +19,7 @@ from core.errors import BakeoffError, NotReadyError
 from core.schemas.data import DataSpec, DigitsSource, ImageSpec, SplitSpec
 from core.schemas.specs import PrepareSpec
 from services.client.channels import service_config
-from services.client.control import TrainerClient, is_serving
+from services.client.control import EvaluatorClient, TrainerClient, is_serving
 from services.client.inference import InferenceClient
 from tests.system.containers import ROOT, Command, Engine, Project, start_engine, wait_for
 from tests.system.stack import answered, documented, production, shell
@@ -177,19 +177,30 @@ def test_a_trainer_killed_in_the_middle_goes_on_from_its_checkpoint(project: Pro
     assert epochs_trained[restart] > 1, "it began again at the first epoch"
 
 
+def under_way(client: type[TrainerClient | EvaluatorClient], target: str) -> bool:
+    """Whether a service has a run that is running."""
+    with client(target) as service:
+        return any(run.state == run_pb2.RUN_STATE_RUNNING for run in service.list())
+
+
 def test_an_experiment_survives_the_kill_of_the_command_and_of_the_evaluator(project: Project, promoted: str) -> None:
     """The command is killed while it trains and run again; then the evaluator is, while it scores."""
     wanted = ("run", "experiments/digits.yaml", *QUICK, "--set", "name=survivor", "--set", "variants=[]")
     wanted += ("--set", "arms.matched.recipe.epochs=100", "--set", "evaluate.batch_size=1")
     wanted += ("--set", "evaluate.corruptions=[noise, blur, contrast, jpeg]")
     command = Command(project, f"{project.name}-survivor", wanted)
+    trainer, scorer = project.target("trainer-pytorch", 7101), project.target("evaluator", 7105)
     try:
         command.start()
-        wait_for(lambda: command.reaches(" s0: train "), "a training")
+        wait_for(lambda: command.reaches("1 pytorch") and under_way(TrainerClient, trainer), "a training")
         project.engine("kill", command.name)
         project.engine("rm", "--force", command.name)
         command.start()
-        wait_for(lambda: command.reaches(": score "), "an evaluation", timeout_s=180)
+        wait_for(
+            lambda: command.reaches("plan: 2 evaluate") and under_way(EvaluatorClient, scorer),
+            "an evaluation",
+            timeout_s=180,
+        )
         evaluator = project.container("evaluator")
         project.engine("kill", evaluator)
         project.engine("start", evaluator)

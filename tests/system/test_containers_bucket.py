@@ -49,6 +49,12 @@ formats: {pytorch: [onnx]}
 loadtest: {users: 2, warmup_s: 0, duration_s: 1}
 """
 LISTED = "import json, s3fs; print(json.dumps(s3fs.S3FileSystem().find('bakeoff')))"
+EMPTIED = """
+import json, os, shutil
+found = [os.path.join("/cache", name) for name in os.listdir("/cache")]
+print(json.dumps(found))
+[shutil.rmtree(path) for path in found]
+"""
 IMAGES = np.zeros((2, 8, 8, 1), np.uint8)
 
 
@@ -98,13 +104,14 @@ def test_what_is_promoted_in_the_bucket_is_served_also_by_a_server_that_starts_a
 ) -> None:
     project.bakeoff("promote", "mine-matched-pytorch-s0-onnx", "--as", "mine")
     with production(project, "mine") as client:
-        before = client.predict("mine", IMAGES, version=1).probabilities
-    project.engine("kill", project.container("production"))
-    # Nothing of this one is in the server's cache.
-    project.bakeoff("promote", "mine-matched-pytorch-s0-onnx", "--as", "mine")
-    project.engine("start", project.container("production"))
+        before = client.predict("mine", IMAGES).probabilities
+    server = project.container("production")
+    copied = json.loads(project.engine("exec", server, "python", "-c", EMPTIED))
+    assert copied, "it copies what it loads into its cache"
+    project.engine("kill", server)
+    project.engine("start", server)
     with production(project, "mine") as client:
-        assert np.array_equal(client.predict("mine", IMAGES, version=2).probabilities, before)
+        assert np.array_equal(client.predict("mine", IMAGES).probabilities, before)
 
 
 def test_nothing_mounts_the_store(project: Project, report: str) -> None:
