@@ -117,6 +117,8 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], lo
 def launched(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[bytes], Path, Path]]:
     """Starts the process and ends it with the block, whatever became of it; yields it, its address file and its log."""
     address, log = folder / "address", folder / "log"
+    # One that an earlier server left would send callers to that one's port.
+    address.unlink(missing_ok=True)
     command = [sys.executable, "-m", "services.serving", "--address-file", str(address), "--metrics-port", "0", *flags]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -106,7 +107,8 @@ def bakeoff(
     root: Path, models: Path, *flags: str, tree: Path = ROOT, runtime: str = "onnxruntime", cores: Cores = ()
 ) -> Iterator[Server]:
     """A server of ours that is ready; `tree` is a source tree, `cores` those it may use, or all."""
-    address = root / f"address-{free_port()}"
+    # A folder of its own: a file that an earlier server left would send callers to that one's port.
+    address = Path(tempfile.mkdtemp(dir=root)) / "address"
     command = [*on(cores), sys.executable, "-m", "services.serving", "--runtime", runtime]
     command += [] if "--model-control" in flags else ["--model-control", "none"]
     command += ["--repository", str(models), "--address-file", str(address), *flags]
@@ -114,8 +116,9 @@ def bakeoff(
     with _process(command, tree, environment, root) as (process, check):
         check(address.is_file)
         server = Server(process, address.read_text().strip())
-        check(lambda: _is_healthy(server.channel))
-        yield server
+        with contextlib.closing(server.channel):
+            check(lambda: _is_healthy(server.channel))
+            yield server
 
 
 @contextlib.contextmanager
@@ -125,8 +128,9 @@ def null_server(root: Path, *options: str) -> Iterator[Server]:
     command = [sys.executable, "-m", "loadtests.null_server", "--port", str(port), *options]
     with _process(command, ROOT, dict(os.environ), root) as (process, check):
         server = Server(process, f"127.0.0.1:{port}")
-        check(server.is_live)
-        yield server
+        with contextlib.closing(server.channel):
+            check(server.is_live)
+            yield server
 
 
 @contextlib.contextmanager
@@ -144,8 +148,9 @@ def peer(kind: str, root: Path, models: Path, model: str, workers: int) -> Itera
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with _process(command, root, environment, root) as (process, check):
         server = Server(process, f"127.0.0.1:{port}")
-        check(lambda: _answers(server, repository, model))
-        yield server
+        with contextlib.closing(server.channel):
+            check(lambda: _answers(server, repository, model))
+            yield server
 
 
 @contextlib.contextmanager
