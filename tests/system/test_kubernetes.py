@@ -125,7 +125,7 @@ def on_the_claim() -> list[str]:
         for name in manifests.OPTIONAL
         if any(
             re.search("claimName: store|pvc://store", path.read_text())
-            for path in (K8S / "components" / name).glob("*")
+            for path in (K8S / "components" / name).glob("*.yaml")
         )
     ]
 
