@@ -33,18 +33,27 @@ def main() -> None:
     if arguments.command == "keep":
         for path in arguments.summaries:
             print(keep(path, arguments.docs / "results"))
-    for path, text in pages(arguments.docs).items():
+    written = pages(arguments.docs)
+    for path, text in written.items():
         files.write_text(path, text)
+    for orphan in set(arguments.docs.glob("images/study-*.svg")) - written.keys():
+        orphan.unlink()
 
 
 def pages(docs: Path) -> dict[Path, str]:
     """The page, one picture for each result file, and a waterfall for each that has an attribution: path to text."""
     results = docs / "results"
-    found = chapters(results)
+    now = committed_files(results)
+    found = chapters(results, now)
     written = {docs / one.chart: chart(one.summary, one.study) for one in found}
     written |= {docs / one.waterfall: waterfall(one.attribution) for one in found if one.attribution}
-    changed = {name: changed_keys(kept, committed(kept)) for name, kept in kept_experiments(results).items()}
+    changed = {name: changed_keys(kept, now[name]) for name, kept in kept_experiments(results).items()}
     return {**written, docs / "studies.md": page(found, split_summaries(results), changed)}
+
+
+def committed_files(results: Path) -> dict[str, Experiment]:
+    """The experiment file of every kept result as it is now, by the name of the result."""
+    return {name: committed(kept) for name, kept in kept_experiments(results).items()}
 
 
 def committed(kept: Experiment) -> Experiment:

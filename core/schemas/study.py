@@ -34,6 +34,9 @@ class Claim(Schema):
     first: Side
     second: Side | None = None
     """None: the claim is a figure, not a comparison."""
+    times: float | None = pydantic.Field(default=None, gt=0)
+    """Of seconds on both sides: how many times as long as the second the first takes. The ratio is tested against it;
+    None: only which side takes longer is."""
     reason: str = ""
     """What differed between the sides in the study besides the framework, as far as it says."""
     unavailable: str | None = None
@@ -62,6 +65,8 @@ class Claim(Schema):
             > 1
         ):
             raise ValueError("seconds are compared with seconds; write training_seconds as the claim's measure only")
+        if self.times is not None and not (self.is_about_time and self.second):
+            raise ValueError("times compares the seconds of two sides; it needs measure training_seconds and second")
         if self.unavailable is None and not self.first.arms:
             raise ValueError("name the arms that measure it in first.arms, or say why it is unavailable")
         if len({len(side.arms) for side in self.sides}) > 1:

@@ -1,5 +1,6 @@
 """Claim by claim: what was measured, and what may be said about it."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -10,16 +11,18 @@ from core.schemas.study import Claim, Measure, Side, Study
 from core.schemas.summary import Summary, Training
 from evaluator.paired import ALPHA
 from evaluator.statistics import SEEDS_NEEDED, corrected, seed_test
+from evaluator.studies.evidence import shortfalls
 
-SHARE_NEEDED = 0.5
-"""Of the study's training images and of its epochs."""
 Verdict = Literal[
     "holds",
     "does not hold: the opposite",
     "no difference shown",
-    "consistent with the published figure",
+    "no difference from the published figure shown",
     "higher than published",
     "lower than published",
+    "holds: more than that",
+    "does not hold: less than that",
+    "no difference from that factor shown",
     "not tested at this scale",
     "not reproduced: weights unavailable",
     "not reproduced",
@@ -52,7 +55,8 @@ class Finding:
     sides: tuple[Measured, ...]
     images: int
     test: SeedTest | None
-    """First minus second, or first minus the published figure; None where there is no common seed."""
+    """First minus second, or first minus the published figure; of a claim with `times` the logarithm of first by
+    second, minus that of `times`; None where there is no common seed."""
     shortfalls: tuple[str, ...]
     """Why it may only say "not tested at this scale"; empty where a verdict is allowed."""
     verdict: Verdict
@@ -71,15 +75,24 @@ def study_of(summary: Summary) -> Study | None:
     return Experiment.model_validate_json(summary.spec_json).study
 
 
-def judge(summary: Summary, study: Study) -> list[Finding]:
-    """Every claim in every mode it was measured in.
+def measure(summary: Summary, study: Study) -> list[Finding]:
+    """Every claim in every mode it was measured in, without a verdict."""
+    arms = Experiment.model_validate_json(summary.spec_json).arms
+    return [finding for claim in study.claims for finding in _measure(claim, study, summary, arms)]
+
+
+def decide(found: Sequence[Finding]) -> list[Finding]:
+    """The findings of one study, of all its results, with their verdicts.
 
     The p values are corrected for all that may lead to a verdict; whether one may is known without looking at them.
     """
-    arms = Experiment.model_validate_json(summary.spec_json).arms
-    found = [finding for claim in study.claims for finding in _measure(claim, study, summary, arms)]
     tests = iter(corrected([finding.test for finding in found if finding.test and not finding.shortfalls]))
     return [_decide(one, next(tests) if one.test and not one.shortfalls else one.test) for one in found]
+
+
+def judge(summary: Summary, study: Study) -> list[Finding]:
+    """Every claim in every mode it was measured in, of a study with one result."""
+    return decide(measure(summary, study))
 
 
 def _measure(claim: Claim, study: Study, summary: Summary, arms: Mapping[str, Arm]) -> Iterator[Finding]:
@@ -142,24 +155,23 @@ def _test(claim: Claim, sides: Sequence[Measured]) -> SeedTest | None:
         differences = [value - claim.first.published for value in first.values()]
     else:
         second = sides[1].by_seed
-        differences = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+        pairs = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
+        differences = [a - b for a, b in pairs] if claim.times is None else _log_ratios(pairs, claim.times)
     return seed_test(differences) if differences else None
+
+
+def _log_ratios(pairs: Sequence[tuple[float, float]], times: float) -> list[float]:
+    """How far each ratio is from `times`: twice and half of it are equally far. Times of zero have no ratio."""
+    return [math.log(first / second) - math.log(times) for first, second in pairs if first > 0 and second > 0]
 
 
 def _shortfalls(
     claim: Claim, study: Study, sides: Sequence[Measured], images: int, test: SeedTest | None
 ) -> Iterator[str]:
     seeds = test.seeds if test else 0
-    if seeds < SEEDS_NEEDED:
-        yield f"{seeds} of the {SEEDS_NEEDED} seeds a verdict needs"
-    elif test and test.p_value is None:
+    yield from shortfalls(study, seeds, images, [(side.epochs, side.side.epochs) for side in sides])
+    if seeds >= SEEDS_NEEDED and test and test.p_value is None:
         yield "no spread between seeds: cannot be tested"
-    if images < SHARE_NEEDED * study.images:
-        yield f"{images:,} of the study's {study.images:,} images"
-    for side in sides:
-        if side.epochs < SHARE_NEEDED * side.side.epochs:
-            yield f"{side.epochs} of {side.side.epochs} epochs"
-            break
     if claim.is_about_time and any(side.contended for side in sides):
         yield "the trainings shared the machine (contended), so their times do not compare"
 
@@ -174,11 +186,16 @@ def _verdict(finding: Finding, test: SeedTest | None) -> Verdict:
         return "not reproduced: weights unavailable" if weights else "not reproduced"
     if finding.shortfalls or test is None or test.p_adjusted is None:
         return NOT_TESTED
-    apart, higher = test.p_adjusted < ALPHA, test.mean > 0
-    if finding.claim.second is None:
-        return (
-            ("higher than published" if higher else "lower than published")
-            if apart
-            else "consistent with the published figure"
-        )
-    return ("holds" if higher else "does not hold: the opposite") if apart else NO_DIFFERENCE
+    more, less, neither = _words(finding.claim)
+    if test.p_adjusted >= ALPHA:
+        return neither
+    return more if test.mean > 0 else less
+
+
+def _words(claim: Claim) -> tuple[Verdict, Verdict, Verdict]:
+    """For significantly more than claimed, significantly less, and neither."""
+    if claim.times is not None:
+        return "holds: more than that", "does not hold: less than that", "no difference from that factor shown"
+    if claim.second is None:
+        return "higher than published", "lower than published", "no difference from the published figure shown"
+    return "holds", "does not hold: the opposite", NO_DIFFERENCE

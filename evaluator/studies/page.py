@@ -1,7 +1,9 @@
 """`docs/studies.md`: claim, what was measured, verdict, why."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from core.schemas.attribution import Attribution
@@ -9,14 +11,15 @@ from core.schemas.experiment import Experiment
 from core.schemas.study import Claim, Measure, Study
 from core.schemas.summary import Summary
 from evaluator import text
-from evaluator.report import attribution
 from evaluator.report.html import describe_recipe
 from evaluator.report.markdown import escape, markdown_table
 from evaluator.report.seed_tables import time_note, time_shares
 from evaluator.report.tables import Table
 from evaluator.statistics import SEEDS_NEEDED
 from evaluator.studies import splits
-from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, SHARE_NEEDED, Finding, Measured
+from evaluator.studies.defaults import attribution_section, attribution_shortfalls, shift_section, shifts, untested
+from evaluator.studies.evidence import SHARE_NEEDED
+from evaluator.studies.judge import NOT_TESTED, Finding, Measured
 from evaluator.text import MISSING
 
 INTRO = f"""# The five studies
@@ -25,13 +28,18 @@ Written by `make studies` from the result files in [results/](results/); no figu
 published one run per framework. Here an experiment file of the same name repeats it in both modes.
 
 **Verdicts.** A claim is tested on the difference over seeds: mean, Student's 95% interval, paired t test,
-corrected by Holm for all rows of the study that may lead to a verdict. *Holds* and *the opposite*: the corrected
-p is below 0.05. *No difference shown*: it is not. A figure instead of a comparison is tested against what was
-published. Every row says how many training images, epochs and seeds are behind it. Fewer than {SEEDS_NEEDED}
-seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only say *{NOT_TESTED}*; so may times of
-trainings that shared the machine (*contended*). Intervals are not corrected. Accuracies are those of the ONNX
-artefact on the test images, as served, unless the row says training or validation images: those are the last epoch's,
-from the framework's own loop."""
+corrected by Holm for all rows of the study that may lead to a verdict, in whichever chapter they are. *Holds* and
+*the opposite*: the corrected p is below 0.05. *No difference shown*: it is not, which is no proof that there is none.
+A figure instead of a comparison is tested against what was published; a number of times as long against that factor,
+as a ratio, on a log scale. Every row of a chapter says how many training images, epochs and seeds are behind it. Fewer
+than {SEEDS_NEEDED} seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only say *{NOT_TESTED}*; so
+may times of trainings that shared the machine (*contended*). Which default makes a difference is tested by seed too,
+under the same rule, corrected for all such tests of its section. Intervals are not corrected. Accuracies are those of
+the ONNX artefact on the test images, as served, unless the row says training or validation images: those are the last
+epoch's, from the framework's own loop.
+
+Of each claim and mode the table names the result with the best evidence: one with a verdict before one without, then
+the one of the most images × epochs × seeds. Its link leads to the chapter with the figures."""
 
 OF_WHAT: dict[Measure, str] = {
     "accuracy": "",
@@ -51,14 +59,27 @@ class Chapter:
     findings: tuple[Finding, ...]
 
     @property
+    def experiment(self) -> Experiment:
+        """As it was frozen; results of one study share its name."""
+        return Experiment.model_validate_json(self.summary.spec_json)
+
+    @property
     def chart(self) -> str:
         """Its picture's path, relative to the page."""
         return f"images/study-{self.name}.svg"
 
     @property
     def attribution(self) -> Attribution | None:
-        """Which default makes how much of the difference; None where that was not asked."""
-        return self.summary.attribution
+        """Which default makes how much of the difference, without p values where it is too small for them; None where
+        that was not asked."""
+        found = self.summary.attribution
+        return untested(found) if found and self.attribution_shortfalls else found
+
+    @property
+    def attribution_shortfalls(self) -> tuple[str, ...]:
+        """Why the attribution is not tested; empty where it is, or is not there."""
+        found = self.summary.attribution
+        return attribution_shortfalls(found, self.summary, self.study) if found else ()
 
     @property
     def waterfall(self) -> str:
@@ -114,42 +135,47 @@ def _splits(found: Mapping[str, Summary], changed: Changed) -> Iterator[str]:
 def _overview(chapters: Sequence[Chapter]) -> Iterator[str]:
     rows = [
         (f"[{escape(one.study.title)}](#{one.name})", finding.claim.text, finding.mode or MISSING, finding.verdict)
-        for one in chapters
-        for finding in one.findings
+        for one, finding in best_evidence(chapters)
     ]
     lines = ["| study | claim | mode | verdict |", "| --- | --- | --- | --- |"]
     lines += [f"| {study} | {escape(claim)} | {mode} | {verdict} |" for study, claim, mode, verdict in rows]
     yield "\n".join(lines)
 
 
+def best_evidence(chapters: Sequence[Chapter]) -> list[tuple[Chapter, Finding]]:
+    """One finding for each study, claim and mode, with the chapter it is in."""
+    found: dict[tuple[str, str, str], tuple[Chapter, Finding]] = {}
+    for one in chapters:
+        for finding in one.findings:
+            key = (one.experiment.name, finding.claim.text, finding.mode)
+            if key not in found or _evidence(finding) > _evidence(found[key][1]):
+                found[key] = (one, finding)
+    return list(found.values())
+
+
+def _evidence(finding: Finding) -> tuple[bool, int]:
+    return finding.verdict != NOT_TESTED, finding.images * finding.epochs * finding.seeds
+
+
 def _chapter(one: Chapter, changed: Changed) -> Iterator[str]:
-    experiment = Experiment.model_validate_json(one.summary.spec_json)
+    experiment = one.experiment
     yield f'<a id="{one.name}"></a>\n\n## {escape(one.summary.title)}'
     if one.summary.description:
         yield escape(one.summary.description)
     yield f"**Beforehand.** {escape(one.study.fits)}"
     yield _what_ran(one, experiment)
-    yield from _revision(one.name, experiment.name, changed)
+    yield from (f"{note} Its claims are that revision's." for note in _revision(one.name, experiment.name, changed))
     yield markdown_table(findings_table(one.findings))
-    yield from _gaps(one.findings)
+    yield from (shift_section(shift, published_gap(shift.claim)) for shift in shifts(one.findings))
     if why := _reasons(one.findings):
         yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in why)
     yield f"![Accuracy of every seed, its mean and the published figures]({one.chart})"
-    yield from _attribution(one)
+    if one.attribution:
+        yield from attribution_section(one.attribution, one.attribution_shortfalls, one.waterfall)
     yield f"**Where the time went.** {escape(time_note(one.summary))}\n\n{markdown_table(time_shares(one.summary))}"
     yield from (f"> {escape(note)}" for note in one.summary.notes)
     if one.summary.missing:
         yield "> **Incomplete:** " + escape("; ".join(one.summary.missing))
-
-
-def _attribution(one: Chapter) -> Iterator[str]:
-    if (found := one.attribution) is None:
-        return
-    table = attribution.table(found)
-    yield f"**Which default makes the difference.** {escape(attribution.sentence(found))}"
-    yield f"![From one arm to the other, switch by switch]({one.waterfall})"
-    yield f"{escape(table.caption)}."
-    yield markdown_table(table)
 
 
 def _what_ran(one: Chapter, experiment: Experiment) -> str:
@@ -194,15 +220,22 @@ def measured(finding: Finding) -> str:
 
 
 def difference(finding: Finding) -> str:
-    """Mean and interval of first minus second."""
+    """Mean and interval of first minus second; of first by second where the claim is a number of times."""
     test = finding.test
     if test is None:
         return MISSING
-    show, unit = (_seconds, "s") if finding.claim.is_about_time else (_points, "points")
+    show, unit = _units(finding.claim)
     if test.interval is None:
         few = "one seed" if test.seeds == 1 else "no spread between seeds"
         return f"{show(test.mean)} {unit}, {few}: no interval"
     return f"{show(test.mean)} {unit} ({show(test.interval[0])} to {show(test.interval[1])})"
+
+
+def _units(claim: Claim) -> tuple[Callable[[float], str], str]:
+    """How a claim's differences are written, and their unit."""
+    if claim.times is not None:
+        return partial(_ratio, claim.times), "times"
+    return (_seconds, "s") if claim.is_about_time else (_points, "points")
 
 
 def why(finding: Finding) -> str:
@@ -212,49 +245,20 @@ def why(finding: Finding) -> str:
     parts = []
     if finding.test and finding.test.p_adjusted is not None:
         parts.append(f"{text.p_value(finding.test.p_adjusted)} after correction")
-    if (gap := published_gap(finding)) is not None:
+    if (gap := published_gap(finding.claim)) is not None:
         parts.append(f"published: {_points(gap)} points")
+    if finding.claim.times is not None:
+        parts.append(f"published: {finding.claim.times:g} times")
     return "; ".join(parts)
 
 
-def published_gap(finding: Finding) -> float | None:
+def published_gap(claim: Claim) -> float | None:
     """The study's difference of accuracies; None where it gives none."""
-    claim = finding.claim
     if claim.is_about_time or claim.second is None:
         return None
     if claim.first.published is None or claim.second.published is None:
         return None
     return claim.first.published - claim.second.published
-
-
-def _gaps(findings: Sequence[Finding]) -> Iterator[str]:
-    """How much of a published gap is left idiomatic and matched, where both were tested."""
-    for claim in dict.fromkeys(finding.claim for finding in findings):
-        if claim.is_about_time or not _alike(claim):
-            continue
-        tested = [f for f in findings if f.claim is claim and not f.shortfalls and f.test]
-        means = {f.mode: f.test.mean for f in tested if f.test}
-        if set(means) != {"matched", "idiomatic"}:
-            continue
-        unclear = all(f.verdict == NO_DIFFERENCE for f in tested)
-        gap = published_gap(next(f for f in findings if f.claim is claim))
-        published = "" if gap is None else f" Published: {_points(gap)} points."
-        yield (
-            f"**Framework or defaults?** {escape(claim.text)}{published} Measured: {_points(means['idiomatic'])} "
-            f"points with each framework's own defaults, {_points(means['matched'])} with everything equal but the "
-            "framework's kernels. "
-            + (
-                "Neither can be told from zero."
-                if unclear
-                else f"The defaults move it by {_points(means['idiomatic'] - means['matched'])} points."
-            )
-        )
-
-
-def _alike(claim: Claim) -> bool:
-    """Whether only the framework differs between the sides."""
-    sides = [(side.arms, claim.measure_of(side)) for side in claim.sides]
-    return len(sides) == 2 and sides[0] == sides[1]
 
 
 def _reasons(findings: Sequence[Finding]) -> list[str]:
@@ -272,6 +276,10 @@ def _mean(side: Measured, finding: Finding) -> str:
 
 def _points(value: float) -> str:
     return f"{100 * value:+.2f}"
+
+
+def _ratio(times: float, value: float) -> str:
+    return f"{times * math.exp(value):,.2f}"
 
 
 def _seconds(value: float) -> str:

@@ -1,25 +1,56 @@
 """The result files the page is made from: summaries of experiments that repeat a study."""
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from core import files
 from core.errors import InvalidInputError
 from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary, parse_summary
 from evaluator.studies import splits
-from evaluator.studies.judge import judge, study_of
+from evaluator.studies.judge import Finding, decide, measure, study_of
 from evaluator.studies.page import Chapter
+from evaluator.studies.revision import study_now
 
 
-def chapters(folder: Path) -> list[Chapter]:
-    """Every summary in a folder that repeats a study, in the order of their names."""
+def chapters(folder: Path, committed: Mapping[str, Experiment] = MappingProxyType({})) -> list[Chapter]:
+    """Every summary in a folder that repeats a study, in the order of their names.
+
+    Args:
+        committed: the experiment files as they are now, by the name of the result; without one a result is judged by
+            the claims it was measured with.
+    """
     found = []
     for path in sorted(folder.glob("*.json")):
         summary = parse_summary(path.read_bytes(), str(path))
-        if study := study_of(summary):
-            found.append(Chapter(path.stem, summary, study, tuple(judge(summary, study))))
-    return found
+        study = study_of(summary)
+        if path.stem in committed:
+            study = study_now(Experiment.model_validate_json(summary.spec_json), committed[path.stem])
+        if study:
+            found.append(Chapter(path.stem, summary, study, tuple(measure(summary, study))))
+    return judged(found)
+
+
+def judged(found: Sequence[Chapter]) -> list[Chapter]:
+    """The chapters with verdicts, corrected for all of a study, whichever chapter they are in.
+
+    What is unavailable to one experiment is left out where another one has measured it.
+    """
+    measured = {finding.claim.text for one in found for finding in one.findings if finding.sides}
+    kept = [
+        replace(one, findings=tuple(f for f in one.findings if f.sides or f.claim.text not in measured))
+        for one in found
+    ]
+    names = dict.fromkeys(one.experiment.name for one in kept)
+    decided = {name: iter(decide(_findings(kept, name))) for name in names}
+    return [replace(one, findings=tuple(next(decided[one.experiment.name]) for _ in one.findings)) for one in kept]
+
+
+def _findings(found: Iterable[Chapter], experiment: str) -> list[Finding]:
+    return [finding for one in found if one.experiment.name == experiment for finding in one.findings]
 
 
 def kept_experiments(folder: Path) -> dict[str, Experiment]:

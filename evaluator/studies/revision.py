@@ -1,8 +1,9 @@
-"""Whether a kept result was measured with its experiment file as the file is now."""
+"""Whether a kept result was measured with its experiment file as the file is now, and by whose claims it is judged."""
 
 from typing import Any
 
 from core.schemas.experiment import Experiment
+from core.schemas.study import Study
 
 PLACES = ("path", "name")
 """Of a data source: where the images lie on one machine, which `--data` replaces."""
@@ -11,14 +12,23 @@ PLACES = ("path", "name")
 def changed_keys(kept: Experiment, committed: Experiment) -> tuple[str, ...]:
     """The keys of an experiment file in which two frozen experiments differ.
 
-    Places of images and digests of weights do not count: they are a machine's, not the file's.
+    Places of images and digests of weights do not count: they are a machine's, not the file's. Neither does `study`:
+    what is claimed judges a measurement and is no part of it.
     """
     ours, theirs = _of_the_file(kept), _of_the_file(committed)
     return tuple(key for key in ours if ours[key] != theirs[key])
 
 
+def study_now(kept: Experiment, committed: Experiment) -> Study | None:
+    """The study a result is judged by: the file's as it is now, as long as the rest of the file is what was measured.
+
+    Where that is another one, the claims of today may be about arms that never ran, so the result keeps its own.
+    """
+    return kept.study if changed_keys(kept, committed) else committed.study
+
+
 def _of_the_file(experiment: Experiment) -> dict[str, Any]:
-    document = experiment.model_dump(mode="json")
+    document = experiment.model_dump(mode="json", exclude={"study"})
     source = document["data"]["source"]
     document["data"]["source"] = {key: value for key, value in source.items() if key not in PLACES}
     for arm in document["arms"].values():

@@ -29,9 +29,15 @@ def waterfall(found: Attribution) -> str:
         f'<text x="16" y="26" font-size="15" font-weight="600" fill="{TEXT}">{title}</text>'
     )
     rows = [part for number, bar in enumerate(drawn) for part in _row(bar, number, axis, found)]
-    legend = f"to the right: in favour of {first}; to the left: of {second}; hatched, in parentheses: {UNCLEAR}"
+    unsure = UNCLEAR if _tested(found) else "not tested"
+    legend = f"to the right: in favour of {first}; to the left: of {second}; hatched, in parentheses: {unsure}"
     foot = f'<text x="16" y="{height - 10}" font-size="12" fill="{MUTED}">{escape(legend)}</text>'
     return "\n".join([head, *_grid(axis, height), *rows, foot, "</svg>"]) + "\n"
+
+
+def _tested(found: Attribution) -> bool:
+    changes = [*(share.change for share in found.shares), found.rest]
+    return any(change.p_adjusted is not None for change in changes)
 
 
 def _axis(drawn: Sequence[Bar]) -> Axis:

@@ -10,7 +10,7 @@ from evaluator.report.attribution import UNCLEAR, bars
 from evaluator.studies.chart import COLOURS
 from evaluator.studies.page import Chapter, page
 from evaluator.studies.waterfall import BAR, waterfall
-from tests.unit.evaluator.studies.test_judge import SAME, study, summary
+from tests.unit.evaluator.studies.test_judge import EPOCHS, IMAGES, SAME, claim, study, summary
 from tests.unit.evaluator.test_attribution import CLEAR, PLAN, groups
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -32,6 +32,25 @@ def test_a_chapter_shows_the_waterfall_and_its_figures_where_its_result_has_them
     assert "](images/study-test-waterfall.svg)" in told
     assert "**Which default makes the difference.** From idiomatic to matched" in told
     assert f"| {UNCLEAR} |" in told
+
+
+def test_an_attribution_on_too_few_images_says_so_first_and_gives_no_shares(found: Attribution) -> None:
+    of = study(images=IMAGES * 3)
+    one = Chapter("test", summary(of, SAME).model_copy(update={"attribution": found}), of, ())
+    told = page([one])
+    assert "**Not tested at this scale: 1,440 of the study's 4,320 images.** From idiomatic to matched" in told
+    assert "| not tested |" in told
+    assert one.attribution
+    for words in (told, waterfall(one.attribution)):
+        assert "from none" not in words
+
+
+def test_an_attribution_of_too_few_epochs_or_seeds_says_so(found: Attribution) -> None:
+    side = claim().first.model_copy(update={"epochs": 2 * EPOCHS + 1})
+    few = attribute(PLAN, groups(seeds=2))
+    for of, attributed, why in ((study(claim(first=side)), found, "4 of 9 epochs"), (study(), few, "2 of the 3 seeds")):
+        whole = summary(of, SAME).model_copy(update={"attribution": attributed})
+        assert f"**Not tested at this scale: {why}" in page([Chapter("test", whole, of, ())])
 
 
 def test_bars_float_from_where_the_one_before_ended(found: Attribution) -> None:

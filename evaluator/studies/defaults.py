@@ -1,0 +1,128 @@
+"""Framework or defaults: idiomatic against matched, and switch by switch where an experiment asks for it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from core.schemas.attribution import Attribution
+from core.schemas.statistics import SeedTest
+from core.schemas.study import Claim, Study
+from core.schemas.summary import Summary
+from evaluator import text
+from evaluator.paired import ALPHA
+from evaluator.report import attribution
+from evaluator.report.markdown import escape, markdown_table
+from evaluator.statistics import corrected, seed_test
+from evaluator.studies.evidence import shortfalls
+from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, Finding
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What the frameworks' own defaults do to the difference that a claim is about."""
+
+    claim: Claim
+    idiomatic: Finding
+    matched: Finding
+    test: SeedTest
+    """The idiomatic difference minus the matched one, by seed; corrected for all shifts found together."""
+
+
+def shifts(findings: Sequence[Finding]) -> list[Shift]:
+    """One for each claim about accuracy in which only the framework differs and that both modes may decide."""
+    found = []
+    for claim in dict.fromkeys(finding.claim for finding in findings):
+        if claim.is_about_time or not _alike(claim):
+            continue
+        modes = {f.mode: f for f in findings if f.claim == claim and not f.shortfalls}
+        if not {"idiomatic", "matched"} <= modes.keys():
+            continue
+        idiomatic, matched = (_by_seed(modes[mode]) for mode in ("idiomatic", "matched"))
+        if moved := [idiomatic[seed] - matched[seed] for seed in sorted(idiomatic.keys() & matched.keys())]:
+            found.append(Shift(claim, modes["idiomatic"], modes["matched"], seed_test(moved)))
+    tests = corrected([shift.test for shift in found])
+    return [Shift(s.claim, s.idiomatic, s.matched, test) for s, test in zip(found, tests, strict=True)]
+
+
+def _alike(claim: Claim) -> bool:
+    """Whether only the framework differs between the sides."""
+    sides = [(side.arms, claim.measure_of(side)) for side in claim.sides]
+    return len(sides) == 2 and sides[0] == sides[1]
+
+
+def _by_seed(finding: Finding) -> dict[int, float]:
+    first, second = (side.by_seed for side in finding.sides)
+    return {seed: first[seed] - second[seed] for seed in first.keys() & second.keys()}
+
+
+def shift_section(shift: Shift, published: float | None) -> str:
+    """Both differences, and whether the defaults make one of the other."""
+    gap = "" if published is None else f" Published: {_points(published)} points."
+    idiomatic, matched = (f.test.mean if f.test else 0.0 for f in (shift.idiomatic, shift.matched))
+    return (
+        f"**Framework or defaults?** {escape(shift.claim.text)}{gap} Measured: {_points(idiomatic)} points with each "
+        f"framework's own defaults, {_points(matched)} with everything equal but the framework's kernels. "
+        f"{_moved(shift.test)}"
+    )
+
+
+def _moved(test: SeedTest) -> str:
+    by = f"{_points(test.mean)} points"
+    if test.interval is None or test.p_adjusted is None:
+        return f"Whether the defaults move it cannot be tested: {by}, too few common seeds or no spread between them."
+    low, high = map(_points, test.interval)
+    sure = f"{by} ({low} to {high}), {text.p_value(test.p_adjusted)} after correction"
+    if test.p_adjusted < ALPHA:
+        return f"The defaults move it by {sure}."
+    return f"Whether the defaults move it: {NO_DIFFERENCE}, {sure}."
+
+
+def attribution_shortfalls(found: Attribution, summary: Summary, study: Study) -> tuple[str, ...]:
+    """Why the shares of an attribution are not tested, by the rule for verdicts; empty where they are."""
+    images = summary.data.images("train") if summary.data else 0
+    path = {*found.arms, *(share.arm for share in (*found.shares, *found.alone))}
+    ran = [len(t.history) for t in summary.trainings if t.arm in path and t.framework in found.between]
+    epochs = (min(ran, default=0), _study_epochs(found, study))
+    return tuple(shortfalls(study, found.start.seeds, images, [epochs]))
+
+
+def _study_epochs(found: Attribution, study: Study) -> int:
+    """The study's in the arms compared; where no claim is about them, in its longest training."""
+    sides = [side for claim in study.claims for side in claim.sides]
+    own = [side.epochs for side in sides if side.framework in found.between and {*side.arms} & {*found.arms}]
+    return max(own or [side.epochs for side in sides])
+
+
+def untested(found: Attribution) -> Attribution:
+    """Without p values, so that table and waterfall call every change untested, and without the switches alone."""
+    shares = tuple(share.model_copy(update={"change": _without_p(share.change)}) for share in found.shares)
+    return found.model_copy(update={"shares": shares, "rest": _without_p(found.rest), "alone": (), "interaction": None})
+
+
+def _without_p(test: SeedTest) -> SeedTest:
+    return test.model_copy(update={"p_value": None, "p_adjusted": None})
+
+
+def attribution_section(found: Attribution, why_not: Sequence[str], picture: str) -> Iterator[str]:
+    """What each switch contributes; where the experiment is too small for that, why nothing is said about it."""
+    table = attribution.table(found)
+    first, second = map(text.framework, found.between)
+    if why_not:
+        told = (
+            f"**{NOT_TESTED.capitalize()}: {escape('; '.join(why_not))}.** From {found.arms[0]} to {found.arms[1]} "
+            f"the gap between {first} and {second} went from {_points(found.start.mean)} to "
+            f"{_points(found.end.mean)} points; no switch is given a share of it."
+        )
+        caption = (
+            f"Test accuracy of {first} minus {second}, in points, over {text.count(found.start.seeds, 'seed')}; "
+            "switches are made in this order and stay made"
+        )
+    else:
+        told, caption = escape(attribution.sentence(found)), table.caption
+    yield f"**Which default makes the difference.** {told}"
+    yield f"![From one arm to the other, switch by switch]({picture})"
+    yield f"{escape(caption)}."
+    yield markdown_table(table)
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.2f}"

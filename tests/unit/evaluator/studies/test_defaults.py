@@ -1,0 +1,60 @@
+"""Idiomatic against matched, on synthetic summaries: TEST DATA, no figure here was measured."""
+
+from collections.abc import Sequence
+
+from core.schemas.study import Study
+from core.schemas.summary import SeedAccuracy, Summary
+from evaluator.studies.defaults import shifts
+from evaluator.studies.judge import judge
+from evaluator.studies.page import Chapter, page
+from tests.unit.evaluator.studies.test_judge import study, summary
+
+PYTORCH = [0.970, 0.972, 0.971]
+
+
+def moved(of: Study, idiomatic: Sequence[float], matched: Sequence[float]) -> Summary:
+    """Keras is ahead of PyTorch by these shares, by seed."""
+    whole = summary(of, {"keras": PYTORCH, "pytorch": PYTORCH})
+    ahead = {("keras", "idiomatic"): idiomatic, ("keras", "matched"): matched}
+    groups = []
+    for group in whole.groups:
+        values = ahead.get((group.framework, group.arm), (0.0, 0.0, 0.0))
+        seeds = tuple(
+            SeedAccuracy(seed=one.seed, accuracy=one.accuracy + more, interval=one.interval)
+            for one, more in zip(group.seeds, values, strict=True)
+        )
+        groups.append(group.model_copy(update={"seeds": seeds}))
+    return whole.model_copy(update={"groups": tuple(groups)})
+
+
+def told(of: Study, whole: Summary) -> str:
+    return page([Chapter("test", whole, of, tuple(judge(whole, of)))])
+
+
+def test_defaults_move_a_difference_only_where_the_paired_test_says_so() -> None:
+    of = study()
+    clear = told(of, moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)))
+    assert "The defaults move it by +2.03 points (+" in clear
+    luck = told(of, moved(of, (0.020, -0.010, 0.005), (0.001, 0.002, -0.001)))
+    assert "Whether the defaults move it: no difference shown, +0.43 points (-" in luck
+    assert "The defaults move it" not in luck
+
+
+def test_the_test_is_of_the_differences_of_one_seed() -> None:
+    """A difference that varies from seed to seed, alike in both modes, hides no shift."""
+    of = study()
+    whole = moved(of, (0.050, 0.011, -0.029), (0.040, 0.0, -0.040))
+    (shift,) = shifts(judge(whole, of))
+    assert shift.test.p_value is not None
+    assert shift.test.p_value < 0.01
+
+
+def test_a_shift_without_spread_cannot_be_tested() -> None:
+    of = study()
+    same = (0.020, 0.021, 0.023)
+    assert "Whether the defaults move it cannot be tested: +0.00 points" in told(of, moved(of, same, same))
+
+
+def test_nothing_is_said_of_a_shift_at_a_scale_without_verdicts() -> None:
+    of = study(images=10**6)
+    assert shifts(judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)) == []

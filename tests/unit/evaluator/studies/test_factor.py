@@ -1,0 +1,82 @@
+"""How many times as long: ratios of made-up times: TEST DATA, no figure here was measured."""
+
+from collections.abc import Sequence
+
+import pydantic
+import pytest
+
+from core.schemas.study import Claim, Study
+from core.schemas.summary import Summary, Training
+from evaluator.studies.judge import NOT_TESTED, Finding, judge
+from evaluator.studies.page import Chapter, difference, page, why
+from tests.unit.evaluator.studies.test_judge import EPOCHS, SAME, claim, study, summary
+
+SECOND = (10.0, 11.0, 9.0)
+"""Seconds by seed of the second side, PyTorch's."""
+
+
+def seven_times() -> Study:
+    return study(claim(measure="training_seconds", times=7, text="Keras takes seven times as long."))
+
+
+def timed(whole: Summary, ratios: Sequence[float]) -> Summary:
+    """Keras takes this many times as long as PyTorch, by seed."""
+
+    def slowed(one: Training) -> Training:
+        total = SECOND[one.seed] * (ratios[one.seed] if one.framework == "keras" else 1)
+        history = tuple(epoch.model_copy(update={"train_seconds": total / EPOCHS}) for epoch in one.history)
+        return one.model_copy(update={"history": history})
+
+    return whole.model_copy(update={"trainings": tuple(map(slowed, whole.trainings))})
+
+
+def found(ratios: Sequence[float]) -> Finding:
+    of = seven_times()
+    return judge(timed(summary(of, SAME), ratios), of)[0]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict", "shown"),
+    [
+        ((1.05, 1.06, 1.04), "does not hold: less than that", "1.05 times (1.0"),
+        ((0.50, 0.51, 0.49), "does not hold: less than that", "0.50 times (0.4"),
+        ((6.9, 7.2, 7.0), "no difference from that factor shown", "7.03 times (6."),
+        ((20.0, 21.0, 19.0), "holds: more than that", "19.98 times (1"),
+    ],
+)
+def test_the_ratio_of_the_times_is_tested_against_the_factor_and_shown(
+    ratios: tuple[float, ...], verdict: str, shown: str
+) -> None:
+    finding = found(ratios)
+    assert finding.verdict == verdict
+    assert difference(finding).startswith(shown)
+    assert why(finding).endswith("after correction; published: 7 times")
+
+
+def test_twice_and_half_of_the_factor_are_equally_far_from_it() -> None:
+    twice, half = (found([factor * one for one in (1.0, 1.1, 1 / 1.1)]).test for factor in (14, 3.5))
+    assert twice is not None
+    assert half is not None
+    assert twice.mean == pytest.approx(-half.mean)
+    assert twice.p_value == pytest.approx(half.p_value)
+
+
+def test_one_seed_of_a_ratio_has_no_interval_and_no_verdict() -> None:
+    of = seven_times()
+    whole = timed(summary(of, {name: values[:1] for name, values in SAME.items()}, seeds=(0,)), [3.0])
+    findings = judge(whole, of)
+    assert {finding.verdict for finding in findings} == {NOT_TESTED}
+    assert "| 3.00 times, one seed: no interval |" in page([Chapter("test", whole, of, tuple(findings))])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"times": 0, "measure": "training_seconds", "second": claim().second},
+        {"times": 7, "measure": "training_seconds"},
+        {"times": 7, "second": claim().second},
+    ],
+)
+def test_a_factor_is_positive_and_of_the_seconds_of_two_sides(document: dict[str, object]) -> None:
+    with pytest.raises(pydantic.ValidationError, match="times"):
+        Claim.model_validate({"text": "x", "first": claim().first, **document})
