@@ -83,10 +83,21 @@ def open_study(experiment: Experiment, plan: SearchPlan, data: SearchData, stora
     # A sampler does not remember what it drew: the same seed again would draw the same again.
     sampler = optuna.samplers.TPESampler if plan.method == "bayes" else optuna.samplers.RandomSampler
     study.sampler = sampler(seed=seed + len(study.trials))
-    if plan.method == "grid" and not study.trials:
-        for parameters in combinations(plan):
+    if plan.method == "grid":
+        for parameters in missing(study, plan):
             study.enqueue_trial(parameters)
     return study
+
+
+def missing(study: optuna.Study, plan: SearchPlan) -> list[dict[str, Scalar]]:
+    """A grid's combinations without a trial, whatever became of it; some where enqueueing them was interrupted."""
+    left = combinations(plan)
+    for trial in study.trials:
+        # What it was enqueued with: a waiting trial has no parameters yet, an interrupted one perhaps not all.
+        parameters = trial.system_attrs.get("fixed_params", trial.params)
+        if parameters in left:
+            left.remove(parameters)
+    return left
 
 
 def combinations(plan: SearchPlan) -> list[dict[str, Scalar]]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pydantic
 import pytest
 
@@ -13,7 +14,7 @@ from core.schemas.results import TrainResult
 from core.schemas.search import SearchOutcome, SearchPlan
 from core.schemas.specs import TrainSpec
 from evaluator.report.search import chart, sentence, table
-from services.orchestrator.search import OnEpoch, SearchData, search
+from services.orchestrator.search import OnEpoch, SearchData, open_study, search
 from services.orchestrator.steps import Step, data_of, train_steps
 from tests.unit.evaluator.builder import Experiment as Synthetic
 
@@ -68,10 +69,18 @@ def trained(accuracies: Sequence[float]) -> TrainResult:
     return RESULT.model_copy(update={"history": tuple(epochs)})
 
 
+def inputs(plan: SearchPlan) -> SearchData:
+    return SearchData(tuple(str(fold) * 64 for fold in range(plan.folds or 1)), DIGEST)
+
+
 def run(of: Experiment, trainer: Trainer, folder: Path) -> SearchOutcome:
     assert of.search is not None
-    fingerprints = tuple(str(fold) * 64 for fold in range(of.search.folds or 1))
-    return search(of, of.search, SearchData(fingerprints, DIGEST), trainer, folder)
+    return search(of, of.search, inputs(of.search), trainer, folder)
+
+
+def opened(of: Experiment, folder: Path) -> optuna.Study:
+    assert of.search is not None
+    return open_study(of, of.search, inputs(of.search), folder)
 
 
 def test_cross_validation_trains_each_fold_and_takes_the_mean(tmp_path: Path) -> None:
@@ -116,6 +125,41 @@ def test_a_finished_search_repeats_nothing(tmp_path: Path) -> None:
     again = Trainer()
     assert run(experiment(), again, tmp_path) == first
     assert again.arms == []
+
+
+def test_a_grid_interrupted_while_it_is_enqueued_still_trains_every_combination_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue = optuna.Study.enqueue_trial
+
+    def interrupted(study: optuna.Study, parameters: dict[str, Any]) -> None:
+        if len(study.trials) == 2:
+            raise KeyboardInterrupt
+        enqueue(study, parameters)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "enqueue_trial", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(experiment(prune=False), Trainer(), tmp_path)
+    found = run(experiment(prune=False), Trainer(), tmp_path)
+    assert [tuple(trial.parameters.values()) for trial in found.trials] == [
+        (16, 0.1), (16, 0.01), (32, 0.1), (32, 0.01)
+    ]  # fmt: skip
+
+
+def test_opening_a_grid_again_enqueues_nothing_twice(tmp_path: Path) -> None:
+    # A choice that is listed twice is meant to be trained twice.
+    of = experiment(prune=False, space={"recipe.batch_size": [16, 32, 16, 64]})
+    first, second = opened(of, tmp_path), opened(of, tmp_path)
+    assert len(first.trials) == len(second.trials) == 4
+    fails = {0: DivergedError("loss is nan"), 1: CancelledError("interrupted")}
+    with pytest.raises(CancelledError):
+        run(of, Trainer(fails), tmp_path)
+    states = [trial.state.name for trial in opened(of, tmp_path).trials]
+    assert states == ["FAIL", "RUNNING", "WAITING", "WAITING"]
+    run(of, Trainer(), tmp_path)
+    states = [trial.state.name for trial in opened(of, tmp_path).trials]
+    assert states == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
 
 
 @pytest.mark.parametrize("error", [CancelledError("interrupted"), NotReadyError("no service"), KeyboardInterrupt()])
