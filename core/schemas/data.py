@@ -80,8 +80,9 @@ class SplitSpec(Schema):
     policy: Literal["given", "stratified", "contiguous"] = "given"
     """given: the source's own splits, a missing validation split carved from train by class; stratified: random by
     class; contiguous: per class, in file order, one block for each split (neighbouring video frames stay together)."""
-    validation: float = pydantic.Field(0.1, gt=0, lt=1)
-    """Share of the training items (given) or of all items (other policies)."""
+    validation: float | pydantic.StrictInt = 0.1
+    """Share of the training items (given) or of all items (other policies); a whole number: so many images of every
+    class. Not used by policy given where the source has a validation split."""
     test: float = pydantic.Field(0.2, gt=0, lt=1)
     """Share of all items; not used by policy given where the source has a test split."""
     folds: int | None = pydantic.Field(None, ge=2, le=100)
@@ -91,6 +92,13 @@ class SplitSpec(Schema):
     """Which part, from 0, is the validation split."""
     seed: int = pydantic.Field(0, ge=0)
 
+    @pydantic.field_validator("validation")
+    @classmethod
+    def _share_or_images(cls, validation: float | int) -> float | int:
+        if 0 < validation < 1 or (isinstance(validation, int) and validation >= 1):
+            return validation
+        raise ValueError("expected a share between 0 and 1, or a whole number of images of every class")
+
     @pydantic.model_validator(mode="after")
     def _one_of_the_folds(self) -> "SplitSpec":
         if self.fold >= (self.folds or 1):
@@ -98,8 +106,15 @@ class SplitSpec(Schema):
         return self
 
     @pydantic.model_validator(mode="after")
+    def _images_or_folds(self) -> "SplitSpec":
+        if self.folds is not None and isinstance(self.validation, int):
+            raise ValueError(f"validation {self.validation} has no meaning with folds, which are the validation split")
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _something_left_to_train_on(self) -> "SplitSpec":
-        if self.policy != "given" and self.validation + self.test >= 1:
+        share = self.validation if isinstance(self.validation, float) else 0.0
+        if self.policy != "given" and share + self.test >= 1:
             raise ValueError(
                 f"validation {self.validation:g} and test {self.test:g} leave nothing to train on; lower one"
             )

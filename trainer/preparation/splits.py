@@ -2,7 +2,8 @@
 
 Rounding: of a class with n items, a split with share s gets n·s items rounded half up, but at least one, and the train
 split keeps at least one. So every class of at least three items is in every split. Of two items one is to train on and
-one to test on; a single one is to train on.
+one to test on; a single one is to train on. A number of validation images instead of a share is exact: a class that
+cannot give them and still be trained on is refused.
 """
 
 from math import floor
@@ -32,7 +33,8 @@ def divide(
             validation, so that every item left is validated in exactly one of them.
 
     Raises:
-        InvalidInputError: a split without images, or a class without one to train on, named.
+        InvalidInputError: a split without images, or a class without one to train on, or without the validation images
+            that the spec asks for, named.
     """
     splits = _given(labels, classes, own, spec) if spec.policy == "given" else _pooled(labels, classes, spec)
     if limit is not None:
@@ -108,21 +110,25 @@ def _given(labels: Indices, classes: tuple[str, ...], own: dict[str, Indices], s
 def _carve(
     splits: dict[str, Indices],
     name: str,
-    share: float,
+    part: float | int,
     sizes: Indices,
     labels: Indices,
     classes: tuple[str, ...],
     seed: int,
 ) -> None:
-    """Moves a random share (of `sizes`, per class) of the train split into a new split."""
+    """Moves a random part of the train split into a new split: a share of `sizes`, or a number, of each class."""
     train = splits["train"]
     # An image for each split that is still to be carved stays, where there are enough; one to train on always.
     keep = sum(split not in splits or split == "train" for split in SPLITS if split != name)
     taken = []
     for label, class_name in enumerate(classes):
         items = train[labels[train] == label]
-        spare = max(len(items) - keep, min(len(items) - 1, 1))
-        taken.append(_shuffled(items, seed, name, class_name)[: max(0, min(_share(int(sizes[label]), share), spare))])
+        if isinstance(part, int):
+            count = _exactly(part, len(items), class_name)
+        else:
+            spare = max(len(items) - keep, min(len(items) - 1, 1))
+            count = max(0, min(_share(int(sizes[label]), part), spare))
+        taken.append(_shuffled(items, seed, name, class_name)[:count])
     splits[name] = np.sort(np.concatenate(taken))
     splits["train"] = np.setdiff1d(train, splits[name])
 
@@ -136,7 +142,10 @@ def _pooled(labels: Indices, classes: tuple[str, ...], spec: SplitSpec) -> dict[
         if spec.policy == "stratified":
             items = _shuffled(items, spec.seed, "stratified", class_name)
         test = max(0, min(_share(total, spec.test), max(total - 2, min(total - 1, 1))))
-        validation = max(0, min(_share(total, spec.validation), total - test - 1))
+        if isinstance(spec.validation, int):
+            validation = _exactly(spec.validation, total - test, class_name)
+        else:
+            validation = max(0, min(_share(total, spec.validation), total - test - 1))
         train = total - test - validation
         for name, part in zip(SPLITS, np.split(items, [train, train + validation]), strict=True):
             parts[name].append(part)
@@ -164,6 +173,16 @@ def _folded(
     rest = [part for number, chosen in enumerate(parts) if number != spec.fold for part in chosen]
     validation = np.sort(np.concatenate(parts[spec.fold]))
     return {"train": np.sort(np.concatenate(rest)), "validation": validation, "test": splits["test"]}
+
+
+def _exactly(count: int, available: int, class_name: str) -> int:
+    """The number of validation images of a class; refused where it leaves none to train on."""
+    if count < available:
+        return count
+    raise InvalidInputError(
+        f"class {class_name!r} has {_images(available)} beside the test split, of which {count} for validation would "
+        "leave none to train on; lower data.split.validation or add images"
+    )
 
 
 def _share(total: int, share: float) -> int:

@@ -90,6 +90,29 @@ def test_shares_must_leave_something_to_train_on(policy: str) -> None:
     assert SplitSpec(policy="given", validation=0.5, test=0.5).test == 0.5
 
 
+@pytest.mark.parametrize("text", ["0.1", "0.25", "1", "8"])
+def test_validation_is_a_share_or_a_whole_number_of_images_and_stays_as_it_was_written(text: str) -> None:
+    split = parse_json(SplitSpec, f'{{"policy": "stratified", "validation": {text}}}', "split")
+    assert canonical_json(split.model_dump(mode="json")["validation"]) == text
+    assert SplitSpec.model_validate_json(split.model_dump_json()) == split
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.0", "1.5", "8.0", "true"])
+def test_what_is_neither_a_share_nor_a_number_of_images_is_refused(text: str) -> None:
+    expected = r"validation: expected a share between 0 and 1, or a whole number of images of every class \(got"
+    with pytest.raises(InvalidInputError, match=expected):
+        parse_json(SplitSpec, f'{{"validation": {text}}}', "split")
+
+
+def test_a_number_of_validation_images_and_folds_exclude_each_other() -> None:
+    with pytest.raises(pydantic.ValidationError, match="validation 8 has no meaning with folds"):
+        SplitSpec(validation=8, folds=5)
+
+
+def test_what_specs_with_a_share_are_known_by_does_not_change() -> None:
+    assert content_id("prepare", PREPARE) == "prepare-a3a67f7ab5f61586"
+
+
 def test_an_id_depends_on_spec_and_inputs_only() -> None:
     same = PrepareSpec.model_validate_json(PREPARE.model_dump_json())
     assert content_id("prepare", PREPARE, "x") == content_id("prepare", same, "x")

@@ -108,6 +108,39 @@ def test_a_missing_test_split_is_a_share_of_all_items() -> None:
     assert np.bincount(labels[splits["test"]]).tolist() == [10, 20]
 
 
+@pytest.mark.parametrize("policy", ["given", "stratified", "contiguous"])
+def test_a_whole_number_is_so_many_validation_images_of_every_class(policy: str) -> None:
+    labels = labelled(50, 100)
+    splits = run(labels, spec(policy, validation=8, test=0.2))
+    counts = {name: np.bincount(labels[items]).tolist() for name, items in splits.items()}
+    assert counts == {"train": [32, 72], "validation": [8, 8], "test": [10, 20]}
+    assert sorted(np.concatenate(list(splits.values())).tolist()) == list(range(150))
+
+
+def test_a_number_of_validation_images_is_carved_beside_the_sources_own_test_split() -> None:
+    labels = labelled(50, 100, seed=None)
+    test = np.concatenate([np.arange(40, 50), np.arange(130, 150)])
+    splits = run(labels, spec("given", validation=8), train=np.setdiff1d(np.arange(150), test), test=test)
+    assert np.bincount(labels[splits["validation"]]).tolist() == [8, 8]
+    assert np.bincount(labels[splits["train"]]).tolist() == [32, 72]
+
+
+def test_a_sources_own_validation_split_is_kept_whatever_number_is_asked_for() -> None:
+    labels = np.array([0, 1] * 6)
+    own = {"train": np.arange(4), "validation": np.arange(4, 8), "test": np.arange(8, 12)}
+    assert run(labels, spec("given", validation=1), **own)["validation"].tolist() == [4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("policy", ["given", "stratified", "contiguous"])
+def test_a_number_of_validation_images_that_leaves_none_to_train_on_is_refused_by_class(policy: str) -> None:
+    labels = labelled(40, 10)
+    assert np.bincount(labels[run(labels, spec(policy, validation=7))["train"]])[1] == 1
+    for number in (8, 30):
+        expected = f"class 'c1' has 8 images beside the test split, of which {number} for validation would leave none"
+        with pytest.raises(InvalidInputError, match=expected):
+            run(labels, spec(policy, validation=number))
+
+
 def test_other_policies_pool_the_sources_own_splits() -> None:
     labels = labelled(20, 20)
     own = {"train": np.arange(4), "test": np.arange(4, 40)}
