@@ -1,4 +1,4 @@
-"""A PyTorch trainer service of its own, and specs for it."""
+"""A trainer service of its own, and specs for it."""
 
 import subprocess
 import sys
@@ -18,8 +18,12 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def trainer(home: Path, **places: str) -> Iterator[TrainerClient]:
-    """A PyTorch trainer service with its folders below `home`; killed at the end, so that a restart has to cope.
+def trainer(
+    home: Path, framework: str = "pytorch", threads: int = 1, module: str = "services.trainer", **places: str
+) -> Iterator[TrainerClient]:
+    """A trainer service with its folders below `home`; killed at the end, so that a restart has to cope.
+
+    One thread by default: OpenMP's spinning threads stall each other where other tests share the cores.
 
     `places` says where `store` and `repository` are, if elsewhere.
     """
@@ -27,15 +31,14 @@ def trainer(home: Path, **places: str) -> Iterator[TrainerClient]:
     address.unlink(missing_ok=True)
     folders: dict[str, Path | str] = {"runs": home / "runs", "cache": home / "cache"}
     folders |= {"store": home / "store", "repository": home / "models", **places}
-    # One thread: OpenMP's spinning threads stall each other where other tests share the cores.
-    flags = ["--threads", "1"]
+    flags = ["--threads", str(threads)]
     flags += [part for name, folder in folders.items() for part in (f"--{name}", str(folder))]
     command = [
         sys.executable,
         "-m",
-        "services.trainer",
+        module,
         "--framework",
-        "pytorch",
+        framework,
         "--address-file",
         str(address),
         *flags,
