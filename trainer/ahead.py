@@ -37,7 +37,6 @@ class Waits(Generic[ItemT]):
 
     def __next__(self) -> ItemT:
         start = perf_counter()
-        try:
-            return next(self._items)
-        finally:
-            self.seconds += perf_counter() - start
+        item = next(self._items)  # the end is no item: a loader may take its time to take itself down
+        self.seconds += perf_counter() - start
+        return item

@@ -95,7 +95,7 @@ class TrainingCallbacks:
             first = self._divergence.first
             checkpoint.save(self._folder, self._origin, self.history, state(), self.best, first)
             self._saved = time.monotonic()
-        values = metrics.model_dump(exclude={"train_seconds", "validation_seconds", "data_seconds"})
+        values = metrics.model_dump(exclude={"train_seconds", "validation_seconds", "data_seconds", "train_images"})
         self._run.progress("train", metrics.epoch, self._spec.recipe.epochs, "epochs", **values)
 
 

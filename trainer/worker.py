@@ -103,7 +103,8 @@ def train_and_publish(
             models = export(run, spec, publisher, repository)
             framework.extras(trained.model, extras_folder(run))
     shutil.rmtree(run.path / "work", ignore_errors=True)
-    images = len(data.split("train")) * len(trained.history)
+    size = len(data.split("train"))
+    images = sum(size if metrics.train_images is None else metrics.train_images for metrics in trained.history)
     publish_result(
         run,
         store,

@@ -21,6 +21,8 @@ class EpochMetrics(Schema):
     validation_seconds: float
     data_seconds: float | None = None
     """Of train_seconds, waiting for the next batch; None where the framework's loop does not show it (Model.fit)."""
+    train_images: int | None = None
+    """Images of its training steps, where a loader may leave some out (fastai's the last, partial batch); None: all."""
 
 
 class Parity(Schema):

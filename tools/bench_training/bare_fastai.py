@@ -5,13 +5,23 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from bare_pytorch import build
 from fastai.callback import progress as _progress  # noqa: F401  adds no_bar to Learner
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
+from torch import nn
 from torch.utils.data import TensorDataset
+
+
+def build(shape: tuple[int, int, int], filters: tuple[int, ...], padding: int, classes: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    size, channels = shape[0], shape[2]
+    for number in filters:
+        layers += [nn.Conv2d(channels, number, 3, padding=padding), nn.ReLU(), nn.MaxPool2d(2)]
+        size, channels = (size + 2 * padding - 2) // 2, number
+    layers += [nn.Flatten(), nn.Linear(size * size * channels, 128), nn.ReLU(), nn.Dropout(0.5)]
+    return nn.Sequential(*layers, nn.Linear(128, classes))
 
 
 def epochs(

@@ -14,6 +14,7 @@ from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe
 from trainer.batches import balanced_chances
 from trainer.framework import TrainingData
+from trainer.frameworks._torch_data import decoding_workers
 from trainer.frameworks._torchvision import import_torchvision
 
 import_torchvision()
@@ -88,7 +89,7 @@ class Items:
         return self.data.classes[self.labels[item]]
 
 
-def loaders(data: TrainingData, recipe: Recipe) -> Any:
+def loaders(data: TrainingData, recipe: Recipe, threads: int) -> Any:
     """`DataLoaders` of (uint8 [n, height, width, channels], category): the training half shuffled and augmented."""
     items, vary = Items(data), recipe.augmentation
     height, width, channels = data.train.images.shape[1:]
@@ -105,7 +106,7 @@ def loaders(data: TrainingData, recipe: Recipe) -> Any:
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
     settings = {
         "bs": recipe.batch,
-        "num_workers": 0,
+        "num_workers": decoding_workers(originals, recipe.batch, threads),
         "device": torch.device("cpu"),
         "drop_last": first >= recipe.batch,
     }

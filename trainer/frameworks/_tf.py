@@ -62,6 +62,15 @@ def inputs_of(batch: Batch) -> Inputs:
     return {"image": batch.images, **batch.masks}, batch.labels
 
 
+def matched_inputs(
+    split: Split, architecture: Architecture, seed: int, recipe: Recipe, epochs: range
+) -> Iterator[Inputs]:
+    """The matched batches of the epochs (from 1) one after the other."""
+    for epoch in epochs:
+        keys = (seed, epoch, recipe.batch, recipe.augmentation, recipe.sampler)
+        yield from map(inputs_of, matched_batches(split, architecture, *keys))
+
+
 def matched_dataset(
     split: Split,
     architecture: Architecture,
@@ -70,18 +79,15 @@ def matched_dataset(
     epochs: range,
     class_weights: tuple[float, ...] | None = None,
 ) -> Any:
-    """The matched batches of the epochs (from 1) one after the other, drawn ahead of the training in a thread.
+    """The same as a tf.data dataset, drawn ahead of the training in a thread.
 
     With class weights a third part of each batch: the weights of its images, float64 [n].
     """
     table = None if class_weights is None else np.array(class_weights, np.float64)
 
     def draw() -> Iterator[tuple[Any, ...]]:
-        for epoch in epochs:
-            keys = (seed, epoch, recipe.batch, recipe.augmentation, recipe.sampler)
-            for batch in matched_batches(split, architecture, *keys):
-                inputs = inputs_of(batch)
-                yield inputs if table is None else (*inputs, table[batch.labels])
+        for inputs, labels in matched_inputs(split, architecture, seed, recipe, epochs):
+            yield (inputs, labels) if table is None else (inputs, labels, table[labels])
 
     spec = batch_spec(architecture, masks=True)
     if table is not None:

@@ -1,6 +1,12 @@
 """Prepared arrays and original images as torch reads them."""
 
+import multiprocessing
+import shutil
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +16,15 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from core.errors import InvalidInputError
 from core.prepared import Split
 from core.schemas.recipe import Recipe
 from trainer.ahead import ahead
 from trainer.batches import matched_batches, steps_per_epoch
 from trainer.layers import Architecture
+from trainer.originals import Originals
 
+SHARED_MEMORY = Path("/dev/shm")
 Masks = dict[str, Tensor]
 Transform = Callable[[Any], Any]
 
@@ -24,19 +33,23 @@ class ArrayDataset(Dataset[tuple[Tensor, int]]):
     """A split as a map-style data set: (uint8 [height, width, channels], label), read from the memory map on demand."""
 
     def __init__(self, split: Split, classes: tuple[str, ...]) -> None:
-        self.split = split
+        with warnings.catch_warnings():  # of memory that cannot be written to: nobody does
+            warnings.simplefilter("ignore", UserWarning)
+            self._images = torch.from_numpy(np.asarray(split.images))
+        self._labels: list[int] = split.labels.tolist()
         self.vocab = classes
         """Class names under the name fastai looks for."""
 
     def __len__(self) -> int:
-        return len(self.split)
+        return len(self._labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return torch.from_numpy(np.array(self.split.images[index])), int(self.split.labels[index])
+        return self._images[index], self._labels[index]
 
     def new_empty(self) -> "ArrayDataset":
         """The same without images: what fastai keeps in an exported learner."""
-        return ArrayDataset(Split(np.array(self.split.images[:0]), self.split.labels[:0]), self.vocab)
+        nothing = Split(np.empty((0, *self._images.shape[1:]), np.uint8), np.empty(0, np.int64))
+        return ArrayDataset(nothing, self.vocab)
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
@@ -54,6 +67,28 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.transform(self.open_image(index)), int(self.labels[index])
+
+
+def decoding_workers(originals: Originals | None, batch_size: int, threads: int) -> int:
+    """How many processes of a DataLoader decode originals: one for each thread of the training.
+
+    None for arrays, which need no decoding; none where their batches, two ahead in each, would fill half of the shared
+    memory they pass through (a container has 64 MB of it unless it asks for more); none where processes do not start
+    as forks, which our data sets need.
+    """
+    if originals is None or multiprocessing.get_start_method() != "fork" or not SHARED_MEMORY.is_dir():
+        return 0
+    batches = (2 * threads + 1) * batch_size * prod(originals.spec.shape)
+    return threads if batches < shutil.disk_usage(SHARED_MEMORY).free / 2 else 0
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """An error of a worker process in its own words: torch puts them below a traceback."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(str(error).rsplit(f"{InvalidInputError.__name__}: ", 1)[-1].strip()) from error
 
 
 class MatchedLoader:

@@ -79,7 +79,8 @@ class Means:
     def __init__(self) -> None:
         self._loss = 0.0
         self._correct = 0
-        self._images = 0
+        self.images = 0
+        """So far."""
         self.waits: Waits[Any] | None = None
         """Where somebody counts how long the pass waited for batches."""
         self._began = time.perf_counter()
@@ -90,18 +91,18 @@ class Means:
         images = len(labels)
         self._loss += loss * images
         self._correct += int((scores.detach().argmax(dim=1) == labels).sum())
-        self._images += images
+        self.images += images
         self._ended = time.perf_counter()
 
     @property
     def loss(self) -> float:
         """Nats per image so far."""
-        return self._loss / self._images
+        return self._loss / self.images
 
     @property
     def accuracy(self) -> float:
         """Share of one so far."""
-        return self._correct / self._images
+        return self._correct / self.images
 
     @property
     def seconds(self) -> float:
@@ -144,6 +145,7 @@ class Ticker:
             train_seconds=train.seconds,
             validation_seconds=validation.seconds,
             data_seconds=train.waits.seconds if train.waits else None,
+            train_images=train.images,
         )
 
     def _due(self) -> bool:

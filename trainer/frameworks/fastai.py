@@ -4,8 +4,8 @@ What `framework` and None mean here, all of it fastai's own:
 - batch size: 64, the default of `DataLoaders`.
 - initializer: torch's, because a Learner leaves the weights of a module it is given alone.
 - pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
-  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped; a weighted sampler is `WeightedDL`. Without
-  fastai's workers, one per core: they pass batches through /dev/shm, of which a container has 64 MB.
+  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped, with a worker for each thread (none for arrays);
+  a weighted sampler is `WeightedDL`.
 - schedule: `fit_one_cycle`, its rate the cycle's largest (default 1e-3), momentum 0.95 → 0.85 → 0.95 unless the recipe
   names one, which then stays constant. Named ones are `ParamScheduler`s; a plateau is the shared rule, which is that of
   `ReduceLROnPlateau`.
@@ -49,7 +49,7 @@ from trainer.frameworks._fastai_phases import (
     split_groups,
     starting_rate,
 )
-from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
+from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader, own_words
 from trainer.frameworks._torch_freezing import freeze
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores
@@ -75,7 +75,7 @@ class FastaiFramework(TorchFramework):
 
     def fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """Trains in place; both pipelines continue a checkpoint bit for bit."""
-        with reduced_precision(model.network, recipe):
+        with reduced_precision(model.network, recipe), own_words():
             self._fit(model, data, recipe, callbacks)
         model.network.requires_grad_(True)
 
@@ -86,7 +86,7 @@ class FastaiFramework(TorchFramework):
         np.random.seed(model.settings.seed)  # and its WeightedDL draws with this one.
         saved = restore_network(model.network, callbacks.resume)
         shared = recipe.pipeline == "shared"
-        dls = _shared_loaders(model, data, recipe) if shared else _own_loaders(data, recipe)
+        dls = _shared_loaders(model, data, recipe) if shared else _own_loaders(data, recipe, model.settings.threads)
         dls.device = torch.device(model.settings.device)
         _replay(dls.train, callbacks.resume_epoch)
         restore_random(saved)
@@ -109,7 +109,7 @@ class FastaiFramework(TorchFramework):
         """See the protocol."""
         torch.manual_seed(model.settings.seed)
         random.seed(model.settings.seed)
-        images, labels = _own_loaders(data, recipe).train.one_batch()
+        images, labels = _own_loaders(data, recipe, threads=0).train.one_batch()
         return images.numpy(), labels.numpy()
 
     def extras(self, model: TorchModel, directory: Path) -> None:
@@ -220,13 +220,13 @@ def _shared_loaders(model: TorchModel, data: TrainingData, recipe: Recipe) -> Da
     return SharedLoaders(train, SequentialLoader(data.validation, recipe.batch))
 
 
-def _own_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
+def _own_loaders(data: TrainingData, recipe: Recipe, threads: int) -> DataLoaders:
     if data.originals is None and not recipe.augmentation.active:
         return _fastai_loaders(data, recipe)
     # fastai.vision imports torchvision: many a training does without.
     from trainer.frameworks import _fastai_vision
 
-    return _fastai_vision.loaders(data, recipe)
+    return _fastai_vision.loaders(data, recipe, threads)
 
 
 def _fastai_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:

@@ -280,9 +280,9 @@ class KerasFramework:
 def _validation(data: TrainingData, recipe: Recipe) -> dict[str, Any]:
     """What Model.fit scores: the originals by Keras's loader, or the arrays."""
     if recipe.pipeline == "framework" and data.originals:
-        return {"validation_data": _keras_data.batches(data, "validation", recipe, _tf.PREDICT_BATCH)}
+        return {"validation_data": _keras_data.batches(data, "validation", recipe, recipe.batch)}
     arrays = (data.validation.images, data.validation.labels)
-    return {"validation_data": arrays, "validation_batch_size": _tf.PREDICT_BATCH}
+    return {"validation_data": arrays, "validation_batch_size": recipe.batch}
 
 
 def reduced(settings: BuildSettings) -> bool:

@@ -31,7 +31,7 @@ from core.schemas.augmentation import Augmentation
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
 from core.schemas.schedule import Constant
-from trainer.ahead import Waits
+from trainer.ahead import Waits, ahead
 from trainer.batches import Batch, steps_per_epoch
 from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
 from trainer.frameworks import _tf, _tf_data
@@ -144,7 +144,7 @@ class TensorFlowFramework:
             self.assign(model, _tf.below("weights", callbacks.resume))
         tf.random.set_seed(model.settings.seed + callbacks.resume_epoch)
         scored = data.original("validation") if recipe.pipeline == "framework" else None
-        validation = _tf_data.batches(data.validation, scored, _tf.PREDICT_BATCH, Augmentation())
+        validation = _tf_data.batches(data.validation, scored, recipe.batch, Augmentation())
         score = make_score(model, recipe, goal)
         for phase, epochs in remaining(recipe, model.architecture, callbacks):
             training = Training(model, recipe, phase, goal)
@@ -245,7 +245,7 @@ def _epochs(
     """Each epoch's number and its batches."""
     seed = model.settings.seed
     if recipe.pipeline == "shared":
-        matched = iter(_tf.matched_dataset(data.train, model.architecture, seed, recipe, epochs))
+        matched = ahead(_tf.matched_inputs(data.train, model.architecture, seed, recipe, epochs))
         return ((epoch, matched) for epoch in epochs)
     own = _own_batches(data, recipe, seed + epochs.start)
     return ((epoch, iter(own)) for epoch in epochs)
