@@ -14,7 +14,7 @@ from core import files
 from core.schemas.experiment import Experiment
 from evaluator.studies.chart import chart
 from evaluator.studies.page import page
-from evaluator.studies.results import chapters, keep, kept_experiments, split_summaries
+from evaluator.studies.results import chapters, keep, kept_experiments, search_summaries, split_summaries
 from evaluator.studies.revision import changed_keys
 from evaluator.studies.waterfall import waterfall
 from services.orchestrator.experiment_file import read_experiment
@@ -48,7 +48,7 @@ def pages(docs: Path) -> dict[Path, str]:
     written = {docs / one.chart: chart(one.summary, one.study) for one in found}
     written |= {docs / one.waterfall: waterfall(one.attribution) for one in found if one.attribution}
     changed = {name: changed_keys(kept, now[name]) for name, kept in kept_experiments(results).items()}
-    return {**written, docs / "studies.md": page(found, split_summaries(results), changed)}
+    return {**written, docs / "studies.md": page(found, split_summaries(results), changed, search_summaries(results))}
 
 
 def committed_files(results: Path) -> dict[str, Experiment]:

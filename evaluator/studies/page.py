@@ -16,7 +16,7 @@ from evaluator.report.markdown import escape, markdown_table
 from evaluator.report.seed_tables import time_note, time_shares
 from evaluator.report.tables import Table
 from evaluator.statistics import SEEDS_NEEDED
-from evaluator.studies import splits
+from evaluator.studies import searches, splits
 from evaluator.studies.defaults import attribution_section, attribution_shortfalls, shift_section, shifts, untested
 from evaluator.studies.evidence import SHARE_NEEDED
 from evaluator.studies.judge import NOT_TESTED, Finding, Measured
@@ -95,15 +95,23 @@ def page(
     chapters: Sequence[Chapter],
     by_split: Mapping[str, Summary] = MappingProxyType({}),
     changed: Changed = MappingProxyType({}),
+    searched: Sequence[Summary] = (),
 ) -> str:
     """The whole page as Markdown.
 
     Args:
         by_split: summaries of the experiments that differ in their split alone, by name.
         changed: what is said of a result that was measured before its experiment file changed.
+        searched: summaries of experiments that searched.
     """
     told = [part for one in chapters for part in _chapter(one, changed)]
+    told += [part for one in searched for part in _search(one, changed)]
     return "\n\n".join([INTRO, *_overview(chapters), *told, *_splits(by_split, changed)]) + "\n"
+
+
+def _search(one: Summary, changed: Changed) -> Iterator[str]:
+    yield from searches.section(one)
+    yield from _revision(one.experiment, Experiment.model_validate_json(one.spec_json).name, changed)
 
 
 def _revision(name: str, experiment: str, changed: Changed) -> Iterator[str]:

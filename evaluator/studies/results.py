@@ -66,6 +66,12 @@ def split_summaries(folder: Path) -> dict[str, Summary]:
     return {name: parse_summary(path.read_bytes(), str(path)) for name, path in paths.items() if path.is_file()}
 
 
+def search_summaries(folder: Path) -> list[Summary]:
+    """Results that searched, in the order of their names."""
+    found = (parse_summary(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.json")))
+    return [summary for summary in found if summary.search]
+
+
 def keep(path: Path, folder: Path) -> Path:
     """Copies a report's summary to the result files and returns its place.
 
@@ -73,8 +79,8 @@ def keep(path: Path, folder: Path) -> Path:
         InvalidInputError: not a summary, or one of an experiment that the page has no place for.
     """
     summary = parse_summary(path.read_bytes(), str(path))
-    if study_of(summary) is None and summary.experiment not in splits.NAMES:
-        raise InvalidInputError(f"{path} is no study's: {summary.experiment} has no key study")
+    if not (study_of(summary) or summary.search or summary.experiment in splits.NAMES):
+        raise InvalidInputError(f"{path} is no study's: {summary.experiment} has no key study and searches nothing")
     target = folder / f"{summary.experiment}.json"
     files.write_text(target, json.dumps(_slim(summary).model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
     return target

@@ -1,0 +1,55 @@
+"""A search as a chapter of the studies, on synthetic summaries: TEST DATA, no figure here was measured."""
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import InvalidInputError
+from core.schemas.experiment import Experiment
+from core.schemas.search import SearchOutcome, SearchPlan, Trial
+from evaluator.studies.page import page
+from evaluator.studies.results import keep, search_summaries
+from tests.unit.evaluator.studies.test_judge import study, summary
+
+WHOLE = summary(study(), {"keras": (0.5, 0.6, 0.7), "pytorch": (0.5, 0.6, 0.7)})
+FROZEN = Experiment.model_validate_json(WHOLE.spec_json).model_copy(update={"study": None})
+PLAIN = WHOLE.model_copy(update={"spec_json": FROZEN.model_dump_json()})
+PLAN = SearchPlan.model_validate(
+    {"arm": "net", "framework": "keras", "method": "grid", "space": {"recipe.batch_size": [32, 64]}}
+)
+TRIALS = tuple(
+    Trial(
+        number=number,
+        arm=f"net-t{number}",
+        state="complete",
+        parameters={"recipe.batch_size": size},
+        epochs=3,
+        value=value,
+    )
+    for number, size, value in ((1, 32, 0.5), (2, 64, 0.75))
+)
+SEARCHED = PLAIN.model_copy(update={"search": SearchOutcome(plan=PLAN, trials=TRIALS, best=2)})
+
+
+def test_a_search_is_kept_and_shown_with_every_trial(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    path.write_text(SEARCHED.model_dump_json())
+    folder = tmp_path / "results"
+    folder.mkdir()
+    keep(path, folder)
+    (found,) = search_summaries(folder)
+    text = page([], searched=[found])
+    assert "2 trials of arm net in Keras by grid: 2 complete. Best: trial 2 with 75.00%" in text
+    assert "| 2 | complete | 64 | 3 | 75.00% |" in text
+    assert "earlier revision" not in text
+
+
+def test_a_search_whose_file_changed_since_says_so() -> None:
+    assert "has changed in `search` since" in page([], {}, {SEARCHED.experiment: ("search",)}, [SEARCHED])
+
+
+def test_what_neither_repeats_a_study_nor_searches_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    path.write_text(PLAIN.model_dump_json())
+    with pytest.raises(InvalidInputError, match="no key study and searches nothing"):
+        keep(path, tmp_path)
