@@ -1,6 +1,7 @@
 """The Compose deployment: `python deploy/compose.py up|down|demo|urls [LAYER …]`, then `… bakeoff WORDS…`, `… reports`.
 
-Needs Python 3.11 and Docker with Compose 2.24 or newer. LAYER is one of the files compose.LAYER.yaml beside this one.
+Needs Python 3.11, Docker Engine 25 and Compose 2.24, or newer. LAYER is one of the files compose.LAYER.yaml beside this
+one.
 `bakeoff WORDS…` runs the command in a container of what is up: with its layers, and of the same images.
 `reports` copies the reports that it wrote to .bakeoff/compose/reports.
 """
@@ -25,6 +26,8 @@ UP = "up.env"
 """What is up, in KEPT: the variables by which plain `docker compose` finds the same files and images."""
 LAYERS = sorted(path.name.split(".")[1] for path in FOLDER.glob("compose.*.yaml"))
 WAIT_S = 300
+ENGINE_API = (1, 44)
+"""That of Docker Engine 25, the first that asks a starting container more often whether it is well (start_interval)."""
 LOCAL = "bakeoff"
 """The registry that is none: its images are built here."""
 UNCHOSEN = "dev"
@@ -152,9 +155,10 @@ def get_images(compose: Compose) -> None:
         compose.run("--profile", "*", "pull", "--policy", "missing")
         return
     names = sorted({image.rpartition(":")[0].rpartition("/")[2] for image in services.values()} & images.IMAGES.keys())
-    content = images.content_tag()
-    compose.use(tag or content)
-    if tag in ("", content):
+    # A tag without the experiments: a file more there is no reason to start the services anew.
+    content, code = images.content_tag(), images.code_tag()
+    compose.use(code if tag == content else tag or code)
+    if tag in ("", content, code):
         builder = images.builder_from_environment(LOCAL, content, "cpu")
         for name in names:
             print(builder.build(name), flush=True)
@@ -172,8 +176,26 @@ def chosen(image: str) -> tuple[str, str]:
     return path.rpartition("/")[0], "" if tag == UNCHOSEN else tag
 
 
+def check_engine() -> None:
+    """Raises SystemExit where no engine answers, or one that is too old for the Compose files."""
+    asked = ("docker", "version", "--format", "{{.Server.APIVersion}} {{.Server.Version}}")
+    try:
+        ended = subprocess.run(asked, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise SystemExit("docker is not installed, or not on the PATH") from None
+    api, _, version = ended.stdout.strip().partition(" ")
+    if ended.returncode or not api:
+        raise SystemExit(ended.stderr.strip() or "no Docker engine answers: see docker version")
+    if tuple(int(part) for part in api.split(".")) < ENGINE_API:
+        raise SystemExit(
+            f"the Docker engine here is {version}, with API {api}: Docker Engine 25 or newer is needed, "
+            f"API {'.'.join(map(str, ENGINE_API))}, for start_interval in the health checks"
+        )
+
+
 def up(compose: Compose) -> None:
     """Starts everything, waits until it is healthy, and prints every address."""
+    check_engine()
     get_images(compose)
     compose.remember()
     compose.run("up", "--detach", "--wait", "--wait-timeout", str(WAIT_S), "--remove-orphans")

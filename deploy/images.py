@@ -2,7 +2,8 @@
 
 Needs Python 3.11 and Docker with buildx, nothing else. The tag is made of the project's version and a hash of
 all that the repository puts into the images. What exists under its tag is not built again, unless `--rebuild` says so:
-the base image, wheels of your own and what an index of your own has are not in the hash.
+the base image, wheels of your own and what an index of your own has are not in the hash. Whoever has the image keeps
+what stands under that tag, so what is built again for others wants a name of its own: `--tag`.
 """
 
 import argparse
@@ -19,8 +20,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SBOMS = ROOT / "dist" / "images"
-INPUTS = ("pyproject.toml", "constraints.txt", "README.md", "deploy/docker", "deploy/images.py")
-PACKAGES = ("core", "trainer", "evaluator", "services", "loadtests", "proto/gen", "experiments")
+INPUTS = ("pyproject.toml", "constraints.txt", "README.md", ".dockerignore", "deploy/docker", "deploy/images.py")
+PACKAGES = ("core", "trainer", "evaluator", "services", "loadtests", "proto/gen")
+EXPERIMENTS = "experiments"
+"""Enter the images of the command alone; people put files of their own there."""
 MB = 1_000_000
 
 
@@ -86,19 +89,27 @@ class Builder:
     def build(self, image: str) -> str:
         """Builds one image, unless it is there and `rebuild` is off, and returns what there is to say about it.
 
+        One of this content also gets the tag without the experiments, by which those that hold none are found again
+        when only these have changed.
+
         Raises:
             SystemExit: the build failed, or the image is larger than its budget.
         """
         name, budget = self.name(image), IMAGES[image].budget_mb
-        there = 0 if self.rebuild else size(name)
+        ours = self.tag == content_tag(self.device)
+        code = f"{self.registry}/{image}:{code_tag(self.device)}" if ours else name
+        known = name if IMAGES[image].file == "cli" else code
+        there = 0 if self.rebuild else size(known)
         if not there:
-            _docker(*self._command(image), *self._cache_to(image), "--load", "--tag", name, ".", say=image)
-        large = there or size(name)
+            _docker(*self._command(image), *self._cache_to(image), "--load", "--tag", known, ".", say=image)
+        large = there or size(known)
         if self.device == "cpu" and large > budget * MB:
-            raise SystemExit(f"{name} has {large / MB:,.0f} MB, its budget is {budget} MB; see docker history {name}")
+            raise SystemExit(f"{name} has {large / MB:,.0f} MB, its budget is {budget} MB; see docker history {known}")
         # What stands under another tag already may be older than this.
-        if not there or self.tag == content_tag(self.device):
-            _docker("tag", name, f"{self.registry}/{image}:dev{suffix(self.device)}", say=image)
+        newest = [f"{self.registry}/{image}:dev{suffix(self.device)}"] if ours or not there else []
+        for other in (name, code, *newest):
+            if other != known:
+                _docker("tag", known, other, say=image)
         return f"{name}: {large / MB:,.0f} MB of {budget:,}"
 
     def sbom(self, image: str) -> Path:
@@ -141,8 +152,17 @@ def version() -> str:
 
 def content_tag(device: str = "cpu") -> str:
     """`VERSION-HASH` of every file of the repository that goes into the images, `-cuda` for the GPU variants."""
+    return _tag((*INPUTS, *PACKAGES, EXPERIMENTS), device)
+
+
+def code_tag(device: str = "cpu") -> str:
+    """The same without the experiments: a tag for running here, where the command's image under it is the newest."""
+    return _tag((*INPUTS, *PACKAGES), device)
+
+
+def _tag(names: tuple[str, ...], device: str) -> str:
     digest = hashlib.sha256()
-    for path in sorted(_inputs()):
+    for path in sorted(_files(names)):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{version()}-{digest.hexdigest()[:12]}{suffix(device)}"
 
@@ -152,12 +172,13 @@ def suffix(device: str) -> str:
     return "" if device == "cpu" else f"-{device}"
 
 
-def _inputs() -> list[Path]:
+def _files(names: tuple[str, ...]) -> list[Path]:
+    """Files below some paths, without the byte code that .dockerignore keeps out."""
     found = []
-    for name in (*INPUTS, *PACKAGES):
+    for name in names:
         path = ROOT / name
         below = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-        found += [p for p in below if "__pycache__" not in p.parts]
+        found += [p for p in below if "__pycache__" not in p.parts and p.suffix != ".pyc"]
     return found
 
 
@@ -230,6 +251,10 @@ def main() -> None:
         listed = [{"image": builder.name(name), "size_mb": size(builder.name(name)) // MB} for name in chosen]
         json.dump(listed, sys.stdout, indent=1)
         return
+    if options.rebuild and not options.tag:
+        print(
+            f"{builder.tag} stays the tag: a machine that has it pulls nothing new; --tag gives a name", file=sys.stderr
+        )
     with ThreadPoolExecutor(options.jobs) as pool:
         for line in pool.map(builder.build, chosen):
             print(line, flush=True)

@@ -1,7 +1,8 @@
 """Runs a command of Bakeoff in the cluster: `python deploy/k8s/command.py promote CANDIDATE --as NAME`.
 
-In a pod like the one of the Job `experiment`, with its image, volumes, addresses and certificates; the pod is removed
-afterwards, and its exit code is this program's. Needs Python 3.11 and kubectl, nothing else.
+In a pod of the template that the base brings, the suspended CronJob `command`, with the image, volumes, addresses and
+certificates of the overlay; the pod is removed afterwards, and its exit code is this program's. Needs Python 3.11 and
+kubectl, nothing else.
 """
 
 import argparse
@@ -11,12 +12,12 @@ import uuid
 from typing import Any
 
 OURS = "app.kubernetes.io/"
-"""Labels that policies select by. The others of a Job's pod belong to the Job's controller, which would count ours."""
+"""Labels that policies select by. Others would be a controller's, which would count the pod."""
 
 
-def pod_like(job: dict[str, Any], words: list[str]) -> dict[str, Any]:
-    """The pod of a Job, with other arguments for its container."""
-    template = job["spec"]["template"]
+def pod_of(cron_job: dict[str, Any], words: list[str]) -> dict[str, Any]:
+    """The pod that a CronJob describes, with other arguments for its container."""
+    template = cron_job["spec"]["jobTemplate"]["spec"]["template"]
     (container,) = template["spec"]["containers"]
     labels = {key: value for key, value in template["metadata"]["labels"].items() if key.startswith(OURS)}
     spec = {**template["spec"], "restartPolicy": "Never", "containers": [{**container, "args": words}]}
@@ -32,12 +33,10 @@ def main() -> None:
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …", help="what follows `bakeoff`")
     options = parser.parse_args()
     kubectl = ["kubectl", "--namespace", options.namespace]
-    asked = subprocess.run([*kubectl, "get", "job", "experiment", "--output", "json"], capture_output=True, text=True)
+    asked = subprocess.run([*kubectl, "get", "cronjob", "command", "--output", "json"], capture_output=True, text=True)
     if asked.returncode:
-        raise SystemExit(
-            f"{asked.stderr.strip()}\nits pod is the model for this one: apply deploy/k8s/experiment first"
-        )
-    pod = pod_like(json.loads(asked.stdout), options.words)
+        raise SystemExit(f"{asked.stderr.strip()}\nthe command's pod is described there: apply your overlay")
+    pod = pod_of(json.loads(asked.stdout), options.words)
     name, image = f"command-{uuid.uuid4().hex[:8]}", pod["spec"]["containers"][0]["image"]
     run = [*kubectl, "run", name, "--rm", "--stdin", "--quiet", "--restart", "Never", "--image", image]
     raise SystemExit(subprocess.run([*run, "--overrides", json.dumps(pod)], stdin=subprocess.DEVNULL).returncode)

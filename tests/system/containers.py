@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from deploy.images import content_tag
 
 ROOT = Path(__file__).parents[2]
 ENGINE_SCRIPT = ROOT / "../shared/tools/docker-engine"
@@ -68,8 +71,7 @@ class Engine:
 
     def build(self, *images: str, sbom: bool = False) -> str:
         """Builds images that are not there, with `deploy/images.py`, and returns their tag."""
-        script = str(ROOT / "deploy/images.py")
-        tag = _run([sys.executable, script, "tag"]).stdout.strip()
+        script, tag = str(ROOT / "deploy/images.py"), content_tag()
         flags = ["--tag", tag, *([] if sbom else ["--no-sbom"])]
         built = _run([sys.executable, script, "build", *images, *flags], 900, self.environment)
         assert built.returncode == 0, built.stdout + built.stderr
@@ -121,6 +123,16 @@ class Project:
     def bakeoff(self, *arguments: str) -> str:
         """The command in its container."""
         return self.compose("run", "--rm", "--no-TTY", "--no-deps", "cli", *arguments)
+
+
+@contextmanager
+def running(project: Project, services: Sequence[str]) -> Iterator[Project]:
+    """Some services of a project, healthy; afterwards nothing of it is left, volumes included."""
+    try:
+        project.compose("up", "--detach", "--no-build", "--pull", "never", "--wait", *services)
+        yield project
+    finally:
+        project.run("--profile", "*", "down", "--volumes", "--timeout", "1")
 
 
 @dataclass(frozen=True)

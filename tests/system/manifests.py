@@ -26,6 +26,8 @@ OPTIONAL = sorted(set(COMPONENTS) - set(STORAGE))
 ORDER = ["persistence", *(name for name in OPTIONAL if name != "tls"), "s3", "tls"]
 """In which components are named: `s3` and `tls` behind everything they change."""
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
+OF_SERVICE = ("model", "minReplicas", "maxReplicas")
+"""What a predictor of KServe has besides the fields of its pods."""
 
 Document = dict[str, Any]
 Combinations = dict[str, list[Document]]
@@ -172,11 +174,21 @@ def has(name: str, *components: str) -> bool:
 def pods(documents: list[Document]) -> Iterator[tuple[str, Document, Document]]:
     """Name, labels and spec of every pod that is described, also by custom resources."""
     for document in documents:
-        if document["kind"] in WORKLOADS:
-            template = document["spec"]["template"]
-            yield document["metadata"]["name"], template["metadata"]["labels"], template["spec"]
+        name = document["metadata"]["name"]
+        if document["kind"] in (*WORKLOADS, "CronJob"):
+            spec = document["spec"]
+            template = spec["jobTemplate"]["spec"]["template"] if "jobTemplate" in spec else spec["template"]
+            yield name, template["metadata"]["labels"], template["spec"]
         if document["kind"] == "ServingRuntime":
-            yield document["metadata"]["name"], document["spec"].get("labels", {}), document["spec"]
+            yield name, document["spec"].get("labels", {}), {**document["spec"], **predictor(name, documents)}
+
+
+def predictor(runtime: str, documents: list[Document]) -> Document:
+    """What the one service of a runtime of KServe's sets for its pods: KServe lays it over the runtime's own fields."""
+    predictors = [each["spec"]["predictor"] for each in documents if each["kind"] == "InferenceService"]
+    (found,) = (each for each in predictors if each["model"]["runtime"] == runtime)
+    assert not found.keys() & {"containers", "volumes"}
+    return {key: value for key, value in found.items() if key not in OF_SERVICE}
 
 
 def selects(selector: Document, labels: dict[str, str]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.system.containers import ROOT, Engine, Project, start_engine
+from tests.system.containers import ROOT, Engine, Project, running, start_engine
 from tests.system.stack import production
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
@@ -71,11 +71,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     files = (ROOT / "deploy/compose.yaml", ROOT / "deploy/compose.s3.yaml", override)
     variables = {"BAKEOFF_EXPERIMENTS": str(experiments)}
     project = Project(engine, f"bakeoff-bucket-{os.getpid()}", files, tag, variables)
-    try:
-        project.compose("up", "--detach", "--no-build", "--pull", "never", "--wait", *SERVICES)
+    with running(project, SERVICES):
         yield project
-    finally:
-        project.run("--profile", "*", "down", "--volumes", "--timeout", "1")
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.k8s.command import pod_like
+from deploy.k8s.command import pod_of
 from tests.system import manifests
 from tests.system.manifests import K8S, ROOT, Combinations, Document, containers, cpu, environment, has, memory, pods
 
@@ -25,12 +25,12 @@ CUSTOM = {"Issuer", "Certificate", "PodMonitor", "PrometheusRule", "ServingRunti
 """Custom resources: no schema of theirs comes with the validator."""
 WITHOUT_SCHEMA = {"ServingRuntime", "InferenceService"}
 """KServe's: no package has their definitions."""
-OUTSIDE = {"s3", "bakeoff-tls"}
+OUTSIDE = {"s3", "bakeoff-tls", "tracking"}
 """Secrets that somebody else makes: the administrator, and cert-manager."""
 SAMPLE_SEED, SAMPLES = 7, 2
 """Which choices of components are built themselves, to compare; how many for each part and storage."""
 RUNTIMES = {"bakeoff-onnx"}
-"""Pods that KServe completes: its resources have no field for the token of the service account."""
+"""Pods that KServe completes."""
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +57,35 @@ def test_all_of_it_is_strictly_valid(combined: Combinations, monkeypatch: pytest
 def test_a_command_in_the_cluster_gets_a_valid_pod(combined: Combinations) -> None:
     import kubernetes_validate
 
-    jobs = [document for document in manifests.distinct(combined) if document["kind"] == "Job"]
-    assert len(jobs) > 8
-    for job in jobs:
-        kubernetes_validate.validate(pod_like(job, ["models"]), NEWEST, strict=True)
+    templates = [document for document in manifests.distinct(combined) if document["kind"] == "CronJob"]
+    assert len(templates) > 8
+    for template in templates:
+        assert template["spec"]["suspend"] is True
+        kubernetes_validate.validate(pod_of(template, ["models"]), NEWEST, strict=True)
+
+
+def test_a_command_in_the_cluster_has_what_the_experiment_has_but_its_file(combined: Combinations) -> None:
+    """With every overlay as it is, and after every choice of components: no Job has to be there for a rollback."""
+    for name, documents in combined.items():
+        if name == "experiment":
+            continue
+        (template,) = (each for each in documents if each["kind"] == "CronJob")
+        assert manifests.key(template) == ("CronJob", "command"), name
+        jobs = {pod: (labels, spec) for pod, labels, spec in pods(documents) if pod in ("command", "experiment")}
+        if name.startswith("overlay"):
+            assert jobs.keys() == {"command"}, name
+            continue
+        (_, command), (_, experiment) = jobs["command"], jobs["experiment"]
+        (ours,), (theirs,) = command["containers"], experiment["containers"]
+        assert environment(ours, documents) == environment(theirs, documents), name
+        assert ours["image"] == theirs["image"], name
+        for mine, all_of_them in (
+            (ours["volumeMounts"], theirs["volumeMounts"]),
+            (command["volumes"], experiment["volumes"]),
+        ):
+            assert mine == [each for each in all_of_them if each["name"] != "experiment"], name
+        # Policies let it through as they do the experiment.
+        assert jobs["command"][0] == jobs["experiment"][0] | {"app.kubernetes.io/name": "command"}, name
 
 
 def test_custom_resources_are_what_their_published_definitions_allow(combined: Combinations) -> None:
@@ -242,8 +267,8 @@ def test_nothing_is_privileged_and_nothing_writes_its_root(combined: Combination
     for name, documents in combined.items():
         for pod, _, spec in pods(documents):
             assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), (name, pod)
-            if pod not in RUNTIMES:
-                assert spec["automountServiceAccountToken"] is False, (name, pod)
+            assert spec["automountServiceAccountToken"] is False, (name, pod)
+            assert spec["enableServiceLinks"] is False, (name, pod)
             assert not any("hostPath" in volume for volume in spec.get("volumes", [])), (name, pod)
             for container in containers(spec):
                 context = {**spec.get("securityContext", {}), **container["securityContext"]}
@@ -253,6 +278,41 @@ def test_nothing_is_privileged_and_nothing_writes_its_root(combined: Combination
                 assert context["readOnlyRootFilesystem"], (name, pod)
                 assert context["allowPrivilegeEscalation"] is False, (name, pod)
                 assert "privileged" not in context, (name, pod)
+
+
+def test_keys_are_read_by_the_group_of_the_pods_and_nobody_else(combined: Combinations) -> None:
+    """A certificate without its key may be read by all."""
+    found = set()
+    for name, documents in combined.items():
+        for pod, _, spec in pods(documents):
+            for secret in (volume["secret"] for volume in spec.get("volumes", []) if "secret" in volume):
+                if [item["key"] for item in secret.get("items", [])] == ["ca.crt"]:
+                    continue
+                found.add(pod)
+                assert secret["defaultMode"] == 0o440, (name, pod)
+                assert spec["securityContext"]["fsGroup"] == 1000, (name, pod)
+                context = {**spec["securityContext"], **spec["containers"][0]["securityContext"]}
+                assert context["runAsUser"] == 1000, (name, pod)
+    assert {"trainer-keras", "evaluator", "production", "bakeoff-onnx"} <= found
+
+
+def test_servers_may_not_write_the_models_they_read(combined: Combinations) -> None:
+    """Neither through the mount nor through the claim, whatever a patch does to one of them."""
+    found = set()
+    for name, documents in combined.items():
+        for pod, labels, spec in pods(documents):
+            claims = {
+                volume["name"]: volume["persistentVolumeClaim"]
+                for volume in spec.get("volumes", [])
+                if "persistentVolumeClaim" in volume
+            }
+            if labels["app.kubernetes.io/component"] != "serving" or not claims:
+                continue
+            found.add(pod)
+            assert list(claims.values()) == [{"claimName": "store", "readOnly": True}], (name, pod)
+            mounts = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] in claims]
+            assert [each.get("readOnly") for each in mounts] == [True], (name, pod)
+    assert {"production", "serving-onnx", "serving-tensorflow", "serving-pytorch", "serving-openvino"} <= found
 
 
 def test_pods_live_longer_than_they_drain(combined: Combinations) -> None:
@@ -274,17 +334,9 @@ def test_pods_live_longer_than_they_drain(combined: Combinations) -> None:
             # Endpoints that lose the pod do not wait for anything: it has to answer in the meantime.
             assert int(sleep[1]) >= 5, (name, pod)
             # Calls in flight are waited for, and cancelled ones once more.
-            assert grace(pod, spec, documents) > int(sleep[1]) + 2 * drain, (name, pod)
+            assert spec["terminationGracePeriodSeconds"] > int(sleep[1]) + 2 * drain, (name, pod)
     assert {"production", "evaluator", "trainer-keras", "serving-onnx", "serving-openvino-bf16"} <= found
     assert found >= RUNTIMES
-
-
-def grace(pod: str, spec: Document, documents: list[Document]) -> int:
-    """Seconds that a pod gets to end; those of a runtime's are set by the service that runs it."""
-    if pod in RUNTIMES:
-        services = [each["spec"]["predictor"] for each in documents if each["kind"] == "InferenceService"]
-        (spec,) = (each for each in services if each["model"]["runtime"] == pod)
-    return int(spec["terminationGracePeriodSeconds"])
 
 
 def test_the_rules_of_compose_and_of_the_operator_are_the_same() -> None:
@@ -300,6 +352,59 @@ def test_every_alert_has_a_row_in_the_runbook() -> None:
         page, _, symptom = rule["annotations"]["runbook"].partition(", ")
         assert page == "docs/deploy.md"
         assert json.loads(symptom) in rows, rule["alert"]
+
+
+def overlay(tree: Path, name: str, patches: Iterable[Document] = (), components: Iterable[str] = ()) -> list[Document]:
+    """What an overlay comes to with patches of a user's, and with these components, if any, in place of its own."""
+    folder = Path(shutil.copytree(K8S, tree / "k8s")) / "overlays" / name
+    content = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    content["patches"] = [*content.get("patches", []), *patches]
+    content["components"] = [f"../../components/{each}" for each in components] or content["components"]
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    return manifests.render(folder, manifests.kustomize())
+
+
+@pytest.mark.parametrize("part", manifests.OVERLAYS)
+def test_the_patches_of_the_page_give_production_tokens_and_another_runtime(part: str, tmp_path: Path) -> None:
+    import kubernetes_validate
+
+    blocks = re.findall(r"```yaml\n(- target: .+?)```", (ROOT / "docs/deploy.md").read_text(), re.S)
+    patches = [patch for block in blocks for patch in yaml.safe_load(block)]
+    assert len(patches) == 2
+    documents = overlay(tmp_path, part, patches)
+    (production,) = (each for each in documents if manifests.key(each) == ("Deployment", "production"))
+    kubernetes_validate.validate(production, NEWEST, strict=True)
+    (server,) = production["spec"]["template"]["spec"]["containers"]
+    # Registry and tag are the overlay's.
+    expected = {"local": "bakeoff/serving-pytorch:dev", "production": "registry.example/bakeoff/serving-pytorch:"}
+    assert server["image"].startswith(expected[part])
+    told = environment(server, documents)
+    assert told["BAKEOFF_SERVING_TRUST_REPOSITORY"] == "true"
+    assert told["BAKEOFF_SERVING_TOKENS"] == "/tokens/tokens"
+    assert "BAKEOFF_SERVING_ALLOW_ANONYMOUS" not in told
+    assert server["resources"]["limits"] == {"cpu": "1", "memory": "2Gi"}
+
+
+@pytest.mark.parametrize("part", manifests.OVERLAYS)
+def test_production_servers_get_a_gpu_by_a_component_beside_all_others(part: str, tmp_path: Path) -> None:
+    import kubernetes_validate
+
+    others = [name for name in manifests.ORDER if name != "persistence" and not (part == "local" and name == "hpa")]
+    documents = overlay(tmp_path, part, components=["gpu/serving", *others])
+    (production,) = (each for each in documents if manifests.key(each) == ("Deployment", "production"))
+    kubernetes_validate.validate(production, OLDEST, strict=True)
+    kubernetes_validate.validate(production, NEWEST, strict=True)
+    with_gpu = {
+        pod
+        for pod, _, spec in pods(documents)
+        if spec["containers"][0]["resources"]["limits"].get("nvidia.com/gpu") == 1
+        and spec["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] == 1
+    }
+    trainers = {pod for pod, labels, _ in pods(documents) if labels["app.kubernetes.io/component"] == "trainer"}
+    assert with_gpu == {"production", *trainers}
+    told = environment(production["spec"]["template"]["spec"]["containers"][0], documents)
+    assert told["BAKEOFF_SERVING_DEVICE"] == "cuda"
+    assert production["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
 
 
 def test_the_job_runs_the_demo_experiment_unless_told_otherwise() -> None:
@@ -373,4 +478,5 @@ def test_with_s3_models_pass_through_the_bucket_and_servers_mount_no_claim(combi
         "production",
         "bakeoff-onnx",
         "experiment",
+        "command",
     }

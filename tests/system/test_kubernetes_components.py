@@ -234,3 +234,21 @@ def test_the_address_of_every_server_and_of_mlflow_is_told_to_who_needs_it(combi
             tracked = pod == "experiment" and has(name, "tracking")
             assert told.get("MLFLOW_TRACKING_URI") == ("http://tracking:5000" if tracked else None), (name, pod)
             assert ("cli-tracking" in spec["containers"][0]["image"]) is tracked, (name, pod)
+
+
+def test_mlflow_takes_database_and_bucket_from_a_secret_that_need_not_be_there_and_no_argument_shows_them(
+    combined: Combinations,
+) -> None:
+    """Without it the image's own variables hold, which arguments would win over: SQLite and a folder on the claim."""
+    found = 0
+    for name, documents in combined.items():
+        for pod, _, spec in pods(documents):
+            if pod != "tracking":
+                continue
+            found += 1
+            (server,) = spec["containers"]
+            told = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in server["env"]}
+            assert {"MLFLOW_BACKEND_STORE_URI", "MLFLOW_ARTIFACTS_DESTINATION"} <= told.keys(), name
+            assert {(each["name"], each["optional"]) for each in told.values()} == {("tracking", True)}, name
+            assert server["args"][::2] == ["--allowed-hosts"], name
+    assert found

@@ -20,7 +20,7 @@ ADDRESSES = re.compile(r"BAKEOFF_ENDPOINT_\w+|BAKEOFF_EVALUATOR_SERVING_\w+|LOAD
 """Variables with the address of a service in them: who has one, calls it."""
 WORKERS_PORT = 5557
 """Where Locust's master listens for its workers unless told otherwise."""
-NAMES_PORT, HTTPS_PORT = 53, 443
+NAMES_PORT, HTTPS_PORT, POSTGRES_PORT = 53, 443, 5432
 
 
 class Peer(NamedTuple):
@@ -198,12 +198,17 @@ def test_clients_of_production_live_in_namespaces_with_a_label_and_reach_nothing
 def test_who_only_answers_reaches_nobody_and_only_who_fetches_gets_out(
     listening: set[tuple[Peer, int, str]], opened: set[Call], policies: list[Document]
 ) -> None:
-    """Out means to port 443: data sets, pretrained weights, a bucket. Servers fetch where their models are in one."""
+    """Out means to port 443: data sets, pretrained weights, a bucket. Servers fetch where their models are in one.
+
+    MLflow alone reaches a database.
+    """
     out: dict[str, set[bool]] = {}
     for caller in {pod for pod, _, _ in listening} | {call.caller for call in opened}:
         component = dict(caller.labels)[COMPONENT]
         who = "server of a bucket" if ("bakeoff/bucket", "true") in caller.labels else component
         out.setdefault(who, set()).add(lets_through(policies, Call(caller, STRANGER, HTTPS_PORT)))
+        database = lets_through(policies, Call(caller, STRANGER, POSTGRES_PORT))
+        assert database is (component == "tracking"), caller
         if component in ("trainer", "serving", "tracking"):
             reached = {(name, port) for pod, port, name in listening if lets_through(policies, Call(caller, pod, port))}
             assert not reached, caller

@@ -10,36 +10,32 @@ import pytest
 
 from deploy.k8s import command
 
-JOB: dict[str, Any] = {
+TEMPLATE: dict[str, Any] = {
+    "metadata": {"labels": {"app.kubernetes.io/component": "experiment", "controller-uid": "1", "job-name": "x"}},
     "spec": {
-        "backoffLimit": 4,
-        "template": {
-            "metadata": {
-                "labels": {"app.kubernetes.io/component": "experiment", "controller-uid": "1", "job-name": "x"}
-            },
-            "spec": {
-                "restartPolicy": "OnFailure",
-                "containers": [{"name": "bakeoff", "image": "registry.example/cli:1", "args": ["run", "file"]}],
-                "volumes": [{"name": "data"}],
-            },
-        },
-    }
+        "restartPolicy": "OnFailure",
+        "containers": [{"name": "bakeoff", "image": "registry.example/cli:1", "args": ["models"]}],
+        "volumes": [{"name": "data"}],
+    },
 }
+CRON_JOB: dict[str, Any] = {"spec": {"suspend": True, "jobTemplate": {"spec": {"template": TEMPLATE}}}}
 KUBECTL = """#!/bin/sh
-if [ "$3" = get ]; then [ -f job.json ] && exec cat job.json; echo 'jobs.batch "experiment" not found' >&2; exit 1; fi
+if [ "$3 $4 $5" = "get cronjob command" ]; then
+  [ -f command.json ] && exec cat command.json; echo 'cronjobs.batch "command" not found' >&2; exit 1
+fi
 printf '%s\\n' "$@" >told
 exit 3
 """
 
 
-def test_the_pod_is_the_experiments_with_other_words_and_belongs_to_no_controller() -> None:
-    pod = command.pod_like(JOB, ["models"])
+def test_the_pod_is_the_templates_with_other_words_and_belongs_to_no_controller() -> None:
+    pod = command.pod_of(CRON_JOB, ["rollback", "digits"])
     assert pod["metadata"]["labels"] == {"app.kubernetes.io/component": "experiment"}
     (container,) = pod["spec"]["containers"]
-    assert container == {"name": "bakeoff", "image": "registry.example/cli:1", "args": ["models"]}
+    assert container == {"name": "bakeoff", "image": "registry.example/cli:1", "args": ["rollback", "digits"]}
     assert pod["spec"]["restartPolicy"] == "Never"
     assert pod["spec"]["volumes"] == [{"name": "data"}]
-    assert JOB["spec"]["template"]["spec"]["containers"][0]["args"] == ["run", "file"]
+    assert TEMPLATE["spec"]["containers"][0]["args"] == ["models"]
 
 
 @pytest.fixture
@@ -57,7 +53,7 @@ def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_options_of_the_command_reach_it_and_its_exit_code_comes_back(cluster: Path) -> None:
-    (cluster / "job.json").write_text(json.dumps(JOB))
+    (cluster / "command.json").write_text(json.dumps(CRON_JOB))
     done = run(cluster, "-n", "other", "promote", "a-model", "--as", "digits")
     assert done.returncode == 3, done.stderr
     told = (cluster / "told").read_text().splitlines()
@@ -66,8 +62,8 @@ def test_options_of_the_command_reach_it_and_its_exit_code_comes_back(cluster: P
     assert pod["spec"]["containers"][0]["args"] == ["promote", "a-model", "--as", "digits"]
 
 
-def test_without_the_job_it_says_what_to_do(cluster: Path) -> None:
+def test_without_the_template_it_says_what_to_do(cluster: Path) -> None:
     done = run(cluster, "models")
     assert done.returncode == 1
-    assert 'jobs.batch "experiment" not found' in done.stderr
-    assert "apply deploy/k8s/experiment first" in done.stderr
+    assert 'cronjobs.batch "command" not found' in done.stderr
+    assert "apply your overlay" in done.stderr

@@ -7,6 +7,7 @@ cannot be had at will. The system tests have the real one.
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -22,11 +23,13 @@ words, folder = sys.argv[1:], os.path.dirname(sys.argv[0])
 with open(folder + "/told", "a") as told:
     told.write(json.dumps([os.environ.get("BAKEOFF_TAG", ""), *words]) + "\\n")
 if os.path.exists(folder + "/broken") and open(folder + "/broken").read() in words:
-    sys.exit("something is wrong") if "ps" in words else sys.exit(7)
+    sys.exit("something is wrong") if "ps" in words or "version" in words else sys.exit(7)
 if "config" in words:
     tag = os.environ.get("BAKEOFF_TAG", "dev")
     images = {{name: {{"image": f"bakeoff/{{name}}:{{tag}}"}} for name in ("cli", "evaluator")}}
     print(json.dumps({{"services": images}}))
+elif words[0] == "version":
+    print(open(folder + "/engine").read())
 elif "ps" in words:
     print(open(folder + "/containers").read())
 elif words[:2] == ["image", "inspect"]:
@@ -78,7 +81,7 @@ class Docker:
     def others(self) -> list[list[str]]:
         """The first two words of every other command: builds, tags, questions about images."""
         told = [json.loads(line)[1:3] for line in (self.folder / "told").read_text().splitlines()]
-        return [words for words in told if words[0] not in ("compose", "network")]
+        return [words for words in told if words[0] not in ("compose", "network", "version")]
 
     def breaks(self, word: str) -> None:
         """From now on commands with this word fail."""
@@ -90,6 +93,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
     program = tmp_path / "docker"
     program.write_text(DOCKER)
     program.chmod(0o755)
+    (tmp_path / "engine").write_text("1.44 25.0.0")
     (tmp_path / "containers").write_text("\n".join(map(json.dumps, CONTAINERS)))
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setattr(compose, "KEPT", tmp_path / "kept")
@@ -126,12 +130,12 @@ def test_up_builds_starts_the_layers_and_prints_every_published_address(
 ) -> None:
     call("up", "tracking", "s3")
     files = ["compose.yaml", "compose.tracking.yaml", "compose.s3.yaml"]
-    tag = compose.images.content_tag()
+    tag = compose.images.code_tag()
     asked, *done = docker.told()
     assert asked == ("", files, ["--profile", "*", "config", "--format", "json"])
     assert done == [(tag, files, UP), (tag, files, ["ps", "--format", "json"])]
     said = capsys.readouterr().out
-    assert f"bakeoff/cli:{tag}: 0 MB of 500\n" in said
+    assert f"bakeoff/cli:{compose.images.content_tag()}: 0 MB of 500\n" in said
     assert said.endswith(ADDRESSES)
 
 
@@ -167,6 +171,24 @@ def test_what_does_not_become_healthy_ends_up_with_dockers_status(docker: Docker
     assert docker.told()[-1][2] == UP
 
 
+@pytest.mark.parametrize("action", ["up", "demo"])
+@pytest.mark.parametrize("engine", ["1.43 24.0.7", "1.41 20.10.24+dfsg1"])
+def test_an_engine_that_is_too_old_is_told_before_anything_is_built_or_started(
+    engine: str, action: str, docker: Docker, call: Call
+) -> None:
+    (docker.folder / "engine").write_text(engine)
+    api, version = engine.split()
+    with pytest.raises(SystemExit, match=rf"{re.escape(version)}, with API {api}: Docker Engine 25 or newer is needed"):
+        call(action)
+    assert [json.loads(line)[1] for line in (docker.folder / "told").read_text().splitlines()] == ["version"]
+
+
+def test_no_engine_is_told_in_dockers_words(docker: Docker, call: Call) -> None:
+    docker.breaks("version")
+    with pytest.raises(SystemExit, match="something is wrong"):
+        call("up")
+
+
 def test_urls_asks_and_starts_nothing(docker: Docker, call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     call("urls", "observability")
     assert docker.told() == [("", ["compose.yaml", "compose.observability.yaml"], ["ps", "--format", "json"])]
@@ -184,7 +206,7 @@ def test_the_demo_runs_its_experiment_and_copies_the_reports_out(
 ) -> None:
     monkeypatch.setenv("ARGS", "--set seeds=[0]")
     call("demo", "openvino")
-    files, tag = ["compose.yaml", "compose.openvino.yaml"], compose.images.content_tag()
+    files, tag = ["compose.yaml", "compose.openvino.yaml"], compose.images.code_tag()
     *_, experiment, copied = docker.told()
     words = ["run", "--rm", "--no-TTY", "cli", "run", "experiments/digits.yaml", "--set", "seeds=[0]"]
     assert experiment == (tag, files, words)
@@ -199,7 +221,7 @@ def test_reports_are_copied_out_of_what_is_up(docker: Docker, call: Call, capsys
     capsys.readouterr()
     call("reports")
     tag, files, words = docker.told()[-1]
-    assert (tag, files) == (compose.images.content_tag(), ["compose.yaml", "compose.tracking.yaml"])
+    assert (tag, files) == (compose.images.code_tag(), ["compose.yaml", "compose.tracking.yaml"])
     assert words[:2] == ["run", "--rm"]
     assert words[-1] == "/home/bakeoff/reports"
     report = docker.folder / "kept/reports/digits/report.html"
@@ -247,7 +269,7 @@ def test_the_command_runs_with_the_layers_and_images_that_are_up(
     call("bakeoff", "--help")
     call("bakeoff", "promote", "a-model", "--as", "digits")
     files = ["compose.yaml", "compose.tracking.yaml", "override.yaml"]
-    tag = compose.images.content_tag()
+    tag = compose.images.code_tag()
     start = ["run", "--rm", "--no-TTY", "cli"]
     assert [(told[1], told[2]) for told in docker.told()[-2:]] == [
         (files, [*start, "--help"]),
@@ -265,7 +287,7 @@ def test_plain_docker_compose_finds_the_same_by_two_variables(docker: Docker, ca
     kept = dict(line.split("=", 1) for line in (docker.folder / "kept/up.env").read_text().splitlines())
     assert kept == {
         "COMPOSE_FILE": f"{compose.FOLDER / 'compose.yaml'}:{compose.FOLDER / 'compose.s3.yaml'}",
-        "BAKEOFF_TAG": compose.images.content_tag(),
+        "BAKEOFF_TAG": compose.images.code_tag(),
     }
 
 

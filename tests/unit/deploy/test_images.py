@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from deploy import images
-from deploy.images import IMAGES, INPUTS, Builder, builder_from_environment, content_tag
+from deploy.images import IMAGES, INPUTS, Builder, builder_from_environment, code_tag, content_tag
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILES = sorted((ROOT / "deploy/docker").glob("*.Dockerfile"))
@@ -48,23 +48,70 @@ def test_the_tag_depends_on_the_content_alone() -> None:
     assert content_tag() == content_tag()
     assert content_tag("cuda") == f"{content_tag()}-cuda"
     assert re.fullmatch(r"\d+\.\d+\.\d+-[0-9a-f]{12}", content_tag())
+    assert code_tag("cuda") == f"{code_tag()}-cuda"
 
 
-@pytest.mark.parametrize("changed", ["deploy/images.py", "deploy/docker/cli.Dockerfile", "constraints.txt"])
-def test_what_a_build_is_told_changes_the_tag(changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What builds are told, in a folder of its own."""
     for name in INPUTS:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
     monkeypatch.setattr("deploy.images.ROOT", tmp_path)
-    before = content_tag()
-    (tmp_path / changed).write_text((ROOT / changed).read_text().replace("EXTRA", "OTHER") + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "changed", ["deploy/images.py", "deploy/docker/cli.Dockerfile", "constraints.txt", ".dockerignore"]
+)
+def test_what_a_build_is_told_changes_the_tag(changed: str, checkout: Path) -> None:
+    before = content_tag(), code_tag()
+    (checkout / changed).write_text((ROOT / changed).read_text().replace("EXTRA", "OTHER") + "\n")
+    assert not {content_tag(), code_tag()} & {*before}
+
+
+def test_everything_a_dockerfile_copies_is_in_the_tag() -> None:
+    copied = {
+        name
+        for path in DOCKERFILES
+        for line in re.findall(r"^COPY (?!--from)(.+)$", path.read_text(), re.M)
+        for name in line.split()[:-1]
+    }
+    hashed = {*INPUTS, *images.PACKAGES, images.EXPERIMENTS}
+    assert {name for name in copied if name not in hashed} == {"deploy/docker/install.py"}
+    assert "deploy/docker" in hashed
+    assert [path.stem for path in DOCKERFILES if "COPY experiments" in path.read_text()] == ["cli"]
+
+
+def test_an_experiment_more_changes_the_tag_and_not_that_of_the_code(checkout: Path) -> None:
+    before, code = content_tag(), code_tag()
+    (checkout / "experiments").mkdir()
+    (checkout / "experiments/mine.yaml").write_text("name: mine")
     assert content_tag() != before
+    assert code_tag() == code
+
+
+@pytest.mark.parametrize(("image", "built"), [("cli", True), ("cli-tracking", True), ("evaluator", False)])
+def test_an_experiment_more_is_built_into_the_images_of_the_command_alone(
+    image: str, built: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, here = list[tuple[str, ...]](), {f"bakeoff/{image}:{code_tag()}"}
+
+    def docker(*arguments: str, say: str) -> None:
+        told.append(arguments[:1])
+        here.add(arguments[arguments.index("--tag") + 1] if arguments[0] == "buildx" else arguments[-1])
+
+    monkeypatch.setattr("deploy.images.size", lambda name: int(name in here))
+    monkeypatch.setattr("deploy.images._docker", docker)
+    Builder("bakeoff", content_tag()).build(image)
+    assert ("buildx",) in told if built else ("buildx",) not in told
+    assert here == {f"bakeoff/{image}:{tag}" for tag in (content_tag(), code_tag(), "dev")}
 
 
 @pytest.mark.parametrize("rebuild", [False, True])
 def test_what_exists_is_built_and_listed_again_only_on_request(
-    rebuild: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    rebuild: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Another base image or other wheels leave the tag as it is."""
     built = list[str]()
@@ -86,7 +133,19 @@ def test_what_exists_is_built_and_listed_again_only_on_request(
     monkeypatch.setattr("sys.argv", ["images.py", "build", "cli", "--tag", "1", *["--rebuild"] * rebuild])
     images.main()
     assert built == (["cli", "cli (SBOM)"] if rebuild else [])
+    assert not capsys.readouterr().err, "it has a name of its own"
     assert listed.read_text() == ("new" if rebuild else "old")
+
+
+def test_a_rebuild_under_the_same_tag_says_that_others_keep_what_they_have(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("deploy.images.size", lambda name: 1)
+    monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: None)
+    monkeypatch.setenv("BAKEOFF_BUILD_NETWORK", "default")
+    monkeypatch.setattr("sys.argv", ["images.py", "build", "cli", "--rebuild", "--no-sbom"])
+    images.main()
+    assert f"{content_tag()} stays the tag" in capsys.readouterr().err
 
 
 def test_wheels_and_base_image_leave_the_tag_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -106,7 +165,8 @@ def test_a_gpu_variant_takes_no_tag_that_compose_uses(
     monkeypatch.setattr("deploy.images.size", lambda name: 1)
     monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
     Builder("bakeoff", content_tag(device), device).build("trainer-keras")
-    assert told == [("tag", f"bakeoff/trainer-keras:{content_tag(device)}", f"bakeoff/trainer-keras:{newest}")]
+    known = f"bakeoff/trainer-keras:{code_tag(device)}"
+    assert told == [("tag", known, f"bakeoff/trainer-keras:{other}") for other in (content_tag(device), newest)]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +180,9 @@ def test_an_image_that_stands_under_another_tag_does_not_become_the_newest(
     monkeypatch.setattr("deploy.images._docker", lambda *arguments, say: told.append(arguments))
     Builder("bakeoff", tag).build("cli")
     assert (told[-1:] == [("tag", f"bakeoff/cli:{tag}", "bakeoff/cli:dev")]) is newest
-    assert len(told) == (not there) + newest
+    assert [each for each in told if "tag" in each[:1] and each[-1] != "bakeoff/cli:dev"] == (
+        [("tag", f"bakeoff/cli:{tag}", f"bakeoff/cli:{code_tag()}")] if tag == content_tag() else []
+    )
 
 
 @pytest.mark.parametrize("writes", [False, True])
@@ -195,7 +257,7 @@ def test_the_workflow_publishes_a_version_when_every_image_is_there_and_not_imag
     ]
 
 
-@pytest.mark.parametrize(("image", "tests"), [("tracking", {"mlflow_answers"}), ("cli", set())])
+@pytest.mark.parametrize(("image", "tests"), [("tracking", {"mlflow_answers", "mlflow_has"}), ("cli", set())])
 def test_the_workflows_probe_takes_the_tests_of_every_image_and_those_of_this_one(image: str, tests: set[str]) -> None:
     (number,) = numbers(BUILD, "test_containers_images.py")
     probe = BUILD["steps"][number]
@@ -209,7 +271,7 @@ def test_the_workflows_probe_takes_the_tests_of_every_image_and_those_of_this_on
     ).stdout.decode()
     found = re.findall(r"::test_(\w+)(.*)", said)
     assert {parameter for _, parameter in found} == {f"[{image}]"}
-    special = {"mlflow_answers", "sbom", "refuses_to_listen"}
+    special = {"mlflow_answers", "mlflow_has", "sbom", "refuses_to_listen"}
     assert {word for word in special if any(word in name for name, _ in found)} == tests
     assert len(found) == 2 + len(tests)
 
