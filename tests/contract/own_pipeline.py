@@ -2,6 +2,7 @@
 
 import inspect
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +190,9 @@ def _sizes(framework: Framework, folder: Path) -> float:
     return float(max(gaps))
 
 
-def _refused(framework: Framework, data: TrainingData, folder: Path) -> str:
-    """What a file says that is no image, by name, to a loader that goes by names or by content."""
+def _refused(framework: Framework, data: TrainingData, folder: Path) -> list[str]:
+    """What is said of a file that is no image, by name, to a loader that goes by names or by content: by the first
+    batch, and by a training, whose loader may have processes of its own."""
     folder.mkdir()
     broken = folder / "broken.tiff"
     broken.write_bytes(b"not an image")
@@ -198,8 +200,18 @@ def _refused(framework: Framework, data: TrainingData, folder: Path) -> str:
     assert train is not None
     spoiled = Originals(train.labels, train.spec, train.classes, folder / "work", (broken, *train.paths[1:]))
     given = TrainingData(data.train, data.validation, data.classes, {"train": spoiled, "validation": spoiled})
+    recipe = _recipe(Augmentation())
+    model = framework.build(ARCHITECTURE, None, networks.settings(ARCHITECTURE, recipe))
+    tried = [
+        lambda: framework.first_batch(model, given, recipe),
+        lambda: framework.fit(model, given, recipe, Recorder()),
+    ]
+    return [_error_of(attempt, folder) for attempt in tried]
+
+
+def _error_of(attempt: Callable[[], object], folder: Path) -> str:
     try:
-        _first(framework, given, Augmentation())
+        attempt()
     except InvalidInputError as error:
         return str(error).replace(str(folder), "")
     except Exception as error:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,3 +39,8 @@ def test_what_is_left_to_fastai_has_the_figures_of_its_signatures(found: dict[st
 
 def test_fastai_vision_imports_beside_a_cpu_build_of_torch(found: dict[str, Any]) -> None:
     assert found["vision"].startswith("torchvision")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="worker processes pass their batches through /dev/shm")
+def test_originals_are_decoded_by_a_worker_for_each_thread_where_their_batches_have_room(found: dict[str, Any]) -> None:
+    assert found["workers"] == {"files": 2, "crowded": 0, "arrays": 0}

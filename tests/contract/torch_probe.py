@@ -16,9 +16,11 @@ import numpy as np
 
 from core.errors import InvalidInputError
 from core.runtimes import load
+from core.schemas.data import ImageSpec
 from tests.contract import networks
 from trainer.framework import get_framework
 from trainer.frameworks._torchvision import import_torchvision
+from trainer.originals import Originals
 
 SAMPLES = "exported_program/data/sample_inputs/model.pt"
 
@@ -94,6 +96,18 @@ def defaults() -> dict[str, object]:
     }
 
 
+def workers(folder: Path) -> dict[str, int]:
+    """Processes that decode for two threads: files, files in batches larger than any memory, and arrays."""
+    from trainer.frameworks._torch_data import decoding_workers
+
+    originals = Originals(np.zeros(1, np.int64), ImageSpec(height=64, width=64), 2, folder)
+    return {
+        "files": decoding_workers(originals, 64, threads=2),
+        "crowded": decoding_workers(originals, 1_000_000_000, threads=2),
+        "arrays": decoding_workers(None, 64, threads=2),
+    }
+
+
 if __name__ == "__main__":
     where = Path(sys.argv[2])
     # The learner first: the pt2 runtime forbids unpickling to the whole process.
@@ -102,5 +116,6 @@ if __name__ == "__main__":
         "tampered": tampered(Path(sys.argv[1]), where),
         "vision": imports(),
         "defaults": defaults(),
+        "workers": workers(where),
     }
     print(json.dumps(found))

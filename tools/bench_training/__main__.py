@@ -28,7 +28,12 @@ ROOT = HERE.parents[1]
 FRAMEWORKS = ("keras", "tensorflow", "pytorch", "fastai")
 NETWORKS = {"mnist-cnn": ((28, 28, 1), (32, 64), 1), "cifar-cnn3": ((32, 32, 3), (32, 64, 128), 0)}
 """Image shape, filters and padding of the convolutions."""
-MODES = ("matched", "idiomatic")
+MODES = {
+    "matched": ("matched", "float32"),
+    "idiomatic": ("idiomatic", "float32"),
+    "matched-bfloat16": ("matched", "bfloat16"),
+}
+"""A recipe's mode and precision; the bare loops compute in float32."""
 BATCH = 64
 COLUMNS = {
     "network": "{network}",
@@ -52,7 +57,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=FRAMEWORKS)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--write", type=Path, help="put the table between the markers of this Markdown file")
     parser.add_argument("--child", choices=FRAMEWORKS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -129,7 +134,9 @@ def measure(framework_name: str, network: str, mode: str, arguments: argparse.Na
     split = Split(draw.integers(0, 256, (number, *shape), dtype=np.uint8), draw.integers(0, 10, number))
     few = Split(split.images[:BATCH], split.labels[:BATCH])
     framework = get_framework(framework_name)
-    recipe = Recipe(**complete(mode, {"epochs": arguments.rounds + 1, "batch_size": BATCH}))
+    recipe_mode, precision = MODES[mode]
+    written = {"epochs": arguments.rounds + 1, "batch_size": BATCH, "precision": precision}
+    recipe = Recipe(**complete(recipe_mode, written))
     plain = (0.0,) * shape[2], (1.0,) * shape[2]
     settings = BuildSettings(recipe, 0, *plain, threads=arguments.threads)
     architecture = get_architecture(network, shape, 10)
