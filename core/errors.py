@@ -61,6 +61,10 @@ class DivergedError(BakeoffError):
     """Training left the finite numbers."""
 
 
+class KilledError(BakeoffError):
+    """A process that works for this one was killed, mostly for memory: as if this one had been."""
+
+
 class MissingExtraError(BakeoffError):
     """A library that an optional part needs is not installed."""
 

@@ -19,7 +19,7 @@ from types import FrameType
 import pydantic
 
 from core import files
-from core.errors import BakeoffError, CancelledError
+from core.errors import BakeoffError, CancelledError, KilledError
 
 SPEC, EVENTS, RESULT, ERROR, CHECKPOINTS = "spec.json", "events.jsonl", "result.json", "error.txt", "checkpoints"
 EXIT_NAMED_ERROR = 3
@@ -91,6 +91,10 @@ def main(work: Callable[[RunFolder], None], folder: Path) -> None:
     held = files.lock(folder / ".lock", busy=None)
     try:
         work(run)
+    except KilledError:
+        # The service looks for the reason and tries again, as with every worker that is killed.
+        logging.getLogger(__name__).exception("the run broke off")
+        os.kill(os.getpid(), signal.SIGKILL)
     except BakeoffError as error:
         files.write_text(folder / ERROR, str(error))
         _leave(EXIT_NAMED_ERROR)

@@ -36,6 +36,11 @@ def signed_points(difference: float) -> str:
     return sign + points(abs(difference))
 
 
+def bare_points(difference: float) -> str:
+    """A difference of two shares in percentage points with its sign, the unit being said elsewhere: 0.021 → `+2.10`."""
+    return f"{100 * difference:+.2f}"
+
+
 def interval(bounds: tuple[float, float]) -> str:
     """(0.964, 0.992) → `96.40–99.20%`."""
     return f"{100 * bounds[0]:.2f}–{100 * bounds[1]:.2f}%"

@@ -219,6 +219,11 @@ class Experiment(Schema):
             )
         if plan.folds is not None and self.data.split.folds is not None:
             raise ValueError("search.folds goes through every fold; leave data.split.folds out")
+        if plan.folds is not None and isinstance(self.data.split.validation, int):
+            raise ValueError(
+                f"data.split.validation {self.data.split.validation} has no meaning with search.folds, which are the "
+                "validation split; leave it out"
+            )
         document = self.arms[plan.arm].model_dump()
         for key in plan.space:
             node: Any = document

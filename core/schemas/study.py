@@ -80,8 +80,15 @@ class Study(Schema):
     """A published comparison."""
 
     title: str
+    key: Name | None = None
+    """The same in every experiment file that repeats this study: their claims are corrected together. None, as in files
+    from before there was a key: the experiment's name up to its first hyphen."""
     images: int = pydantic.Field(ge=1)
     """Training images of the study."""
     fits: str
     """Written before anything ran: which epochs and seeds the machine at hand allows, and what follows for verdicts."""
     claims: tuple[Claim, ...] = pydantic.Field(min_length=1)
+
+    def key_in(self, experiment: str) -> str:
+        """What results of one study share, whichever experiment they are of; given the experiment's name."""
+        return self.key or experiment.partition("-")[0]

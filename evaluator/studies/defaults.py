@@ -1,7 +1,7 @@
 """Framework or defaults: idiomatic against matched, and switch by switch where an experiment asks for it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.schemas.attribution import Attribution
 from core.schemas.statistics import SeedTest
@@ -21,8 +21,9 @@ class Shift:
     """What the frameworks' own defaults do to the difference that a claim is about."""
 
     claim: Claim
-    idiomatic: Finding
-    matched: Finding
+    idiomatic: SeedTest
+    matched: SeedTest
+    """Of the difference in each mode, as tested for the claim."""
     test: SeedTest
     """The idiomatic difference minus the matched one, by seed; corrected for all shifts found together."""
 
@@ -33,14 +34,14 @@ def shifts(findings: Sequence[Finding]) -> list[Shift]:
     for claim in dict.fromkeys(finding.claim for finding in findings):
         if claim.is_about_time or not _alike(claim):
             continue
-        modes = {f.mode: f for f in findings if f.claim == claim and not f.shortfalls}
+        modes = {f.mode: (f.test, _by_seed(f)) for f in findings if f.claim == claim and f.test and not f.shortfalls}
         if not {"idiomatic", "matched"} <= modes.keys():
             continue
-        idiomatic, matched = (_by_seed(modes[mode]) for mode in ("idiomatic", "matched"))
-        if moved := [idiomatic[seed] - matched[seed] for seed in sorted(idiomatic.keys() & matched.keys())]:
-            found.append(Shift(claim, modes["idiomatic"], modes["matched"], seed_test(moved)))
+        (idiomatic, own), (matched, equal) = modes["idiomatic"], modes["matched"]
+        if moved := [own[seed] - equal[seed] for seed in sorted(own.keys() & equal.keys())]:
+            found.append(Shift(claim, idiomatic, matched, seed_test(moved)))
     tests = corrected([shift.test for shift in found])
-    return [Shift(s.claim, s.idiomatic, s.matched, test) for s, test in zip(found, tests, strict=True)]
+    return [replace(shift, test=test) for shift, test in zip(found, tests, strict=True)]
 
 
 def _alike(claim: Claim) -> bool:
@@ -56,20 +57,20 @@ def _by_seed(finding: Finding) -> dict[int, float]:
 
 def shift_section(shift: Shift, published: float | None) -> str:
     """Both differences, and whether the defaults make one of the other."""
-    gap = "" if published is None else f" Published: {_points(published)} points."
-    idiomatic, matched = (f.test.mean if f.test else 0.0 for f in (shift.idiomatic, shift.matched))
+    gap = "" if published is None else f" Published: {text.bare_points(published)} points."
+    idiomatic, matched = (text.bare_points(test.mean) for test in (shift.idiomatic, shift.matched))
     return (
-        f"**Framework or defaults?** {escape(shift.claim.text)}{gap} Measured: {_points(idiomatic)} points with each "
-        f"framework's own defaults, {_points(matched)} with everything equal but the framework's kernels. "
+        f"**Framework or defaults?** {escape(shift.claim.text)}{gap} Measured: {idiomatic} points with each "
+        f"framework's own defaults, {matched} with everything equal but the framework's kernels. "
         f"{_moved(shift.test)}"
     )
 
 
 def _moved(test: SeedTest) -> str:
-    by = f"{_points(test.mean)} points"
+    by = f"{text.bare_points(test.mean)} points"
     if test.interval is None or test.p_adjusted is None:
         return f"Whether the defaults move it cannot be tested: {by}, too few common seeds or no spread between them."
-    low, high = map(_points, test.interval)
+    low, high = map(text.bare_points, test.interval)
     sure = f"{by} ({low} to {high}), {text.p_value(test.p_adjusted)} after correction"
     if test.p_adjusted < ALPHA:
         return f"The defaults move it by {sure}."
@@ -109,8 +110,8 @@ def attribution_section(found: Attribution, why_not: Sequence[str], picture: str
     if why_not:
         told = (
             f"**{NOT_TESTED.capitalize()}: {escape('; '.join(why_not))}.** From {found.arms[0]} to {found.arms[1]} "
-            f"the gap between {first} and {second} went from {_points(found.start.mean)} to "
-            f"{_points(found.end.mean)} points; no switch is given a share of it."
+            f"the gap between {first} and {second} went from {text.bare_points(found.start.mean)} to "
+            f"{text.bare_points(found.end.mean)} points; no switch is given a share of it."
         )
         caption = (
             f"Test accuracy of {first} minus {second}, in points, over {text.count(found.start.seeds, 'seed')}; "
@@ -122,7 +123,3 @@ def attribution_section(found: Attribution, why_not: Sequence[str], picture: str
     yield f"![From one arm to the other, switch by switch]({picture})"
     yield f"{escape(caption)}."
     yield markdown_table(table)
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.2f}"

@@ -90,11 +90,6 @@ def decide(found: Sequence[Finding]) -> list[Finding]:
     return [_decide(one, next(tests) if one.test and not one.shortfalls else one.test) for one in found]
 
 
-def judge(summary: Summary, study: Study) -> list[Finding]:
-    """Every claim in every mode it was measured in, of a study with one result."""
-    return decide(measure(summary, study))
-
-
 def _measure(claim: Claim, study: Study, summary: Summary, arms: Mapping[str, Arm]) -> Iterator[Finding]:
     if claim.unavailable:
         yield Finding(claim, "", (), 0, None, (claim.unavailable,), NOT_TESTED)

@@ -20,6 +20,7 @@ from evaluator.studies import searches, splits
 from evaluator.studies.defaults import attribution_section, attribution_shortfalls, shift_section, shifts, untested
 from evaluator.studies.evidence import SHARE_NEEDED
 from evaluator.studies.judge import NOT_TESTED, Finding, Measured
+from evaluator.studies.revision import without_workers
 from evaluator.text import MISSING
 
 INTRO = f"""# The five studies
@@ -48,6 +49,9 @@ OF_WHAT: dict[Measure, str] = {
     "training_seconds": "",
 }
 
+ELSEWHERE = "None of its claims could be measured here; another chapter of the study has them."
+"""Of a chapter whose claims were all unavailable to it."""
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -60,8 +64,13 @@ class Chapter:
 
     @property
     def experiment(self) -> Experiment:
-        """As it was frozen; results of one study share its name."""
+        """As it was frozen."""
         return Experiment.model_validate_json(self.summary.spec_json)
+
+    @property
+    def study_key(self) -> str:
+        """What results of one study share."""
+        return self.study.key_in(self.experiment.name)
 
     @property
     def chart(self) -> str:
@@ -155,7 +164,7 @@ def best_evidence(chapters: Sequence[Chapter]) -> list[tuple[Chapter, Finding]]:
     found: dict[tuple[str, str, str], tuple[Chapter, Finding]] = {}
     for one in chapters:
         for finding in one.findings:
-            key = (one.experiment.name, finding.claim.text, finding.mode)
+            key = (one.study_key, finding.claim.text, finding.mode)
             if key not in found or _evidence(finding) > _evidence(found[key][1]):
                 found[key] = (one, finding)
     return list(found.values())
@@ -173,7 +182,7 @@ def _chapter(one: Chapter, changed: Changed) -> Iterator[str]:
     yield f"**Beforehand.** {escape(one.study.fits)}"
     yield _what_ran(one, experiment)
     yield from (f"{note} Its claims are that revision's." for note in _revision(one.name, experiment.name, changed))
-    yield markdown_table(findings_table(one.findings))
+    yield markdown_table(findings_table(one.findings)) if one.findings else ELSEWHERE
     yield from (shift_section(shift, published_gap(shift.claim)) for shift in shifts(one.findings))
     if why := _reasons(one.findings):
         yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in why)
@@ -181,9 +190,18 @@ def _chapter(one: Chapter, changed: Changed) -> Iterator[str]:
     if one.attribution:
         yield from attribution_section(one.attribution, one.attribution_shortfalls, one.waterfall)
     yield f"**Where the time went.** {escape(time_note(one.summary))}\n\n{markdown_table(time_shares(one.summary))}"
+    yield from _loaders(one.summary)
     yield from (f"> {escape(note)}" for note in one.summary.notes)
     if one.summary.missing:
         yield "> **Incomplete:** " + escape("; ".join(one.summary.missing))
+
+
+def _loaders(summary: Summary) -> Iterator[str]:
+    if found := [text.framework(one) for one in without_workers(summary)]:
+        yield (
+            f"> In this result the idiomatic loaders of {text.names(found)} read their images in the training's own "
+            "process; they have worker processes now."
+        )
 
 
 def _what_ran(one: Chapter, experiment: Experiment) -> str:
@@ -243,7 +261,7 @@ def _units(claim: Claim) -> tuple[Callable[[float], str], str]:
     """How a claim's differences are written, and their unit."""
     if claim.times is not None:
         return partial(_ratio, claim.times), "times"
-    return (_seconds, "s") if claim.is_about_time else (_points, "points")
+    return (_seconds, "s") if claim.is_about_time else (text.bare_points, "points")
 
 
 def why(finding: Finding) -> str:
@@ -254,7 +272,7 @@ def why(finding: Finding) -> str:
     if finding.test and finding.test.p_adjusted is not None:
         parts.append(f"{text.p_value(finding.test.p_adjusted)} after correction")
     if (gap := published_gap(finding.claim)) is not None:
-        parts.append(f"published: {_points(gap)} points")
+        parts.append(f"published: {text.bare_points(gap)} points")
     if finding.claim.times is not None:
         parts.append(f"published: {finding.claim.times:g} times")
     return "; ".join(parts)
@@ -280,10 +298,6 @@ def _mean(side: Measured, finding: Finding) -> str:
     if not finding.claim.is_about_time:
         return f"{name} {text.percent(value)}{OF_WHAT[side.measure]}"
     return f"{name} {text.seconds(value)}" + (" (contended)" if side.contended else "")
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.2f}"
 
 
 def _ratio(times: float, value: float) -> str:

@@ -1,7 +1,7 @@
 """The result files the page is made from: summaries of experiments that repeat a study."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -37,20 +37,21 @@ def chapters(folder: Path, committed: Mapping[str, Experiment] = MappingProxyTyp
 def judged(found: Sequence[Chapter]) -> list[Chapter]:
     """The chapters with verdicts, corrected for all of a study, whichever chapter they are in.
 
-    What is unavailable to one experiment is left out where another one has measured it.
+    What is unavailable to one experiment is left out where another one of the same study has measured it.
     """
-    measured = {finding.claim.text for one in found for finding in one.findings if finding.sides}
-    kept = [
-        replace(one, findings=tuple(f for f in one.findings if f.sides or f.claim.text not in measured))
-        for one in found
-    ]
-    names = dict.fromkeys(one.experiment.name for one in kept)
-    decided = {name: iter(decide(_findings(kept, name))) for name in names}
-    return [replace(one, findings=tuple(next(decided[one.experiment.name]) for _ in one.findings)) for one in kept]
+    measured = {(one.study_key, finding.claim.text) for one in found for finding in one.findings if finding.test}
+    kept = [replace(one, findings=tuple(_kept(one, measured))) for one in found]
+    keys = dict.fromkeys(one.study_key for one in kept)
+    decided = {key: iter(decide(_findings(kept, key))) for key in keys}
+    return [replace(one, findings=tuple(next(decided[one.study_key]) for _ in one.findings)) for one in kept]
 
 
-def _findings(found: Iterable[Chapter], experiment: str) -> list[Finding]:
-    return [finding for one in found if one.experiment.name == experiment for finding in one.findings]
+def _kept(one: Chapter, measured: Set[tuple[str, str]]) -> Iterator[Finding]:
+    yield from (f for f in one.findings if f.sides or (one.study_key, f.claim.text) not in measured)
+
+
+def _findings(found: Iterable[Chapter], study: str) -> list[Finding]:
+    return [finding for one in found if one.study_key == study for finding in one.findings]
 
 
 def kept_experiments(folder: Path) -> dict[str, Experiment]:

@@ -25,7 +25,7 @@ def table(found: Mapping[str, Summary]) -> Table | None:
             str(min(len(random[key].seeds), len(contiguous[key].seeds))),
             _spread(random[key]),
             _spread(contiguous[key]),
-            f"{100 * (_mean(random[key]) - _mean(contiguous[key])):+.2f} points",
+            f"{text.bare_points(_mean(random[key]) - _mean(contiguous[key]))} points",
         )
         for key in random
         if key in contiguous

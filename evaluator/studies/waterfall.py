@@ -5,13 +5,15 @@ from html import escape
 
 from core.schemas.attribution import Attribution
 from evaluator import text
-from evaluator.report.attribution import UNCLEAR, Bar, bars
+from evaluator.report.attribution import UNCLEAR, Bar, bars, is_clear
 from evaluator.studies.chart import BOTTOM, COLOURS, LEFT, LINE, MUTED, ROW, TEXT, TOP, WIDTH, Axis
 
 BAR = 16
 """Height of a bar; what is left of a row is air."""
 LABEL = 70
 """Room for the figure beside a bar."""
+UNTESTED = "not tested"
+"""Of a change without a p value, as the table of the attribution calls it."""
 
 
 def waterfall(found: Attribution) -> str:
@@ -29,15 +31,17 @@ def waterfall(found: Attribution) -> str:
         f'<text x="16" y="26" font-size="15" font-weight="600" fill="{TEXT}">{title}</text>'
     )
     rows = [part for number, bar in enumerate(drawn) for part in _row(bar, number, axis, found)]
-    unsure = UNCLEAR if _tested(found) else "not tested"
-    legend = f"to the right: in favour of {first}; to the left: of {second}; hatched, in parentheses: {unsure}"
+    legend = f"to the right: in favour of {first}; to the left: of {second}{_hatched(found)}"
     foot = f'<text x="16" y="{height - 10}" font-size="12" fill="{MUTED}">{escape(legend)}</text>'
     return "\n".join([head, *_grid(axis, height), *rows, foot, "</svg>"]) + "\n"
 
 
-def _tested(found: Attribution) -> bool:
-    changes = [*(share.change for share in found.shares), found.rest]
-    return any(change.p_adjusted is not None for change in changes)
+def _hatched(found: Attribution) -> str:
+    """What hatching stands for in this picture, as the legend goes on; nothing where no bar is hatched."""
+    unsure = [change for change in (*(share.change for share in found.shares), found.rest) if not is_clear(change)]
+    tested = {change.p_adjusted is not None for change in unsure}
+    reasons = [words for words, were_tested in ((UNCLEAR, True), (UNTESTED, False)) if were_tested in tested]
+    return f"; hatched, in parentheses: {', or '.join(reasons)}" if reasons else ""
 
 
 def _axis(drawn: Sequence[Bar]) -> Axis:

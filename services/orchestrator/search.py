@@ -90,7 +90,10 @@ def open_study(experiment: Experiment, plan: SearchPlan, data: SearchData, stora
 
 
 def missing(study: optuna.Study, plan: SearchPlan) -> list[dict[str, Scalar]]:
-    """A grid's combinations without a trial, whatever became of it; some where enqueueing them was interrupted."""
+    """A grid's combinations without a trial, whatever became of it; some where enqueueing them was interrupted.
+
+    Optuna's own `skip_if_exists` takes numbers that are close for the same, 1e-8 and 1e-9 for example.
+    """
     left = combinations(plan)
     for trial in study.trials:
         # What it was enqueued with: a waiting trial has no parameters yet, an interrupted one perhaps not all.

@@ -1,9 +1,11 @@
-"""A trainer service whose workers kill themselves once, at the moment that their run is named after.
+"""A trainer service whose workers kill themselves, or a process that decodes for them, once, at the moment that their
+run is named after.
 
 `python -m tests.system.killed_worker` with the arguments of `services.trainer`. The SIGKILL is a real one; a worker
-sends it to itself because no other process could meet the middle of an epoch that lasts milliseconds.
+sends it because no other process could meet the middle of an epoch that lasts milliseconds.
 """
 
+import multiprocessing
 import os
 import runpy
 import signal
@@ -25,12 +27,26 @@ EPOCHS, STEPS = 2, 5
 class KilledInAnEpoch(training.TrainingCallbacks):
     """Counts the steps of one epoch up to the fatal one."""
 
+    steps = 0
+    victim = staticmethod(os.getpid)
+
     def epoch(self, metrics: EpochMetrics, state: Callable[[], State]) -> None:
         """Keeps the checkpoint, as ever."""
         super().epoch(metrics, state)
         if metrics.epoch == EPOCHS:
-            steps = iter(range(1, STEPS))
-            self.each_step = lambda loss: kill() if next(steps, None) is None else None
+            self.each_step = self.count
+
+    def count(self, loss: float) -> None:
+        """After every step."""
+        self.steps += 1
+        if self.steps == STEPS:
+            os.kill(self.victim(), signal.SIGKILL)
+
+
+class KillsADecoder(KilledInAnEpoch):
+    """The training itself is not touched."""
+
+    victim = staticmethod(lambda: multiprocessing.active_children()[0].pid or 0)
 
 
 def in_an_epoch() -> None:
@@ -39,16 +55,18 @@ def in_an_epoch() -> None:
     training.TrainingCallbacks = KilledInAnEpoch  # type: ignore[misc]
 
 
+def of_a_decoder() -> None:
+    """The same moment."""
+    training.CHECKPOINT_EVERY_S = 0.0
+    training.TrainingCallbacks = KillsADecoder  # type: ignore[misc]
+
+
 def in_the_export() -> None:
     """The last checkpoint is kept and the model exported, but not yet published."""
-    ModelRepository.publish = lambda *arguments: kill()  # type: ignore[method-assign]
+    ModelRepository.publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
 
 
-def kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-MOMENTS = {"in-an-epoch": in_an_epoch, "in-the-export": in_the_export}
+MOMENTS = {"in-an-epoch": in_an_epoch, "of-a-decoder": of_a_decoder, "in-the-export": in_the_export}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ In matched mode, on the same machine and with the same number of threads.
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,18 @@ import numpy as np
 import onnx
 import pytest
 from bakeoff.run.v1 import run_pb2
+from PIL import Image
 
-from core.schemas.data import DigitsSource, ImageSpec
-from core.schemas.recipe import Recipe
+from core.schemas.data import DigitsSource, FolderSource, ImageSpec, Source
+from core.schemas.recipe import Recipe, complete
 from core.schemas.results import TrainResult
-from core.schemas.specs import TrainSpec
+from core.schemas.specs import OriginalsSpec, TrainSpec
 from services.client.control import TrainerClient
+from tests.contract.conftest import LIBRARIES
 from tests.system.killed_worker import EPOCHS
 from tests.system.trainer_process import prepare, trainer, training
 
 pytestmark = pytest.mark.system
-LIBRARIES = {"keras": "keras", "tensorflow": "tensorflow", "pytorch": "torch", "fastai": "fastai"}
 TIMES = {"train_seconds", "validation_seconds", "data_seconds"}
 WHOLE = "uninterrupted"
 # Large batches of small images: work enough for a second thread, few steps.
@@ -33,10 +35,16 @@ RECIPE = Recipe(mode="matched", epochs=EPOCHS + 2, batch_size=128)
 class Trainings:
     """One framework's trainings of the same recipe, the uninterrupted one done."""
 
-    def __init__(self, client: TrainerClient, home: Path, framework: str) -> None:
-        self._client, self._home, self._framework = client, home, framework
-        prepared = prepare(client, "digits", DigitsSource(), ImageSpec(height=8, width=8, color="grey"))
+    def __init__(self, client: TrainerClient, home: Path, framework: str, source: Source, recipe: Recipe) -> None:
+        self._client, self._home = client, home
+        prepared = prepare(client, "images", source, ImageSpec(height=8, width=8, color="grey"))
         assert prepared.state == run_pb2.RUN_STATE_SUCCEEDED, prepared.error
+        own = recipe.pipeline == "framework"
+        self._changes = {
+            "framework": framework,
+            "recipe": recipe,
+            "originals": OriginalsSpec(source=source, digest=client.inspect(source).digest) if own else None,
+        }
         self._data = json.loads(prepared.result_json)["fingerprint"]
         assert self.run(WHOLE).attempts == 1
 
@@ -73,16 +81,38 @@ class Trainings:
         return sorted(onnx.numpy_helper.to_array(tensor).tobytes() for tensor in tensors)
 
     def _spec(self, name: str) -> TrainSpec:
-        return training(self._data, arm=name, framework=self._framework, recipe=RECIPE)
+        return training(self._data, arm=name, **self._changes)
+
+
+@contextmanager
+def killed_trainer(home: Path, framework: str) -> Iterator[TrainerClient]:
+    if find_spec(LIBRARIES[framework]) is None:
+        pytest.skip(f"{LIBRARIES[framework]} is not installed: pip install 'bakeoff[{framework}]'")
+    with trainer(home, framework, threads=2, module="tests.system.killed_worker") as client:
+        yield client
 
 
 @pytest.fixture(scope="module", params=LIBRARIES)
 def trainings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
-    if find_spec(LIBRARIES[request.param]) is None:
-        pytest.skip(f"{LIBRARIES[request.param]} is not installed: pip install 'bakeoff[{request.param}]'")
     home = tmp_path_factory.mktemp(f"killed-{request.param}")
-    with trainer(home, request.param, threads=2, module="tests.system.killed_worker") as client:
-        yield Trainings(client, home, request.param)
+    with killed_trainer(home, request.param) as client:
+        yield Trainings(client, home, request.param, DigitsSource(), RECIPE)
+
+
+@pytest.fixture(scope="module", params=["pytorch", "fastai"])
+def own_trainings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
+    """On files, in the framework's own pipeline, whose loader has a process for each thread."""
+    home = tmp_path_factory.mktemp(f"decoders-{request.param}")
+    draw = np.random.default_rng(0)
+    for label in range(10):
+        (home / f"images/{label}").mkdir(parents=True)
+        for number in range(40):
+            pixels = draw.integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(home / f"images/{label}/{number}.png")
+    written = {"epochs": EPOCHS + 2, "batch_size": 32, "augmentation": {"crop": 2, "flip": True}}
+    recipe = Recipe(**complete("idiomatic", written))
+    with killed_trainer(home, request.param) as client:
+        yield Trainings(client, home, request.param, FolderSource(path=str(home / "images")), recipe)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +131,14 @@ def test_a_killed_training_goes_on_and_ends_with_the_weights_of_an_uninterrupted
         assert np.array_equal(value, found[key]), key
     assert trainings.exported(moment) == trainings.exported(WHOLE)
     assert trainings.curves(moment) == trainings.curves(WHOLE)
+
+
+@pytest.mark.parametrize("moment", ["in-an-epoch", "of-a-decoder"])
+def test_a_training_on_originals_goes_on_too_whichever_of_its_processes_was_killed(
+    own_trainings: Trainings, moment: str
+) -> None:
+    run = own_trainings.run(moment)
+    assert run.attempts == 2
+    assert own_trainings.resumed_epochs(moment) == {EPOCHS + 1, EPOCHS + 2}
+    assert own_trainings.exported(moment) == own_trainings.exported(WHOLE)
+    assert own_trainings.curves(moment) == own_trainings.curves(WHOLE)

@@ -1,5 +1,6 @@
 """fastai's own way from original images to batches: a DataBlock, item transforms, `aug_transforms` on whole batches."""
 
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe
 from trainer.batches import balanced_chances
 from trainer.framework import TrainingData
-from trainer.frameworks._torch_data import decoding_workers
+from trainer.frameworks._torch_data import FORK, decoding_workers
 from trainer.frameworks._torchvision import import_torchvision
 
 import_torchvision()
@@ -104,9 +105,12 @@ def loaders(data: TrainingData, recipe: Recipe, threads: int) -> Any:
         batch_tfms=[*batch_augmentation(vary), Bytes()],
     )
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
+    workers = decoding_workers(originals, recipe.batch, threads)
+    if workers:  # fastai's loader takes the default of the process and no other
+        multiprocessing.set_start_method(FORK, force=True)
     settings = {
         "bs": recipe.batch,
-        "num_workers": decoding_workers(originals, recipe.batch, threads),
+        "num_workers": workers,
         "device": torch.device("cpu"),
         "drop_last": first >= recipe.batch,
     }

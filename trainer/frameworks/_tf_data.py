@@ -48,7 +48,8 @@ def batches(
             dataset = dataset.shuffle(len(arrays), seed=shuffle_seed)
     if vary.active:
         dataset = dataset.map(lambda image, label: (varied(image, vary), label), num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.batch(size).map(lambda images, labels: ({"image": images}, labels)).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.batch(size)
+    return dataset.map(lambda images, labels: ({"image": images}, labels)).prefetch(tf.data.AUTOTUNE)
 
 
 def balanced_keys(keys: NDArray[Any], labels: NDArray[np.int64], seed: int) -> Any:

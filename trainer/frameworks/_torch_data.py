@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, KilledError
 from core.prepared import Split
 from core.schemas.recipe import Recipe
 from trainer.ahead import ahead
@@ -25,6 +25,8 @@ from trainer.layers import Architecture
 from trainer.originals import Originals
 
 SHARED_MEMORY = Path("/dev/shm")
+FORK = "fork"
+"""How the processes of a loader start, whatever the default is where the training runs."""
 Masks = dict[str, Tensor]
 Transform = Callable[[Any], Any]
 
@@ -73,22 +75,30 @@ def decoding_workers(originals: Originals | None, batch_size: int, threads: int)
     """How many processes of a DataLoader decode originals: one for each thread of the training.
 
     None for arrays, which need no decoding; none where their batches, two ahead in each, would fill half of the shared
-    memory they pass through (a container has 64 MB of it unless it asks for more); none where processes do not start
-    as forks, which our data sets need.
+    memory they pass through (a container has 64 MB of it unless it asks for more); none where processes cannot start
+    as forks, which our data sets need. The number is the same in every attempt: workers draw their own numbers.
     """
-    if originals is None or multiprocessing.get_start_method() != "fork" or not SHARED_MEMORY.is_dir():
+    if originals is None or FORK not in multiprocessing.get_all_start_methods() or not SHARED_MEMORY.is_dir():
         return 0
     batches = (2 * threads + 1) * batch_size * prod(originals.spec.shape)
-    return threads if batches < shutil.disk_usage(SHARED_MEMORY).free / 2 else 0
+    return threads if batches < shutil.disk_usage(SHARED_MEMORY).total / 2 else 0
 
 
 @contextmanager
 def own_words() -> Iterator[None]:
-    """An error of a worker process in its own words: torch puts them below a traceback."""
+    """An error of a worker process in its own words: torch puts them below a traceback.
+
+    Raises:
+        KilledError: one was killed.
+    """
     try:
         yield
     except InvalidInputError as error:
         raise InvalidInputError(str(error).rsplit(f"{InvalidInputError.__name__}: ", 1)[-1].strip()) from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise KilledError(str(error)) from error
 
 
 class MatchedLoader:

@@ -21,7 +21,6 @@ What `framework` and None mean here, all of it fastai's own:
 import random
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -34,11 +33,12 @@ from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import trainable_params
+from fastcore.basics import GetAttr
 from numpy.typing import NDArray
 
 from core.prepared import Split
 from core.schemas.recipe import Recipe
-from trainer.ahead import Waits
+from trainer.ahead import Waits, ahead
 from trainer.batches import balanced_chances
 from trainer.framework import Callbacks, State, TrainingData
 from trainer.frameworks._fastai_phases import (
@@ -139,6 +139,27 @@ class MaskCallback(Plain):
             self.model.give_masks(masks)
 
 
+class TimedLoader(GetAttr):
+    """A loader that counts how long its batches were waited for.
+
+    Batches of arrays are drawn ahead by a thread: fastai's own loader has processes that do.
+    """
+
+    _default = "loader"
+
+    def __init__(self, loader: Any, means: Means) -> None:
+        self.loader = loader
+        self.means = means
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Waits[Any]:
+        arrays = isinstance(getattr(self.loader, "dataset", None), ArrayDataset)
+        self.means.waits = Waits(ahead(iter(self.loader)) if arrays else self.loader)
+        return self.means.waits
+
+
 class Reporter(Plain):
     """Running means of both passes, and what the callbacks want to hear."""
 
@@ -154,12 +175,7 @@ class Reporter(Plain):
         self.learn.loss_func.train()
         self.ticker = Ticker(self.callbacks, self.phase.first + self.epoch, len(self.dls.train))
         self.train_means = Means()
-        self.train_means.waits = self._waits = Waits[Any](())
-        self._idle = perf_counter()
-
-    def before_batch(self) -> None:
-        if self.training:
-            self._waits.seconds += perf_counter() - self._idle
+        self.learn.dl = TimedLoader(self.dl, self.train_means)
 
     def before_validate(self) -> None:
         self.learn.loss_func.eval()
@@ -171,7 +187,6 @@ class Reporter(Plain):
         means.add(loss, head_scores(self.model.head, self.pred), *self.yb)
         if self.training:
             self.ticker.step(self.iter + 1, self.train_means, loss)
-            self._idle = perf_counter()
         else:
             self.ticker.validating()
 

@@ -1,6 +1,6 @@
 """PyTorch: a training loop as its tutorials write it.
 
-What `framework` and None mean here, all of it torch's own:
+What `framework` and None mean here, torch's own and its tutorials':
 - batch size: 64, the quickstart's.
 - initializer: Kaiming uniform with a = √5 for kernels, uniform ±1/√fan_in for biases.
 - pipeline: a `Dataset` that opens each original with Pillow, transforms v2 for resizing and augmentation, a
@@ -32,6 +32,7 @@ from trainer.ahead import Waits
 from trainer.batches import balanced_chances
 from trainer.framework import Callbacks, State, TrainingData
 from trainer.frameworks._torch_data import (
+    FORK,
     ArrayDataset,
     ImageDataset,
     Masks,
@@ -164,18 +165,20 @@ def _validation_loader(model: TorchModel, data: TrainingData, recipe: Recipe) ->
 
 
 def _own_loader(data: TrainingData, split: str, recipe: Recipe, threads: int) -> Own:
-    """A DataLoader as the tutorials build it, with shuffling and augmentation for the training split."""
+    """A DataLoader as the tutorials on images build it, with shuffling and augmentation for the training split."""
     training = split == "train"
     vary = recipe.augmentation if training else Augmentation()
     weighted = training and recipe.sampler == "weighted"
     drawn = WeightedRandomSampler(balanced_chances(data.train.labels), len(data.train)) if weighted else None
     shuffle = training and not weighted
+    workers = decoding_workers(data.original(split), recipe.batch, threads)
     return DataLoader(
         _dataset(data, split, vary),
         batch_size=recipe.batch,
         shuffle=shuffle,
         sampler=drawn,
-        num_workers=decoding_workers(data.original(split), recipe.batch, threads),
+        num_workers=workers,
+        multiprocessing_context=FORK if workers else None,
     )
 
 

@@ -248,7 +248,7 @@ def _epochs(
         matched = ahead(_tf.matched_inputs(data.train, model.architecture, seed, recipe, epochs))
         return ((epoch, matched) for epoch in epochs)
     own = _own_batches(data, recipe, seed + epochs.start)
-    return ((epoch, iter(own)) for epoch in epochs)
+    return ((epoch, ahead(iter(own))) for epoch in epochs)
 
 
 def _own_batches(data: TrainingData, recipe: Recipe, seed: int) -> Any:

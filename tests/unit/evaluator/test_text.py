@@ -34,3 +34,7 @@ def test_lists_read_as_english() -> None:
 
 def test_counts_agree_with_their_noun() -> None:
     assert [text.count(n, "class", "classes") for n in (0, 1, 2000)] == ["0 classes", "1 class", "2,000 classes"]
+
+
+def test_points_have_a_sign_where_they_are_compared() -> None:
+    assert [text.bare_points(value) for value in (0.021, 0, -0.021)] == ["+2.10", "+0.00", "-2.10"]

@@ -5,13 +5,26 @@ import pytest
 from core.schemas.experiment import Experiment
 from core.schemas.study import Claim, Side, Study
 from evaluator.studies.judge import NOT_TESTED, measure
-from evaluator.studies.page import Chapter, best_evidence, page
+from evaluator.studies.page import ELSEWHERE, Chapter, best_evidence, page
 from evaluator.studies.results import judged
 from tests.unit.evaluator.studies.test_judge import CLEAR, claim, study, summary
 
+MISSING = Claim(
+    text=claim().text,
+    first=Side(framework="fastai", epochs=10, published=0.9998),
+    unavailable="weights unavailable",
+)
+"""What one experiment cannot measure, in the words in which another one measures it."""
 
-def chapter(name: str, of: Study | None = None, experiment: str = "", seeds: tuple[int, ...] = (0, 1, 2)) -> Chapter:
-    of = of or study()
+
+def chapter(
+    name: str,
+    of: Study | None = None,
+    experiment: str = "",
+    key: str | None = None,
+    seeds: tuple[int, ...] = (0, 1, 2),
+) -> Chapter:
+    of = (of or study()).model_copy(update={"key": key})
     whole = summary(of, {framework: values[: len(seeds)] for framework, values in CLEAR.items()}, seeds=seeds)
     if experiment:
         frozen = Experiment.model_validate_json(whole.spec_json).model_copy(update={"name": experiment})
@@ -26,11 +39,34 @@ def adjusted(one: Chapter) -> float:
     return test.p_adjusted
 
 
-def test_p_values_are_corrected_for_all_results_of_a_study_and_of_no_other() -> None:
+def verdicts(one: Chapter) -> list[str]:
+    return [finding.verdict for finding in one.findings]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("one", "other"), (None, "other"), ("one", None)])
+def test_p_values_are_corrected_for_all_results_of_one_study_only(ours: str | None, theirs: str | None) -> None:
     (alone,) = judged([chapter("a")])
-    first, second, other = judged([chapter("a"), chapter("b"), chapter("c", experiment="another")])
+    files = [chapter("a", key=ours), chapter("b", key=ours), chapter("c", experiment="another", key=theirs)]
+    first, second, other = judged(files)
     assert adjusted(first) == adjusted(second) == pytest.approx(2 * adjusted(alone))
     assert adjusted(other) == adjusted(alone)
+
+
+def test_experiments_with_one_key_are_one_study() -> None:
+    """As S1's two files: one Holm family, and one row of the overview for each claim and mode."""
+    (alone,) = judged([chapter("a")])
+    found = judged([chapter("a", key="s1"), chapter("b", experiment="pretrained", key="s1")])
+    assert [adjusted(one) for one in found] == [pytest.approx(2 * adjusted(alone))] * 2
+    assert len(best_evidence(found)) == 2
+    assert len(best_evidence(judged([chapter("a"), chapter("b", experiment="pretrained")]))) == 4
+
+
+def test_without_a_key_the_beginning_of_the_experiments_name_is_the_study() -> None:
+    """Results from before there was a key stay with those that have one."""
+    assert chapter("a").study_key == "test", "of test-digits"
+    assert chapter("a", experiment="s1-asl-pretrained").study_key == "s1"
+    old, new = judged([chapter("a", experiment="s1-asl"), chapter("b", experiment="s1-asl", key="s1")])
+    assert adjusted(old) == adjusted(new) == pytest.approx(2 * adjusted(judged([chapter("a")])[0]))
 
 
 def test_the_overview_shows_each_claim_and_mode_once_with_the_best_evidence() -> None:
@@ -45,16 +81,24 @@ def test_the_overview_shows_each_claim_and_mode_once_with_the_best_evidence() ->
     assert "many-seeds" not in overview
 
 
-def test_what_one_experiment_could_not_measure_is_left_out_where_another_did() -> None:
-    missing = Claim(
-        text=claim().text,
-        first=Side(framework="fastai", epochs=10, published=0.9998),
-        unavailable="weights unavailable",
-    )
-    without = chapter("without", of=study(missing))
-    assert [finding.verdict for one in judged([without]) for finding in one.findings] == [
-        "not reproduced: weights unavailable"
-    ]
-    first, second = judged([without, chapter("with", experiment="pretrained")])
-    assert first.findings == ()
-    assert [finding.verdict for finding in second.findings] == ["holds", "holds"]
+def test_what_one_experiment_could_not_measure_is_left_out_where_another_of_the_study_did() -> None:
+    without = chapter("without", of=study(MISSING), key="s1")
+    (alone,) = judged([without])
+    assert verdicts(alone) == ["not reproduced: weights unavailable"]
+    found = judged([without, chapter("with", experiment="pretrained", key="s1")])
+    assert [verdicts(one) for one in found] == [[], ["holds", "holds"]]
+    _, _, first = page(found).partition('<a id="without"></a>')
+    assert first.partition("<a id")[0].count(ELSEWHERE) == 1, "a chapter without rows says where they are"
+
+
+def test_another_study_with_the_same_words_takes_no_row_away() -> None:
+    found = judged([chapter("without", of=study(MISSING)), chapter("with", experiment="another")])
+    assert [verdicts(one) for one in found] == [["not reproduced: weights unavailable"], ["holds", "holds"]]
+
+
+def test_an_experiment_that_trained_nothing_takes_no_row_away() -> None:
+    failed = chapter("failed", experiment="pretrained", key="s1")
+    nothing = failed.summary.model_copy(update={"groups": (), "trainings": ()})
+    failed = Chapter("failed", nothing, failed.study, tuple(measure(nothing, failed.study)))
+    first, _ = judged([chapter("without", of=study(MISSING), key="s1"), failed])
+    assert verdicts(first) == ["not reproduced: weights unavailable"]

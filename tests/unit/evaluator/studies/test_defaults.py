@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from core.schemas.study import Study
 from core.schemas.summary import SeedAccuracy, Summary
-from evaluator.studies.defaults import shifts
-from evaluator.studies.judge import judge
+from evaluator.studies.defaults import shift_section, shifts
 from evaluator.studies.page import Chapter, page
-from tests.unit.evaluator.studies.test_judge import study, summary
+from tests.unit.evaluator.studies.test_judge import judge, study, summary
 
 PYTORCH = [0.970, 0.972, 0.971]
 
@@ -58,3 +57,11 @@ def test_a_shift_without_spread_cannot_be_tested() -> None:
 def test_nothing_is_said_of_a_shift_at_a_scale_without_verdicts() -> None:
     of = study(images=10**6)
     assert shifts(judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)) == []
+
+
+def test_a_shift_says_both_differences_as_the_claim_was_tested_with_them() -> None:
+    of = study()
+    found = judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)
+    (shift,) = shifts(found)
+    assert [shift.idiomatic, shift.matched] == [finding.test for finding in found]
+    assert " Measured: +2.10 points with each framework's own defaults, +0.07 with" in shift_section(shift, None)

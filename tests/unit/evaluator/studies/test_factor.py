@@ -7,9 +7,9 @@ import pytest
 
 from core.schemas.study import Claim, Study
 from core.schemas.summary import Summary, Training
-from evaluator.studies.judge import NOT_TESTED, Finding, judge
+from evaluator.studies.judge import NOT_TESTED, Finding
 from evaluator.studies.page import Chapter, difference, page, why
-from tests.unit.evaluator.studies.test_judge import EPOCHS, SAME, claim, study, summary
+from tests.unit.evaluator.studies.test_judge import EPOCHS, SAME, claim, judge, study, summary
 
 SECOND = (10.0, 11.0, 9.0)
 """Seconds by seed of the second side, PyTorch's."""

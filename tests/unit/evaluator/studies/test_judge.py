@@ -11,7 +11,7 @@ from core.schemas.results import TrainResult
 from core.schemas.study import Claim, Side, Study
 from core.schemas.summary import SeedAccuracy, Summary
 from evaluator import statistics
-from evaluator.studies.judge import NOT_TESTED, Finding, judge
+from evaluator.studies.judge import NOT_TESTED, Finding, decide, measure
 from evaluator.studies.page import Chapter, page
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment as Synthetic
@@ -61,6 +61,11 @@ def summary(
         }
     )
     return found.model_copy(update={"groups": tuple(groups), "spec_json": experiment.model_dump_json()})
+
+
+def judge(whole: Summary, of: Study) -> list[Finding]:
+    """The verdicts of a study with one result."""
+    return decide(measure(whole, of))
 
 
 def verdicts(of: Study, **arguments: object) -> list[Finding]:

@@ -64,7 +64,7 @@ def test_too_few_seeds_epochs_or_images_never_lead_to_shares_of_a_default(one: C
 
 
 def test_the_overview_has_one_row_for_each_study_claim_and_mode() -> None:
-    found = {(one.experiment.name, f.claim.text, f.mode) for one in CHAPTERS for f in one.findings}
+    found = {(one.study_key, f.claim.text, f.mode) for one in CHAPTERS for f in one.findings}
     assert len(best_evidence(CHAPTERS)) == len(found)
     overview, _, _ = (DOCS / "studies.md").read_text().partition("\n<a id")
     assert overview.count("\n| [") == len(found)

@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from core.schemas.attribution import Attribution
+from core.schemas.statistics import SeedTest
 from evaluator.attribution import attribute
 from evaluator.report.attribution import UNCLEAR, bars
 from evaluator.studies.chart import COLOURS
@@ -74,3 +75,19 @@ def test_the_drawing_has_a_bar_for_each_and_hatches_what_may_be_luck(found: Attr
     assert all(x >= 0 and x + width <= 860 for x, width in spans)
     # The first gap is to the left of zero and the first change begins at its end.
     assert spans[0][0] == pytest.approx(spans[1][0], abs=0.2)
+
+
+def without_p(change: SeedTest) -> SeedTest:
+    return change.model_copy(update={"p_value": None, "p_adjusted": None})
+
+
+def test_the_legend_names_every_reason_for_hatching_that_occurs(found: Attribution) -> None:
+    luck, rest = found.shares[1], found.rest
+    assert "parentheses: not distinguishable from none</text>" in waterfall(found)
+    mixed = found.model_copy(update={"rest": without_p(rest)})
+    assert "parentheses: not distinguishable from none, or not tested</text>" in waterfall(mixed)
+    bare = luck.model_copy(update={"change": without_p(luck.change)})
+    one = mixed.model_copy(update={"shares": (found.shares[0], bare)})
+    assert "parentheses: not tested</text>" in waterfall(one), "the first switch is clear and not hatched"
+    clear = found.model_copy(update={"shares": found.shares[:1], "rest": found.shares[0].change})
+    assert "hatched" not in waterfall(clear)

@@ -248,6 +248,12 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(changes: dict[str, Any], m
         experiment(**changes)
 
 
+def test_folds_beside_a_number_of_validation_images_are_refused_before_anything_starts() -> None:
+    data = {**DOCUMENT["data"], "split": {"validation": 8}}
+    with pytest.raises(pydantic.ValidationError, match=r"data\.split\.validation 8 has no meaning with search\.folds"):
+        Experiment.model_validate({**DOCUMENT, "data": data, "search": {**GRID, "folds": 3}})
+
+
 def test_the_report_ranks_trials_and_says_what_became_of_them(tmp_path: Path) -> None:
     trainer = Trainer({1: DivergedError("loss is nan")})
     found = run(experiment(prune=False), trainer, tmp_path)
