@@ -62,8 +62,8 @@ images:  ## build the container images, check their sizes, write their SBOMs: ma
 manifests:  ## print the Kubernetes manifests: make manifests OVERLAY=local
 	@deploy/k8s/render.sh $(or $(OVERLAY),local)
 
-scan: setup  ## look up known vulnerabilities of dependencies and images
-	$(BIN)/python tools/scan.py
+scan: setup  ## look up known vulnerabilities of dependencies and images: make scan ARGS="--tag TAG"
+	$(BIN)/python tools/scan.py $(ARGS)
 
 report: setup  ## path of a report: make report NAME=digits
 	$(BIN)/bakeoff report $(NAME)

@@ -1,8 +1,8 @@
 """Looks up known vulnerabilities of the locked dependencies and of the built images (`make scan`).
 
-Reads constraints.txt and the SBOMs of this checkout's images in dist/images (`--tag TAG`: of images with that tag), and
-asks pip-audit, which asks the advisory database of the Python package index. It knows Python packages, not the
-operating system of the base image. Ends with 1 when something is found, or could not be looked up.
+Reads constraints.txt and the SBOMs of this checkout's images in dist/images (`make scan ARGS="--tag TAG"`: of images
+with that tag), and asks pip-audit, which asks the advisory database of the Python package index. It knows Python
+packages, not the operating system of the base image. Ends with 1 when something is found, or could not be looked up.
 """
 
 import argparse
@@ -67,7 +67,9 @@ def audit(lines: list[str]) -> int:
 
 def main() -> int:
     """The command line; its exit status."""
-    parser = argparse.ArgumentParser(prog="python tools/scan.py", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="make scan", usage='%(prog)s [ARGS="--tag TAG"]', description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--tag", help="of the images whose SBOMs are read; default: that of this checkout's content")
     options = parser.parse_args()
     tags = (options.tag,) if options.tag else (content_tag(), content_tag("cuda"))

@@ -20,7 +20,6 @@ from evaluator.studies import searches, splits
 from evaluator.studies.defaults import attribution_section, attribution_shortfalls, shift_section, shifts, untested
 from evaluator.studies.evidence import SHARE_NEEDED
 from evaluator.studies.judge import NOT_TESTED, Finding, Measured
-from evaluator.studies.revision import without_workers
 from evaluator.text import MISSING
 
 INTRO = f"""# The five studies
@@ -190,18 +189,9 @@ def _chapter(one: Chapter, changed: Changed) -> Iterator[str]:
     if one.attribution:
         yield from attribution_section(one.attribution, one.attribution_shortfalls, one.waterfall)
     yield f"**Where the time went.** {escape(time_note(one.summary))}\n\n{markdown_table(time_shares(one.summary))}"
-    yield from _loaders(one.summary)
     yield from (f"> {escape(note)}" for note in one.summary.notes)
     if one.summary.missing:
         yield "> **Incomplete:** " + escape("; ".join(one.summary.missing))
-
-
-def _loaders(summary: Summary) -> Iterator[str]:
-    if found := [text.framework(one) for one in without_workers(summary)]:
-        yield (
-            f"> In this result the idiomatic loaders of {text.names(found)} read their images in the training's own "
-            "process; they have worker processes now."
-        )
 
 
 def _what_ran(one: Chapter, experiment: Experiment) -> str:

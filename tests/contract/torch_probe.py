@@ -98,7 +98,7 @@ def defaults() -> dict[str, object]:
 
 def workers(folder: Path) -> dict[str, int]:
     """Processes that decode for two threads: files, files in batches larger than any memory, and arrays."""
-    from trainer.frameworks._torch_data import decoding_workers
+    from trainer.frameworks._fastai_workers import decoding_workers
 
     originals = Originals(np.zeros(1, np.int64), ImageSpec(height=64, width=64), 2, folder)
     return {

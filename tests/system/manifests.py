@@ -22,6 +22,8 @@ COMPONENTS = sorted(path.name for path in (K8S / "components").iterdir())
 OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
 STORAGE = ("persistence", "s3")
 BASE = "base"
+OLDEST, NEWEST = "1.27", "1.34"
+"""API versions everything is valid for; the manifests use nothing younger than native gRPC probes."""
 OPTIONAL = sorted(set(COMPONENTS) - set(STORAGE))
 ORDER = ["persistence", *(name for name in OPTIONAL if name != "tls"), "s3", "tls"]
 """In which components are named: `s3` and `tls` behind everything they change."""

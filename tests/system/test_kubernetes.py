@@ -5,9 +5,7 @@ import itertools
 import json
 import random
 import re
-import shutil
-import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +13,22 @@ import yaml
 
 from deploy.k8s.command import pod_of
 from tests.system import manifests
-from tests.system.manifests import K8S, ROOT, Combinations, Document, containers, cpu, environment, has, memory, pods
+from tests.system.manifests import (
+    K8S,
+    NEWEST,
+    OLDEST,
+    ROOT,
+    Combinations,
+    Document,
+    containers,
+    cpu,
+    environment,
+    memory,
+    pods,
+)
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-OLDEST, NEWEST = "1.27", "1.34"
-"""API versions everything is valid for; the manifests use nothing younger than native gRPC probes."""
 CUSTOM = {"Issuer", "Certificate", "PodMonitor", "PrometheusRule", "ServingRuntime", "InferenceService"}
 """Custom resources: no schema of theirs comes with the validator."""
 WITHOUT_SCHEMA = {"ServingRuntime", "InferenceService"}
@@ -123,46 +131,6 @@ def test_every_choice_of_components_is_there_on_the_base_and_on_every_overlay(co
         mine = {manifests.key(document): document for document in combined[manifests.name_of(overlay, storage, chosen)]}
         for document in combined[f"overlay {overlay}"]:
             assert mine[manifests.key(document)] == document, overlay
-
-
-def refusal(tree: Path, components: Iterable[str]) -> str:
-    """What kustomize says to components in an order or a choice that it must refuse."""
-    folder = Path(shutil.copytree(K8S, tree / "k8s")) / "refused"
-    folder.mkdir()
-    listed = [f"../components/{name}" for name in components]
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"resources": ["../base"], "components": listed}))
-    done = subprocess.run([*manifests.kustomize(), str(folder)], capture_output=True, text=True)
-    assert done.returncode != 0, done.stdout
-    return done.stderr
-
-
-def test_both_storages_at_once_are_refused(tmp_path: Path) -> None:
-    """Each brings the claim `store`."""
-    said = refusal(tmp_path, manifests.STORAGE)
-    assert "PersistentVolumeClaim" in said
-    assert "already" in said
-
-
-def on_the_claim() -> list[str]:
-    """Components that bring pods which read the claim."""
-    return [
-        name
-        for name in manifests.OPTIONAL
-        if any(
-            re.search("claimName: store|pvc://store", path.read_text())
-            for path in (K8S / "components" / name).glob("*.yaml")
-        )
-    ]
-
-
-def test_some_components_read_the_claim() -> None:
-    assert set(on_the_claim()) >= {"kserve", "locust", "openvino"}
-
-
-@pytest.mark.parametrize("component", on_the_claim())
-def test_a_component_whose_pods_would_miss_the_bucket_is_refused(component: str, tmp_path: Path) -> None:
-    """`s3` changes what is there before it; their pods would read the claim, which then holds no models."""
-    assert f"components/{component}': testing value" in refusal(tmp_path, ["s3", component])
 
 
 def test_selectors_find_the_pods_they_mean(combined: Combinations) -> None:
@@ -280,41 +248,6 @@ def test_nothing_is_privileged_and_nothing_writes_its_root(combined: Combination
                 assert "privileged" not in context, (name, pod)
 
 
-def test_keys_are_read_by_the_group_of_the_pods_and_nobody_else(combined: Combinations) -> None:
-    """A certificate without its key may be read by all."""
-    found = set()
-    for name, documents in combined.items():
-        for pod, _, spec in pods(documents):
-            for secret in (volume["secret"] for volume in spec.get("volumes", []) if "secret" in volume):
-                if [item["key"] for item in secret.get("items", [])] == ["ca.crt"]:
-                    continue
-                found.add(pod)
-                assert secret["defaultMode"] == 0o440, (name, pod)
-                assert spec["securityContext"]["fsGroup"] == 1000, (name, pod)
-                context = {**spec["securityContext"], **spec["containers"][0]["securityContext"]}
-                assert context["runAsUser"] == 1000, (name, pod)
-    assert {"trainer-keras", "evaluator", "production", "bakeoff-onnx"} <= found
-
-
-def test_servers_may_not_write_the_models_they_read(combined: Combinations) -> None:
-    """Neither through the mount nor through the claim, whatever a patch does to one of them."""
-    found = set()
-    for name, documents in combined.items():
-        for pod, labels, spec in pods(documents):
-            claims = {
-                volume["name"]: volume["persistentVolumeClaim"]
-                for volume in spec.get("volumes", [])
-                if "persistentVolumeClaim" in volume
-            }
-            if labels["app.kubernetes.io/component"] != "serving" or not claims:
-                continue
-            found.add(pod)
-            assert list(claims.values()) == [{"claimName": "store", "readOnly": True}], (name, pod)
-            mounts = [each for each in spec["containers"][0]["volumeMounts"] if each["name"] in claims]
-            assert [each.get("readOnly") for each in mounts] == [True], (name, pod)
-    assert {"production", "serving-onnx", "serving-tensorflow", "serving-pytorch", "serving-openvino"} <= found
-
-
 def test_pods_live_longer_than_they_drain(combined: Combinations) -> None:
     """Every server of ours; locust and MLflow end at once, and a command may be killed at any moment."""
     from services.rpc.settings import ServiceSettings
@@ -354,129 +287,5 @@ def test_every_alert_has_a_row_in_the_runbook() -> None:
         assert json.loads(symptom) in rows, rule["alert"]
 
 
-def overlay(tree: Path, name: str, patches: Iterable[Document] = (), components: Iterable[str] = ()) -> list[Document]:
-    """What an overlay comes to with patches of a user's, and with these components, if any, in place of its own."""
-    folder = Path(shutil.copytree(K8S, tree / "k8s")) / "overlays" / name
-    content = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    content["patches"] = [*content.get("patches", []), *patches]
-    content["components"] = [f"../../components/{each}" for each in components] or content["components"]
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
-    return manifests.render(folder, manifests.kustomize())
-
-
-@pytest.mark.parametrize("part", manifests.OVERLAYS)
-def test_the_patches_of_the_page_give_production_tokens_and_another_runtime(part: str, tmp_path: Path) -> None:
-    import kubernetes_validate
-
-    blocks = re.findall(r"```yaml\n(- target: .+?)```", (ROOT / "docs/deploy.md").read_text(), re.S)
-    patches = [patch for block in blocks for patch in yaml.safe_load(block)]
-    assert len(patches) == 2
-    documents = overlay(tmp_path, part, patches)
-    (production,) = (each for each in documents if manifests.key(each) == ("Deployment", "production"))
-    kubernetes_validate.validate(production, NEWEST, strict=True)
-    (server,) = production["spec"]["template"]["spec"]["containers"]
-    # Registry and tag are the overlay's.
-    expected = {"local": "bakeoff/serving-pytorch:dev", "production": "registry.example/bakeoff/serving-pytorch:"}
-    assert server["image"].startswith(expected[part])
-    told = environment(server, documents)
-    assert told["BAKEOFF_SERVING_TRUST_REPOSITORY"] == "true"
-    assert told["BAKEOFF_SERVING_TOKENS"] == "/tokens/tokens"
-    assert "BAKEOFF_SERVING_ALLOW_ANONYMOUS" not in told
-    assert server["resources"]["limits"] == {"cpu": "1", "memory": "2Gi"}
-
-
-@pytest.mark.parametrize("part", manifests.OVERLAYS)
-def test_production_servers_get_a_gpu_by_a_component_beside_all_others(part: str, tmp_path: Path) -> None:
-    import kubernetes_validate
-
-    others = [name for name in manifests.ORDER if name != "persistence" and not (part == "local" and name == "hpa")]
-    documents = overlay(tmp_path, part, components=["gpu/serving", *others])
-    (production,) = (each for each in documents if manifests.key(each) == ("Deployment", "production"))
-    kubernetes_validate.validate(production, OLDEST, strict=True)
-    kubernetes_validate.validate(production, NEWEST, strict=True)
-    with_gpu = {
-        pod
-        for pod, _, spec in pods(documents)
-        if spec["containers"][0]["resources"]["limits"].get("nvidia.com/gpu") == 1
-        and spec["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] == 1
-    }
-    trainers = {pod for pod, labels, _ in pods(documents) if labels["app.kubernetes.io/component"] == "trainer"}
-    assert with_gpu == {"production", *trainers}
-    told = environment(production["spec"]["template"]["spec"]["containers"][0], documents)
-    assert told["BAKEOFF_SERVING_DEVICE"] == "cuda"
-    assert production["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
-
-
 def test_the_job_runs_the_demo_experiment_unless_told_otherwise() -> None:
     assert (K8S / "experiment/experiment.yaml").read_bytes() == (ROOT / "experiments/digits.yaml").read_bytes()
-
-
-def test_the_command_and_the_services_share_one_store(combined: Combinations) -> None:
-    """A result that a service writes elsewhere than the command looks ends a run."""
-    at = r"\bBAKEOFF_(?:[A-Z]+_)?STORE=(\S+)"
-    defaults = {
-        name: re.findall(at, (ROOT / f"deploy/docker/{name}.Dockerfile").read_text())[0]
-        for name in ("trainer", "evaluator", "cli")
-    }
-    for name, documents in combined.items():
-        stores, accounts = {}, {}
-        for pod, labels, spec in pods(documents):
-            component = {"experiment": "cli"}.get(part := labels.get("app.kubernetes.io/component", ""), part)
-            if component not in defaults:
-                continue
-            told = environment(spec["containers"][0], documents)
-            given = [value for variable, value in told.items() if re.fullmatch(at.partition("=")[0], variable)]
-            stores[pod] = given[0] if given else defaults[component]
-            accounts[pod] = tuple(told.get(variable) for variable in ("AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL"))
-        assert len(set(stores.values())) == 1, (name, stores)
-        assert len(set(accounts.values())) == 1, (name, accounts)
-        if has(name, "s3"):
-            assert set(stores.values()) == {"s3://bakeoff/store"}, name
-
-
-def test_with_s3_models_pass_through_the_bucket_and_servers_mount_no_claim(combined: Combinations) -> None:
-    """Who publishes, who serves, and who promotes: each with an account, and servers with a client of S3."""
-    places = {"trainer": "TRAINER_REPOSITORY", "serving": "SERVING_REPOSITORY", "experiment": "REPOSITORY"}
-    found = set()
-    for name, documents in combined.items():
-        for pod, labels, spec in pods(documents):
-            component, container = labels["app.kubernetes.io/component"], spec["containers"][0]
-            image = container["image"].rpartition("/")[2].partition(":")[0]
-            if not has(name, "s3"):
-                assert not image.endswith("-s3"), (name, pod)
-                continue
-            claims = {
-                each["persistentVolumeClaim"]["claimName"]
-                for each in spec.get("volumes", [])
-                if "persistentVolumeClaim" in each
-            }
-            # The command keeps reports there, the evaluator's pod hands them out, trainers find folders of your own.
-            assert ("store" in claims) is (component in ("trainer", "evaluator", "experiment")), (name, pod)
-            if component not in places:
-                continue
-            found.add(pod)
-            told = environment(container, documents)
-            promoted = pod in ("production", "bakeoff-onnx")
-            assert told[f"BAKEOFF_{places[component]}"] == f"s3://bakeoff/{'production' if promoted else 'models'}"
-            assert told["AWS_ACCESS_KEY_ID"] == "secret s3/access-key", (name, pod)
-            assert told["AWS_SECRET_ACCESS_KEY"] == "secret s3/secret-key", (name, pod)
-            assert told["AWS_ENDPOINT_URL"] == "secret s3/endpoint", (name, pod)
-            assert image.endswith("-s3") is (component == "serving"), (name, pod)
-            if component == "experiment":
-                assert told["BAKEOFF_PRODUCTION"] == "s3://bakeoff/production", name
-            if component == "trainer":
-                (data,) = (each for each in container["volumeMounts"] if each["mountPath"] == "/data")
-                assert data["readOnly"] is True, (name, pod)
-            if pod == "bakeoff-onnx":
-                assert "--repository" not in container["args"], name
-                (service,) = (each for each in documents if each["kind"] == "InferenceService")
-                assert "storageUri" not in service["spec"]["predictor"]["model"], name
-    assert found >= {
-        "trainer-keras",
-        "serving-onnx",
-        "serving-openvino-bf16",
-        "production",
-        "bakeoff-onnx",
-        "experiment",
-        "command",
-    }

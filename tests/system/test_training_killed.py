@@ -99,10 +99,10 @@ def trainings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         yield Trainings(client, home, request.param, DigitsSource(), RECIPE)
 
 
-@pytest.fixture(scope="module", params=["pytorch", "fastai"])
-def own_trainings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
-    """On files, in the framework's own pipeline, whose loader has a process for each thread."""
-    home = tmp_path_factory.mktemp(f"decoders-{request.param}")
+@pytest.fixture(scope="module")
+def own_trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
+    """On files, in fastai's own pipeline, whose loader has a process for each thread."""
+    home = tmp_path_factory.mktemp("decoders")
     draw = np.random.default_rng(0)
     for label in range(10):
         (home / f"images/{label}").mkdir(parents=True)
@@ -111,8 +111,8 @@ def own_trainings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
             Image.fromarray(pixels).save(home / f"images/{label}/{number}.png")
     written = {"epochs": EPOCHS + 2, "batch_size": 32, "augmentation": {"crop": 2, "flip": True}}
     recipe = Recipe(**complete("idiomatic", written))
-    with killed_trainer(home, request.param) as client:
-        yield Trainings(client, home, request.param, FolderSource(path=str(home / "images")), recipe)
+    with killed_trainer(home, "fastai") as client:
+        yield Trainings(client, home, "fastai", FolderSource(path=str(home / "images")), recipe)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe
 from trainer.batches import balanced_chances
 from trainer.framework import TrainingData
-from trainer.frameworks._torch_data import FORK, decoding_workers
+from trainer.frameworks._fastai_workers import decoding_workers
 from trainer.frameworks._torchvision import import_torchvision
 
 import_torchvision()
@@ -107,7 +107,7 @@ def loaders(data: TrainingData, recipe: Recipe, threads: int) -> Any:
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
     workers = decoding_workers(originals, recipe.batch, threads)
     if workers:  # fastai's loader takes the default of the process and no other
-        multiprocessing.set_start_method(FORK, force=True)
+        multiprocessing.set_start_method("fork", force=True)
     settings = {
         "bs": recipe.batch,
         "num_workers": workers,

@@ -1,12 +1,7 @@
 """Prepared arrays and original images as torch reads them."""
 
-import multiprocessing
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,17 +11,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from core.errors import InvalidInputError, KilledError
 from core.prepared import Split
 from core.schemas.recipe import Recipe
 from trainer.ahead import ahead
 from trainer.batches import matched_batches, steps_per_epoch
 from trainer.layers import Architecture
-from trainer.originals import Originals
 
-SHARED_MEMORY = Path("/dev/shm")
-FORK = "fork"
-"""How the processes of a loader start, whatever the default is where the training runs."""
 Masks = dict[str, Tensor]
 Transform = Callable[[Any], Any]
 
@@ -69,36 +59,6 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.transform(self.open_image(index)), int(self.labels[index])
-
-
-def decoding_workers(originals: Originals | None, batch_size: int, threads: int) -> int:
-    """How many processes of a DataLoader decode originals: one for each thread of the training.
-
-    None for arrays, which need no decoding; none where their batches, two ahead in each, would fill half of the shared
-    memory they pass through (a container has 64 MB of it unless it asks for more); none where processes cannot start
-    as forks, which our data sets need. The number is the same in every attempt: workers draw their own numbers.
-    """
-    if originals is None or FORK not in multiprocessing.get_all_start_methods() or not SHARED_MEMORY.is_dir():
-        return 0
-    batches = (2 * threads + 1) * batch_size * prod(originals.spec.shape)
-    return threads if batches < shutil.disk_usage(SHARED_MEMORY).total / 2 else 0
-
-
-@contextmanager
-def own_words() -> Iterator[None]:
-    """An error of a worker process in its own words: torch puts them below a traceback.
-
-    Raises:
-        KilledError: one was killed.
-    """
-    try:
-        yield
-    except InvalidInputError as error:
-        raise InvalidInputError(str(error).rsplit(f"{InvalidInputError.__name__}: ", 1)[-1].strip()) from error
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        raise KilledError(str(error)) from error
 
 
 class MatchedLoader:

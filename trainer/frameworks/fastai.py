@@ -49,7 +49,8 @@ from trainer.frameworks._fastai_phases import (
     split_groups,
     starting_rate,
 )
-from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader, own_words
+from trainer.frameworks._fastai_workers import own_words
+from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
 from trainer.frameworks._torch_freezing import freeze
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores

@@ -1,10 +1,10 @@
 """PyTorch: a training loop as its tutorials write it.
 
-What `framework` and None mean here, torch's own and its tutorials':
+What `framework` and None mean here, all of it torch's own:
 - batch size: 64, the quickstart's.
 - initializer: Kaiming uniform with a = √5 for kernels, uniform ±1/√fan_in for biases.
 - pipeline: a `Dataset` that opens each original with Pillow, transforms v2 for resizing and augmentation, a
-  `DataLoader` with shuffle=True and a worker for each thread (none for arrays), the last partial batch included, and
+  `DataLoader` with shuffle=True and without workers, torch's default, the last partial batch included, and
   `nn.Dropout`; a weighted sampler is `WeightedRandomSampler`.
 - optimizer: `torch.optim.Adam` and `AdamW` (rate 1e-3, β 0.9 and 0.999, ε 1e-8, decay 0.01) and `SGD` (rate 1e-3, no
   momentum); `weight_decay`, coupled or not, is for every parameter.
@@ -31,16 +31,7 @@ from core.schemas.recipe import Recipe
 from trainer.ahead import Waits
 from trainer.batches import balanced_chances
 from trainer.framework import Callbacks, State, TrainingData
-from trainer.frameworks._torch_data import (
-    FORK,
-    ArrayDataset,
-    ImageDataset,
-    Masks,
-    MatchedLoader,
-    SequentialLoader,
-    decoding_workers,
-    own_words,
-)
+from trainer.frameworks._torch_data import ArrayDataset, ImageDataset, Masks, MatchedLoader, SequentialLoader
 from trainer.frameworks._torch_freezing import freeze, set_training
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
 from trainer.frameworks._torch_network import head_scores
@@ -69,7 +60,7 @@ class PyTorchFramework(TorchFramework):
 
     def fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """Trains in place; both pipelines continue a checkpoint bit for bit."""
-        with reduced_precision(model.network, recipe), own_words():
+        with reduced_precision(model.network, recipe):
             self._fit(model, data, recipe, callbacks)
         model.network.requires_grad_(True)
 
@@ -77,7 +68,7 @@ class PyTorchFramework(TorchFramework):
         model.classes = data.classes
         torch.manual_seed(model.settings.seed)
         saved = restore_network(model.network, callbacks.resume)
-        loader, scored = _loader(model, data, recipe), _validation_loader(model, data, recipe)
+        loader, scored = _loader(model, data, recipe), _validation_loader(data, recipe)
         loss = HeadLoss(model.architecture.head, data.objective(recipe))
         restore_random(saved)
         for phase, epochs in remaining(recipe, model.architecture, callbacks):
@@ -100,7 +91,7 @@ class PyTorchFramework(TorchFramework):
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """See the protocol."""
         torch.manual_seed(model.settings.seed)
-        images, labels = next(iter(_own_loader(data, "train", recipe, threads=0)))
+        images, labels = next(iter(_own_loader(data, "train", recipe)))
         return images.numpy(), labels.numpy()
 
     def extras(self, model: TorchModel, directory: Path) -> None:
@@ -155,31 +146,23 @@ class Training:
 def _loader(model: TorchModel, data: TrainingData, recipe: Recipe) -> Loader:
     if recipe.pipeline == "shared":
         return MatchedLoader(data.train, model.architecture, model.settings.seed, recipe)
-    return _own_loader(data, "train", recipe, model.settings.threads)
+    return _own_loader(data, "train", recipe)
 
 
-def _validation_loader(model: TorchModel, data: TrainingData, recipe: Recipe) -> SequentialLoader | Own:
+def _validation_loader(data: TrainingData, recipe: Recipe) -> SequentialLoader | Own:
     if recipe.pipeline == "shared" or data.originals is None:
         return SequentialLoader(data.validation, recipe.batch)
-    return _own_loader(data, "validation", recipe, model.settings.threads)
+    return _own_loader(data, "validation", recipe)
 
 
-def _own_loader(data: TrainingData, split: str, recipe: Recipe, threads: int) -> Own:
-    """A DataLoader as the tutorials on images build it, with shuffling and augmentation for the training split."""
+def _own_loader(data: TrainingData, split: str, recipe: Recipe) -> Own:
+    """A DataLoader as the tutorials build it, with shuffling and augmentation for the training split."""
     training = split == "train"
     vary = recipe.augmentation if training else Augmentation()
     weighted = training and recipe.sampler == "weighted"
     drawn = WeightedRandomSampler(balanced_chances(data.train.labels), len(data.train)) if weighted else None
     shuffle = training and not weighted
-    workers = decoding_workers(data.original(split), recipe.batch, threads)
-    return DataLoader(
-        _dataset(data, split, vary),
-        batch_size=recipe.batch,
-        shuffle=shuffle,
-        sampler=drawn,
-        num_workers=workers,
-        multiprocessing_context=FORK if workers else None,
-    )
+    return DataLoader(_dataset(data, split, vary), batch_size=recipe.batch, shuffle=shuffle, sampler=drawn)
 
 
 def _dataset(data: TrainingData, split: str, vary: Augmentation) -> Dataset[tuple[Tensor, int]]:

@@ -93,6 +93,26 @@ def test_the_pages_certificate_has_the_name_of_every_service() -> None:
     assert {f"DNS:{name}" for name in served} | {"DNS:localhost", "IP:127.0.0.1"} == set(names.split(","))
 
 
+def test_what_the_page_restarts_is_there_under_its_kind() -> None:
+    named = re.findall(r"rollout restart ((?:\w+/[a-z-]+ ?)+)", PAGE)
+    restarted = {each for words in named for each in words.split()}
+    texts = [path.read_text() for path in (ROOT / "deploy/k8s").rglob("*.yaml")]
+    documents = [each for text in texts for each in yaml.safe_load_all(text) if "metadata" in each]
+    there = {f"{each['kind'].lower()}/{each['metadata']['name']}" for each in documents}
+    assert {"deployment/production", "statefulset/tracking"} <= restarted
+    assert restarted <= there
+
+
+def test_the_pages_secret_for_mlflow_has_the_keys_that_its_pod_reads() -> None:
+    documents = yaml.safe_load_all((ROOT / "deploy/k8s/components/tracking/tracking.yaml").read_text())
+    (server,) = (each for each in documents if each["kind"] == "StatefulSet")
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    read = {each["valueFrom"]["secretKeyRef"]["key"] for each in container["env"]}
+    ((command, further),) = re.findall(r"create secret generic tracking (.+)\n(?s:.+?further literals(.+?)\. )", PAGE)
+    assert set(re.findall(r"--from-literal (\w+)=", command)) == {"database", "artifacts"}
+    assert {"database", "artifacts", *re.findall(r"`([a-z-]+)`", further)} == read
+
+
 def test_the_experiments_own_comment_has_the_pages_commands() -> None:
     told = re.findall(r"^#   (kubectl .+)$", (ROOT / "deploy/k8s/experiment/kustomization.yaml").read_text(), re.M)
     assert len(told) == 2

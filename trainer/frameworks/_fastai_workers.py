@@ -1,0 +1,43 @@
+"""The processes in which fastai's loader decodes originals."""
+
+import multiprocessing
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+
+from core.errors import InvalidInputError, KilledError
+from trainer.originals import Originals
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def decoding_workers(originals: Originals | None, batch_size: int, threads: int) -> int:
+    """How many there are: one for each thread of the training, fastai's default of one for each core.
+
+    None for arrays, which need no decoding; none where their batches, two ahead in each, would fill half of the shared
+    memory they pass through (a container has 64 MB of it unless it asks for more); none where processes cannot start
+    as forks, which our data sets need. The number is the same in every attempt: workers draw their own numbers.
+    """
+    if originals is None or "fork" not in multiprocessing.get_all_start_methods() or not SHARED_MEMORY.is_dir():
+        return 0
+    batches = (2 * threads + 1) * batch_size * prod(originals.spec.shape)
+    return threads if batches < shutil.disk_usage(SHARED_MEMORY).total / 2 else 0
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """An error of a worker in its own words: torch puts them below a traceback.
+
+    Raises:
+        KilledError: one was killed.
+    """
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(str(error).rsplit(f"{InvalidInputError.__name__}: ", 1)[-1].strip()) from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise KilledError(str(error)) from error
