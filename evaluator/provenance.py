@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from core.schemas.data import DatasetSource, FolderSource, class_names
 from core.schemas.environment import Environment
-from core.schemas.results import AnyResult, LoadTestResult, PrepareResult, TrainResult
+from core.schemas.results import AnyResult, LoadTestResult, PrepareResult, QuantizeResult, TrainResult
 from core.schemas.scenarios import GENERATOR_BUSY
 from core.schemas.summary import LOAD_TEST, TRAINING, UNTESTED, Data, Place, Row
 from evaluator import text
@@ -39,6 +39,20 @@ def places(results: Sequence[Result]) -> tuple[Place, ...]:
         if (role := _role(result)) not in roles:
             roles.append(role)
     return tuple(Place(roles=tuple(roles), environment=environment) for environment, roles in found.values())
+
+
+def step_seconds(results: Sequence[Result]) -> dict[str, float]:
+    """Kind of step to what all of them took, one after another; the clock's time is less where some ran at once."""
+    found: dict[str, float] = {}
+    for result in results:
+        found[result.kind] = found.get(result.kind, 0.0) + _seconds(result)
+    return found
+
+
+def _seconds(result: Result) -> float:
+    if isinstance(result, TrainResult):
+        return sum(result.seconds.values())
+    return result.model.export_seconds if isinstance(result, QuantizeResult) else result.seconds
 
 
 def notes(results: Sequence[Result], rows: Sequence[Row], data: Data | None) -> Iterator[str]:

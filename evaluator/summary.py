@@ -1,7 +1,7 @@
 """Turns the results of an experiment into its Summary."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,10 @@ from core.schemas.results import (
     QuantizeResult,
     TrainResult,
 )
-from core.schemas.specs import FRAMEWORKS, ReportSpec
-from core.schemas.summary import Arm, Classification, Export, Group, Row, SeedAccuracy, Summary, Training
-from evaluator import attribution, curves, evidence, losses, paired, parity, provenance, statistics
+from core.schemas.specs import ReportSpec
+from core.schemas.summary import Arm, Classification, Export, Group, Row, Summary, Training
+from evaluator import attribution, curves, evidence, losses, paired, parity, provenance, splits, statistics
+from evaluator.groups import arm_names, build_groups, ordered
 from evaluator.loads import pool_repeats, saturation
 from evaluator.paired import Predictions
 from evaluator.provenance import Result
@@ -26,7 +27,11 @@ from evaluator.verdict import decide
 
 
 def summarise(
-    spec: ReportSpec, results: Sequence[Result], probabilities: Probabilities, labels: NDArray[np.int64]
+    spec: ReportSpec,
+    results: Sequence[Result],
+    probabilities: Probabilities,
+    labels: NDArray[np.int64],
+    others: Sequence[Result] = (),
 ) -> Summary:
     """Joins trainings, evaluations and load tests into one document.
 
@@ -37,6 +42,7 @@ def summarise(
         results: parsed `result.json` documents, in the order of the experiment.
         probabilities: float32 [n, classes] by run id of the evaluation.
         labels: int64 [n], true classes of the test split; empty where there is none.
+        others: results of the same arms on another split.
     """
     trainings = [result for result in results if isinstance(result, TrainResult)]
     missing = list(spec.missing)
@@ -52,9 +58,10 @@ def summarise(
     rows = evidence.add_evidence(rows, answers, labels, classes)
     classifications = _classifications(rows, evaluations, answers, labels)
     representatives = [one.row for one in classifications if one.representative and one.row is not None]
-    groups = _groups(trainings, rows)
+    groups = build_groups(trainings, rows)
     data = provenance.describe_data(next((r for r in results if isinstance(r, PrepareResult)), None))
     missing += provenance.untested(data)
+    other_split = splits.compare(groups, data, others, missing)
     return Summary(
         experiment=spec.experiment,
         title=spec.title,
@@ -63,13 +70,15 @@ def summarise(
         rows=rows,
         arms=_arms(trainings, groups),
         groups=groups,
-        trainings=tuple(_training(training) for training in _ordered(trainings)),
-        exports=tuple(_export(training, model) for training in _ordered(trainings) for model in training.models),
+        trainings=tuple(_training(training) for training in ordered(trainings)),
+        exports=tuple(_export(training, model) for training in ordered(trainings) for model in training.models),
         classifications=classifications,
         loads=loads,
         saturation=saturation(loads),
         attribution=_attribution(spec, groups),
         search=spec.search,
+        other_split=other_split,
+        step_seconds=provenance.step_seconds((*results, *others)),
         framework_tests=statistics.framework_tests(groups),
         agreement=paired.agreement(representatives, answers, labels),
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
@@ -87,48 +96,9 @@ def _attribution(spec: ReportSpec, groups: Sequence[Group]) -> Attribution | Non
     return attribution.attribute(AttributionPlan.model_validate(plan), groups) if plan else None
 
 
-def _arm_names(trainings: Sequence[TrainResult]) -> list[str]:
-    return list(dict.fromkeys(training.spec.arm for training in trainings))
-
-
-def _ordered(trainings: Sequence[TrainResult]) -> list[TrainResult]:
-    arms = _arm_names(trainings)
-    return sorted(trainings, key=lambda t: (arms.index(t.spec.arm), FRAMEWORKS.index(t.spec.framework), t.spec.seed))
-
-
-def _groups(trainings: Sequence[TrainResult], rows: Sequence[Row]) -> tuple[Group, ...]:
-    """One group for each arm and framework that was trained, in the order of the experiment."""
-    keys = dict.fromkeys((t.spec.arm, t.spec.framework) for t in _ordered(trainings))
-    groups = []
-    for arm, framework in keys:
-        members = [t for t in trainings if (t.spec.arm, t.spec.framework) == (arm, framework)]
-        seeds = _seed_accuracies(row for row in rows if (row.arm, row.framework) == (arm, framework))
-        alone = [sum(e.train_seconds for e in t.history) for t in members if not t.environment.contended]
-        groups.append(
-            Group(
-                arm=arm,
-                mode=members[0].spec.recipe.mode,
-                framework=framework,
-                seeds=seeds,
-                accuracy=statistics.spread([seed.accuracy for seed in seeds]),
-                training_seconds=statistics.spread(alone),
-            )
-        )
-    return tuple(groups)
-
-
-def _seed_accuracies(rows: Iterable[Row]) -> tuple[SeedAccuracy, ...]:
-    found = {
-        row.seed: SeedAccuracy(seed=row.seed, accuracy=row.accuracy, interval=row.accuracy_interval)
-        for row in rows
-        if row.format == "onnx" and not row.variant and row.accuracy is not None and row.accuracy_interval is not None
-    }
-    return tuple(found[seed] for seed in sorted(found))
-
-
 def _arms(trainings: Sequence[TrainResult], groups: Sequence[Group]) -> tuple[Arm, ...]:
     arms = []
-    for name in _arm_names(trainings):
+    for name in arm_names(trainings):
         members = [training for training in trainings if training.spec.arm == name]
         own = [group for group in groups if group.arm == name]
         apart, repeat = statistics.between_frameworks(own), statistics.between_seeds(own)

@@ -41,6 +41,11 @@ def bare_points(difference: float) -> str:
     return f"{100 * difference:+.2f}"
 
 
+def bare_range(bounds: tuple[float, float] | None) -> str:
+    """Both ends as `bare_points`: (-0.021, 0.03) → `-2.10 to +3.00`; a dash where there is no interval."""
+    return MISSING if bounds is None else " to ".join(map(bare_points, bounds))
+
+
 def interval(bounds: tuple[float, float]) -> str:
     """(0.964, 0.992) → `96.40–99.20%`."""
     return f"{100 * bounds[0]:.2f}–{100 * bounds[1]:.2f}%"

@@ -9,7 +9,7 @@ from core.formats import EXPORTS
 from core.networks import check_network
 from core.schemas.attribution import AttributionPlan
 from core.schemas.base import Name, Schema
-from core.schemas.data import DataSpec
+from core.schemas.data import DataSpec, SplitSpec
 from core.schemas.recipe import Recipe, complete
 from core.schemas.scenarios import Traffic
 from core.schemas.search import SearchPlan
@@ -19,6 +19,9 @@ from core.schemas.study import Study
 FULL = "full"
 """The size an experiment has as it is written."""
 
+VERDICT_SEEDS = (0, 1, 2, 3, 4)
+"""Of an experiment that repeats a study and names none."""
+
 Seed = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
 
 
@@ -27,6 +30,15 @@ def _network(name: str) -> str:
         return check_network(name)
     except NotFoundError as error:
         raise ValueError(str(error)) from error
+
+
+def _completed_split(document: dict[str, Any]) -> dict[str, Any]:
+    """`other_split` with the keys of `data.split` that it does not write; nothing where there is no such mapping."""
+    other, data = document.get("other_split"), document.get("data")
+    own = data.get("split", {}) if isinstance(data, dict) else data.split.model_dump() if data else {}
+    if not isinstance(other, dict) or not isinstance(other.get("split"), dict) or not isinstance(own, dict):
+        return {}
+    return {"other_split": {**other, "split": {**own, **other["split"]}}}
 
 
 Network = Annotated[str, pydantic.AfterValidator(_network)]
@@ -39,6 +51,8 @@ class Arm(Schema):
     architecture: Network
     mode: Literal["matched", "idiomatic"] = "matched"
     recipe: Recipe
+    frameworks: tuple[Framework, ...] | None = pydantic.Field(None, min_length=1)
+    """What trains it; default: all frameworks of the experiment."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -91,6 +105,15 @@ class LoadTestPlan(Traffic):
         return self
 
 
+class OtherSplit(Schema):
+    """The same images divided another way, to show how far the experiment's own split flatters."""
+
+    split: SplitSpec
+    """Keys that are not written are those of `data.split`."""
+    arms: tuple[Name, ...] | None = pydantic.Field(None, min_length=1)
+    """Which arms are trained and scored on it too, as ONNX; default: all that are written."""
+
+
 class Experiment(Schema):
     """An experiment file with every default explicit."""
 
@@ -106,6 +129,7 @@ class Experiment(Schema):
     arms: dict[Name, Arm] = pydantic.Field(min_length=1)
     frameworks: tuple[Framework, ...] = pydantic.Field(FRAMEWORKS, min_length=1)
     seeds: tuple[Seed, ...] = pydantic.Field((0,), min_length=1)
+    """Default: one, and five where a study is repeated, whose verdicts need at least three."""
     formats: dict[Framework, tuple[FormatName, ...]] = pydantic.Field(default_factory=dict)
     """Formats of the first seed by framework; default: all it exports. Other seeds are exported and scored as ONNX."""
     variants: tuple[VariantName, ...] = ()
@@ -115,8 +139,18 @@ class Experiment(Schema):
     """Trains trials of one arm instead of the arms; the best one is scored."""
     attribution: AttributionPlan | None = None
     """Adds an arm for each switch between two of the arms; these train two frameworks and are scored as ONNX only."""
+    other_split: OtherSplit | None = None
+    """Trains arms on the images divided another way too; they are compared in a section of their own."""
     evaluate: EvaluatePlan = EvaluatePlan()
     loadtest: LoadTestPlan | None = LoadTestPlan()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _complete(cls, document: Any) -> Any:
+        if not isinstance(document, dict):
+            return document
+        seeds = {"seeds": VERDICT_SEEDS} if document.get("study") and "seeds" not in document else {}
+        return {**document, **seeds, **_completed_split(document)}
 
     @pydantic.field_validator("variants")
     @classmethod
@@ -138,10 +172,12 @@ class Experiment(Schema):
         unknown = sorted(set((self.loadtest and self.loadtest.arms) or ()) - self.arms.keys())
         if unknown:
             raise ValueError(f"loadtest.arms names {unknown}; the arms are {sorted(self.arms)}")
+        self._check_frameworks()
         self._check_variants()
         self._check_claims()
         self._check_attribution()
         self._check_search()
+        self._check_other_split()
         self._check_names()
         return self
 
@@ -159,9 +195,18 @@ class Experiment(Schema):
         recipes = self.attribution.recipes(start.recipe, end.recipe)
         return {**self.arms, **{name: start.model_copy(update={"recipe": recipe}) for name, recipe in recipes.items()}}
 
+    @property
+    def other_arms(self) -> dict[str, Arm]:
+        """What is trained on the other split: names that end in its policy."""
+        if (plan := self.other_split) is None:
+            return {}
+        return {f"{name}-{plan.split.policy}": self.arms[name] for name in plan.arms or self.arms}
+
     def frameworks_of(self, arm: str) -> tuple[Framework, ...]:
         """What trains an arm."""
-        return self.frameworks if arm in self.arms or self.attribution is None else self.attribution.between
+        if (one := (self.arms | self.other_arms).get(arm)) is None:
+            return self.frameworks if self.attribution is None else self.attribution.between
+        return one.frameworks or self.frameworks
 
     def formats_of(self, framework: Framework, seed: int, arm: str | None = None) -> tuple[FormatName, ...]:
         """What a training exports; without `arm`, that of an arm that is written."""
@@ -176,6 +221,20 @@ class Experiment(Schema):
             return ()
         return self.variants
 
+    def _check_frameworks(self) -> None:
+        for name, arm in self.arms.items():
+            own = arm.frameworks or ()
+            if unknown := sorted(set(own) - set(self.frameworks)):
+                raise ValueError(
+                    f"arms.{name}.frameworks names {unknown}; those of the experiment are {list(self.frameworks)}"
+                )
+            if len(set(own)) != len(own):
+                raise ValueError(f"arms.{name}.frameworks has duplicates: {list(own)}")
+        if idle := sorted(
+            set(self.frameworks) - {one for arm in self.arms.values() for one in arm.frameworks or self.frameworks}
+        ):
+            raise ValueError(f"frameworks names {idle}, which no arm trains; leave them out or add them to an arm")
+
     def _check_variants(self) -> None:
         exported = (self.formats_of(framework, self.seeds[0]) for framework in self.frameworks)
         if self.variants and not self.search and not any("onnx" in formats for formats in exported):
@@ -189,9 +248,12 @@ class Experiment(Schema):
     def _check_attribution(self) -> None:
         if (plan := self.attribution) is None:
             return
-        for key, named, known in (("arms", plan.arms, self.arms), ("between", plan.between, self.frameworks)):
-            if unknown := sorted(set(named) - set(known)):
-                raise ValueError(f"attribution.{key} names {unknown}; there are {sorted(known)}")
+        if unknown := sorted(set(plan.arms) - self.arms.keys()):
+            raise ValueError(f"attribution.arms names {unknown}; there are {sorted(self.arms)}")
+        for name in plan.arms:
+            if unknown := sorted(set(plan.between) - set(self.frameworks_of(name))):
+                known = sorted(self.frameworks_of(name))
+                raise ValueError(f"attribution.between names {unknown}; arm {name} is trained by {known}")
         if len({self.arms[name].architecture for name in plan.arms}) > 1:
             raise ValueError(f"attribution.arms {list(plan.arms)} have different networks; only recipes are compared")
         try:
@@ -212,10 +274,10 @@ class Experiment(Schema):
             return
         if self.attribution is not None:
             raise ValueError("search and attribution are two experiments; leave one out")
-        if plan.arm not in self.arms or plan.framework not in self.frameworks:
+        if plan.arm not in self.arms or plan.framework not in self.frameworks_of(plan.arm):
             raise ValueError(
                 f"search.arm {plan.arm!r} or search.framework {plan.framework!r} is not there; the arms are "
-                f"{sorted(self.arms)}, the frameworks {list(self.frameworks)}"
+                f"{sorted(self.arms)}, the frameworks {list(self.frameworks_of(plan.arm))}"
             )
         if plan.folds is not None and self.data.split.folds is not None:
             raise ValueError("search.folds goes through every fold; leave data.split.folds out")
@@ -232,9 +294,21 @@ class Experiment(Schema):
                     raise ValueError(f"search.space: an arm has no key {key!r}; write for example recipe.batch_size")
                 node = node[part]
 
+    def _check_other_split(self) -> None:
+        if (plan := self.other_split) is None:
+            return
+        if self.search is not None:
+            raise ValueError("search and other_split are two experiments; leave one out")
+        if unknown := sorted(set(plan.arms or ()) - self.arms.keys()):
+            raise ValueError(f"other_split.arms names {unknown}; the arms are {sorted(self.arms)}")
+        if plan.split == self.data.split:
+            raise ValueError("other_split.split is data.split: nothing to compare; write what differs, such as policy")
+        if clash := sorted(self.all_arms.keys() & self.other_arms.keys()):
+            raise ValueError(f"arms {clash} have names that other_split gives to arms of its own; rename them")
+
     def _check_names(self) -> None:
         """Model names are labels of at most 63 characters; the longest one decides."""
-        for arm in (*self.all_arms, *self._longest_trial()):
+        for arm in (*self.all_arms, *self.other_arms, *self._longest_trial()):
             for framework in self.frameworks_of(arm):
                 for seed in self.seeds:
                     for fmt in self.formats_of(framework, seed, arm):

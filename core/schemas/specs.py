@@ -173,7 +173,7 @@ class ReportSpec(Schema):
     """Summarise the results of an experiment and write its report."""
 
     kind: Literal["report"] = "report"
-    schema_version: Literal[5] = 5
+    schema_version: Literal[5, 6] = 6
     """Part of the report's id: raised when reports say more, so that an older one is not taken for done."""
     experiment: Name
     title: str
@@ -192,6 +192,8 @@ class ReportSpec(Schema):
     of an earlier definition are."""
     search: SearchOutcome | None = None
     """The trials, where the experiment is a search."""
+    other_split: tuple[str, ...] = ()
+    """Ids of the results of the same arms on another split, in the order of the experiment."""
 
 
 TrainerSpec = Annotated[PrepareSpec | TrainSpec | QuantizeSpec | FindRateSpec, pydantic.Field(discriminator="kind")]

@@ -263,6 +263,26 @@ class Data(Schema):
         return absent(self.counts, self.classes, split)
 
 
+class SplitAccuracy(Schema):
+    """One arm and framework trained on both splits: ONNX test accuracies over seeds."""
+
+    arm: str
+    mode: Mode
+    framework: Framework
+    own: Spread
+    """On the experiment's split."""
+    other: Spread
+
+
+class SplitComparison(Schema):
+    """The same arms on the same images, divided another way."""
+
+    policies: tuple[str, str]
+    """The experiment's own first."""
+    test_images: tuple[int, int]
+    rows: tuple[SplitAccuracy, ...]
+
+
 UNTESTED = "test images of "
 """How the line of `missing` begins that is about classes without test images."""
 TRAINING, LOAD_TEST = " training", "Load test"
@@ -298,6 +318,11 @@ class Summary(Schema):
     """Frameworks compared over seeds, every pair of every arm."""
     attribution: Attribution | None = None
     search: SearchOutcome | None = None
+    other_split: SplitComparison | None = None
+    """None where it was not asked for, or nothing was scored on both."""
+    step_seconds: dict[str, float] = pydantic.Field(default_factory=dict)
+    """Kind of step (prepare, train, quantize, evaluate, loadtest) to what all of them took, one after another; empty
+    in a summary of an earlier version."""
     agreement: Agreement | None = None
     disagreements: tuple[Disagreement, ...] = ()
     parities: tuple[PairParity, ...] = ()

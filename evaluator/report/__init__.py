@@ -26,6 +26,7 @@ def write(
     samples: Sequence[Sample],
     directory: Path,
     grids: Mapping[str, bytes] | None = None,
+    others: Sequence[Result] = (),
 ) -> Summary:
     """Summarises results and writes report.html, report.md, report.csv, cards/ and, last, summary.json, each by rename.
 
@@ -37,8 +38,9 @@ def write(
         samples: small pictures of the data, or none.
         directory: where the files go; created.
         grids: PNG pictures of augmented samples by run id of the training.
+        others: results of the same arms on another split.
     """
-    summary = summarise(spec, results, probabilities, test.labels)
+    summary = summarise(spec, results, probabilities, test.labels, others)
     shown = augmented(summary.trainings, grids or {})
     write_summary(summary, samples, pictures_of(summary, test), directory, shown)
     return summary

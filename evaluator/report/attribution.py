@@ -42,7 +42,7 @@ def sentence(found: Attribution) -> str:
     first, second = map(text.framework, found.between)
     gap = (
         f"From {found.arms[0]} to {found.arms[1]} the gap between {first} and {second} goes from "
-        f"{_points(found.start)} to {_points(found.end)} points."
+        f"{text.bare_points(found.start.mean)} to {text.bare_points(found.end.mean)} points."
     )
     if found.start.seeds < 2:
         return f"{gap} There is one seed, so no share can be told from luck."
@@ -52,11 +52,9 @@ def sentence(found: Attribution) -> str:
     )
     if found.interaction is None:
         return f"{gap} {known}"
+    more = text.bare_points(found.interaction.mean)
     doubt = "" if is_clear(found.interaction) else f", which is {UNCLEAR}"
-    return (
-        f"{gap} {known} Made together the switches move it by {_points(found.interaction)} points more than each "
-        f"alone{doubt}."
-    )
+    return f"{gap} {known} Made together the switches move it by {more} points more than each alone{doubt}."
 
 
 def is_clear(change: SeedTest) -> bool:
@@ -80,7 +78,7 @@ class Bar:
     @property
     def figure(self) -> str:
         """Points; in parentheses where they may be luck."""
-        points = f"{100 * self.size:+.2f}"
+        points = text.bare_points(self.size)
         return points if self.clear else f"({points})"
 
 
@@ -127,8 +125,8 @@ def _row(
     moved = (text.MISSING,) * 4
     if change is not None:
         p_value = text.MISSING if change.p_adjusted is None else text.p_value(change.p_adjusted)
-        moved = (_points(change), _interval(change), p_value, _share(change, total))
-    return (name, arm, _points(gap), *moved, *((alone or text.MISSING,) if found.alone else ()))
+        moved = (text.bare_points(change.mean), text.bare_range(change.interval), p_value, _share(change, total))
+    return (name, arm, text.bare_points(gap.mean), *moved, *((alone or text.MISSING,) if found.alone else ()))
 
 
 def _share(change: SeedTest, total: float) -> str:
@@ -143,12 +141,5 @@ def _alone(alone: dict[str, SeedTest], share: Share) -> str:
     if share.key not in alone:
         return ""
     change = alone[share.key]
-    return _points(change) if is_clear(change) else f"{_points(change)} ({UNCLEAR})"
-
-
-def _points(test: SeedTest) -> str:
-    return f"{100 * test.mean:+.2f}"
-
-
-def _interval(test: SeedTest) -> str:
-    return text.MISSING if test.interval is None else " to ".join(f"{100 * end:+.2f}" for end in test.interval)
+    moved = text.bare_points(change.mean)
+    return moved if is_clear(change) else f"{moved} ({UNCLEAR})"

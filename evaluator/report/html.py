@@ -28,6 +28,7 @@ from evaluator.report import (
     quality_tables,
     search,
     seed_tables,
+    split_tables,
     tables,
     variant_tables,
 )
@@ -83,6 +84,7 @@ def render(
             over_seeds=seed_tables,
             attribution=attribution,
             search=search,
+            splits=split_tables,
             load_tables=load_tables,
             quality=quality_tables,
             operating=operating_tables,

@@ -11,6 +11,7 @@ from evaluator.report import (
     quality_tables,
     search,
     seed_tables,
+    split_tables,
     tables,
     variant_tables,
 )
@@ -62,7 +63,9 @@ def _blocks(summary: Summary) -> Iterator[str]:
         yield f"## Search\n\n{escape(search.sentence(trials))}\n\n" + markdown_table(search.table(trials))
     if found := summary.attribution:
         yield f"## Attribution\n\n{escape(attribution.sentence(found))}\n\n" + markdown_table(attribution.table(found))
-    notes = {TIMES: f"\n\n{escape(seed_tables.time_note(summary))}"}
+    if both := summary.other_split:
+        yield f"## Splits\n\n{escape(split_tables.sentence(both))}\n\n" + markdown_table(split_tables.table(both))
+    notes = {TIMES: f"\n\n{escape(f'{seed_tables.effort(summary)} {seed_tables.time_note(summary)}'.strip())}"}
     for title, table in sections:
         if table.rows:
             yield f"## {title}\n\n" + markdown_table(table) + notes.get(title, "") + _legend(table)

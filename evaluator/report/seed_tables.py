@@ -23,15 +23,14 @@ def framework_tests(summary: Summary) -> Table:
 
 def _cells(one: FrameworkTest) -> tuple[str, ...]:
     test = one.test
-    interval = text.MISSING if test.interval is None else " to ".join(f"{100 * end:+.2f}" for end in test.interval)
     return (
         text.framework(one.first),
         text.framework(one.second),
         one.arm,
         finding(one),
         str(test.seeds),
-        f"{100 * test.mean:+.2f} points",
-        interval,
+        f"{text.bare_points(test.mean)} points",
+        text.bare_range(test.interval),
         text.MISSING if test.p_adjusted is None else text.p_value(test.p_adjusted),
     )
 
@@ -51,6 +50,24 @@ def finding(one: FrameworkTest) -> str:
     if one.test.p_adjusted >= ALPHA:
         return "no difference shown"
     return f"{text.framework(one.first if one.test.mean > 0 else one.second)} is more accurate"
+
+
+STEPS = {"prepare": "preparing", "train": "training", "quantize": "quantising", "evaluate": "scoring"}
+"""Kinds of steps as they are done; load tests are told by name."""
+
+
+def effort(summary: Summary) -> str:
+    """What all steps took, one after another; in a summary of an earlier version, what is known of them. Empty for a
+    search, of whose trials only the best one's cost is known here."""
+    if summary.search or not summary.trainings:
+        return ""
+    seconds, unknown = summary.step_seconds, ""
+    if not seconds:
+        trained = sum(sum(training.seconds.values()) for training in summary.trainings)
+        seconds = {"prepare": summary.data.seconds or 0.0 if summary.data else 0.0, "train": trained}
+        unknown = "; scoring was not recorded"
+    parts = [f"{STEPS.get(kind, 'load-testing')} {text.seconds(took)}" for kind, took in seconds.items() if took]
+    return f"All steps one after another took {text.seconds(sum(seconds.values()))}: {text.names(parts)}{unknown}."
 
 
 def time_note(summary: Summary) -> str:

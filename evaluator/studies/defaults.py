@@ -20,28 +20,35 @@ from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, Finding
 class Shift:
     """What the frameworks' own defaults do to the difference that a claim is about."""
 
-    claim: Claim
-    idiomatic: SeedTest
-    matched: SeedTest
-    """Of the difference in each mode, as tested for the claim."""
+    idiomatic: Finding
+    matched: Finding
+    """Of the same claim, images and epochs; perhaps of another result of the study."""
     test: SeedTest
-    """The idiomatic difference minus the matched one, by seed; corrected for all shifts found together."""
+    """The idiomatic difference minus the matched one, by seed; corrected for all shifts of the study."""
 
 
 def shifts(findings: Sequence[Finding]) -> list[Shift]:
-    """One for each claim about accuracy in which only the framework differs and that both modes may decide."""
+    """One for each claim about accuracy in which only the framework differs and that both modes may decide.
+
+    Args:
+        findings: all of one study.
+    """
     found = []
-    for claim in dict.fromkeys(finding.claim for finding in findings):
-        if claim.is_about_time or not _alike(claim):
-            continue
-        modes = {f.mode: (f.test, _by_seed(f)) for f in findings if f.claim == claim and f.test and not f.shortfalls}
-        if not {"idiomatic", "matched"} <= modes.keys():
-            continue
-        (idiomatic, own), (matched, equal) = modes["idiomatic"], modes["matched"]
-        if moved := [own[seed] - equal[seed] for seed in sorted(own.keys() & equal.keys())]:
-            found.append(Shift(claim, idiomatic, matched, seed_test(moved)))
+    decided = [f for f in findings if f.test and not f.shortfalls and not f.claim.is_about_time and _alike(f.claim)]
+    for idiomatic in (finding for finding in decided if finding.mode == "idiomatic"):
+        own = _by_seed(idiomatic)
+        for matched in (finding for finding in decided if finding.mode == "matched"):
+            equal = _by_seed(matched)
+            moved = [own[seed] - equal[seed] for seed in sorted(own.keys() & equal.keys())]
+            if moved and _measured(idiomatic) == _measured(matched):
+                found.append(Shift(idiomatic, matched, seed_test(moved)))
     tests = corrected([shift.test for shift in found])
     return [replace(shift, test=test) for shift, test in zip(found, tests, strict=True)]
+
+
+def _measured(finding: Finding) -> tuple[str, int, int]:
+    """Equal where two findings are of one claim and of as much training. The claims of two scales name other arms."""
+    return finding.claim.text, finding.images, finding.epochs
 
 
 def _alike(claim: Claim) -> bool:
@@ -58,9 +65,10 @@ def _by_seed(finding: Finding) -> dict[int, float]:
 def shift_section(shift: Shift, published: float | None) -> str:
     """Both differences, and whether the defaults make one of the other."""
     gap = "" if published is None else f" Published: {text.bare_points(published)} points."
-    idiomatic, matched = (text.bare_points(test.mean) for test in (shift.idiomatic, shift.matched))
+    tests = (shift.idiomatic.test, shift.matched.test)
+    idiomatic, matched = (text.bare_points(test.mean) if test else text.MISSING for test in tests)
     return (
-        f"**Framework or defaults?** {escape(shift.claim.text)}{gap} Measured: {idiomatic} points with each "
+        f"**Framework or defaults?** {escape(shift.idiomatic.claim.text)}{gap} Measured: {idiomatic} points with each "
         f"framework's own defaults, {matched} with everything equal but the framework's kernels. "
         f"{_moved(shift.test)}"
     )

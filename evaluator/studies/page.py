@@ -13,11 +13,18 @@ from core.schemas.summary import Summary
 from evaluator import text
 from evaluator.report.html import describe_recipe
 from evaluator.report.markdown import escape, markdown_table
-from evaluator.report.seed_tables import time_note, time_shares
+from evaluator.report.seed_tables import effort, time_note, time_shares
 from evaluator.report.tables import Table
 from evaluator.statistics import SEEDS_NEEDED
-from evaluator.studies import searches, splits
-from evaluator.studies.defaults import attribution_section, attribution_shortfalls, shift_section, shifts, untested
+from evaluator.studies import same_images, searches, splits
+from evaluator.studies.defaults import (
+    Shift,
+    attribution_section,
+    attribution_shortfalls,
+    shift_section,
+    shifts,
+    untested,
+)
 from evaluator.studies.evidence import SHARE_NEEDED
 from evaluator.studies.judge import NOT_TESTED, Finding, Measured
 from evaluator.text import MISSING
@@ -34,9 +41,10 @@ A figure instead of a comparison is tested against what was published; a number 
 as a ratio, on a log scale. Every row of a chapter says how many training images, epochs and seeds are behind it. Fewer
 than {SEEDS_NEEDED} seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only say *{NOT_TESTED}*; so
 may times of trainings that shared the machine (*contended*). Which default makes a difference is tested by seed too,
-under the same rule, corrected for all such tests of its section. Intervals are not corrected. Accuracies are those of
-the ONNX artefact on the test images, as served, unless the row says training or validation images: those are the last
-epoch's, from the framework's own loop.
+under the same rule: both modes against each other, corrected for all such tests of the study, and switch by switch,
+corrected for those of its section. Intervals are not corrected. Accuracies are those of the ONNX artefact on the test
+images, as served, unless the row says training or validation images: those are the last epoch's, from the framework's
+own loop.
 
 Of each claim and mode the table names the result with the best evidence: one with a verdict before one without, then
 the one of the most images × epochs × seeds. Its link leads to the chapter with the figures."""
@@ -101,18 +109,24 @@ Changed = Mapping[str, Sequence[str]]
 
 def page(
     chapters: Sequence[Chapter],
-    by_split: Mapping[str, Summary] = MappingProxyType({}),
+    by_split: Sequence[Summary] = (),
     changed: Changed = MappingProxyType({}),
     searched: Sequence[Summary] = (),
 ) -> str:
     """The whole page as Markdown.
 
     Args:
-        by_split: summaries of the experiments that differ in their split alone, by name.
+        by_split: summaries of experiments on two splits.
         changed: what is said of a result that was measured before its experiment file changed.
         searched: summaries of experiments that searched.
     """
-    told = [part for one in chapters for part in _chapter(one, changed)]
+    keys = dict.fromkeys(one.study_key for one in chapters)
+    moved = [
+        shift
+        for key in keys
+        for shift in shifts([finding for one in chapters if one.study_key == key for finding in one.findings])
+    ]
+    told = [part for one in chapters for part in _chapter(one, changed, moved)]
     told += [part for one in searched for part in _search(one, changed)]
     return "\n\n".join([INTRO, *_overview(chapters), *told, *_splits(by_split, changed)]) + "\n"
 
@@ -130,22 +144,16 @@ def _revision(name: str, experiment: str, changed: Changed) -> Iterator[str]:
         )
 
 
-def _splits(found: Mapping[str, Summary], changed: Changed) -> Iterator[str]:
+def _splits(found: Sequence[Summary], changed: Changed) -> Iterator[str]:
     """S1's frames, split both ways."""
-    table = splits.table(found)
-    if table is None:
-        return
-    one = found[splits.RANDOM]
-    images = f"{one.data.images('train'):,} training and {one.data.images('test'):,} test images" if one.data else ""
-    yield "## How far a random split flatters"
-    yield (
-        "The sign language images are frames of a video. A random split trains on the neighbours of its test images; "
-        f"contiguous blocks do not. `{splits.RANDOM}` and `{splits.CONTIGUOUS}` differ in nothing else: {images} in "
-        "the former. Means over seeds with Student's 95% interval."
-    )
-    yield markdown_table(table)
-    for name in splits.NAMES:
-        yield from _revision(name, name, changed)
+    if found:
+        yield "## How far a random split flatters"
+    for one in found:
+        experiment = Experiment.model_validate_json(one.spec_json)
+        yield f'<a id="{one.experiment}"></a>\n\n### {escape(one.title)}'
+        yield escape(one.description)
+        yield from splits.section(one)
+        yield from _revision(one.experiment, experiment.name, changed)
 
 
 def _overview(chapters: Sequence[Chapter]) -> Iterator[str]:
@@ -173,7 +181,7 @@ def _evidence(finding: Finding) -> tuple[bool, int]:
     return finding.verdict != NOT_TESTED, finding.images * finding.epochs * finding.seeds
 
 
-def _chapter(one: Chapter, changed: Changed) -> Iterator[str]:
+def _chapter(one: Chapter, changed: Changed, moved: Sequence[Shift]) -> Iterator[str]:
     experiment = one.experiment
     yield f'<a id="{one.name}"></a>\n\n## {escape(one.summary.title)}'
     if one.summary.description:
@@ -182,13 +190,19 @@ def _chapter(one: Chapter, changed: Changed) -> Iterator[str]:
     yield _what_ran(one, experiment)
     yield from (f"{note} Its claims are that revision's." for note in _revision(one.name, experiment.name, changed))
     yield markdown_table(findings_table(one.findings)) if one.findings else ELSEWHERE
-    yield from (shift_section(shift, published_gap(shift.claim)) for shift in shifts(one.findings))
+    for shift in moved:
+        if any(shift.idiomatic is finding for finding in one.findings):
+            yield shift_section(shift, published_gap(shift.idiomatic.claim))
+    yield from same_images.section(one.findings, one.summary)
     if why := _reasons(one.findings):
         yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in why)
     yield f"![Accuracy of every seed, its mean and the published figures]({one.chart})"
     if one.attribution:
         yield from attribution_section(one.attribution, one.attribution_shortfalls, one.waterfall)
-    yield f"**Where the time went.** {escape(time_note(one.summary))}\n\n{markdown_table(time_shares(one.summary))}"
+    if one.summary.other_split:
+        yield from splits.section(one.summary)
+    told = f"{effort(one.summary)} {time_note(one.summary)}".strip()
+    yield f"**Where the time went.** {escape(told)}\n\n{markdown_table(time_shares(one.summary))}"
     yield from (f"> {escape(note)}" for note in one.summary.notes)
     if one.summary.missing:
         yield "> **Incomplete:** " + escape("; ".join(one.summary.missing))

@@ -10,7 +10,6 @@ from core import files
 from core.errors import InvalidInputError
 from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary, parse_summary
-from evaluator.studies import splits
 from evaluator.studies.judge import Finding, decide, measure, study_of
 from evaluator.studies.page import Chapter
 from evaluator.studies.revision import study_now
@@ -61,16 +60,18 @@ def kept_experiments(folder: Path) -> dict[str, Experiment]:
     return {name: Experiment.model_validate_json(summary.spec_json) for name, summary in found.items()}
 
 
-def split_summaries(folder: Path) -> dict[str, Summary]:
-    """Summaries of the experiments that differ in their split alone, as far as they are there, by name."""
-    paths = {name: folder / f"{name}.json" for name in splits.NAMES}
-    return {name: parse_summary(path.read_bytes(), str(path)) for name, path in paths.items() if path.is_file()}
+def split_summaries(folder: Path) -> list[Summary]:
+    """Results on two splits that repeat no study, in the order of their names; those that do have it in a chapter."""
+    return [summary for summary in _summaries(folder) if summary.other_split and not study_of(summary)]
 
 
 def search_summaries(folder: Path) -> list[Summary]:
     """Results that searched, in the order of their names."""
-    found = (parse_summary(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.json")))
-    return [summary for summary in found if summary.search]
+    return [summary for summary in _summaries(folder) if summary.search]
+
+
+def _summaries(folder: Path) -> Iterator[Summary]:
+    return (parse_summary(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.json")))
 
 
 def keep(path: Path, folder: Path) -> Path:
@@ -80,8 +81,10 @@ def keep(path: Path, folder: Path) -> Path:
         InvalidInputError: not a summary, or one of an experiment that the page has no place for.
     """
     summary = parse_summary(path.read_bytes(), str(path))
-    if not (study_of(summary) or summary.search or summary.experiment in splits.NAMES):
-        raise InvalidInputError(f"{path} is no study's: {summary.experiment} has no key study and searches nothing")
+    if not (study_of(summary) or summary.search or summary.other_split):
+        raise InvalidInputError(
+            f"{path} is no study's: {summary.experiment} has no key study, searches nothing and has no other_split"
+        )
     target = folder / f"{summary.experiment}.json"
     files.write_text(target, json.dumps(_slim(summary).model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
     return target
@@ -102,7 +105,6 @@ def _slim(summary: Summary) -> Summary:
         update={
             "spec_json": json.dumps(document),
             "classifications": tuple(bare),
-            "agreement": None,
             "disagreements": (),
             "data": data,
             "rows": tuple(row.model_copy(update={"scores": None}) for row in summary.rows),

@@ -1,6 +1,7 @@
 """A report run: reads what results there are, and writes the report over them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,31 +25,54 @@ SPEC = "spec.json"
 """Beside the report: what it was made from, so that it can be made again."""
 
 
+@dataclass(frozen=True)
+class Material:
+    """What one set of prepared data gave."""
+
+    results: list[AnyResult]
+    data: PreparedData
+    probabilities: dict[str, NDArray[np.float32]]
+    """Test probabilities float32 [n, classes] by evaluation."""
+
+
 def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
     """Writes the report over the results there are."""
     run.progress("report", 0, 1, "reports")
     original = spec
-    spec, results = read_results(store, spec)
-    prepared = next((result for result in results if isinstance(result, PrepareResult)), None)
-    if prepared is None:
+    spec, own = read_material(store, spec, spec.results)
+    if own is None:
         raise WrongStateError(f"the report of {spec.experiment} names no prepared data; run its prepare step first")
-    data = open_prepared(store, prepared.fingerprint)
-    spec, probabilities = read_predictions(store, spec, results)
-    spec, results = recompute(store, spec, results, data, probabilities)
-    samples = samples_of(data.split("train"), data.manifest.classes)
+    spec, other = read_material(store, spec, spec.other_split)
+    samples = samples_of(own.data.split("train"), own.data.manifest.classes)
     with object_folder(run) as folder:
-        grids = {one.run_id: grid for one in results if (grid := read_grid(store, one)) is not None}
-        summary = report.write(spec, results, probabilities, data.split("test"), samples, folder, grids)
+        grids = {one.run_id: grid for one in own.results if (grid := read_grid(store, one)) is not None}
+        test, others = own.data.split("test"), other.results if other else ()
+        summary = report.write(spec, own.results, own.probabilities, test, samples, folder, grids, others)
         files.write_json(folder / SPEC, original)
         run.finish(summary)
         store.put("results", run.run_id, folder)
 
 
-def read_results(store: Store, spec: ReportSpec) -> tuple[ReportSpec, list[AnyResult]]:
+def read_material(store: Store, spec: ReportSpec, ids: Sequence[str]) -> tuple[ReportSpec, Material | None]:
+    """What can be read of results on one set of prepared data, and the spec with a line of `missing` for the rest.
+
+    None where the preparation is not among what can be read.
+    """
+    spec, results = read_results(store, spec, ids)
+    prepared = next((result for result in results if isinstance(result, PrepareResult)), None)
+    if prepared is None:
+        return spec, None
+    data = open_prepared(store, prepared.fingerprint)
+    spec, probabilities = read_predictions(store, spec, results)
+    spec, results = recompute(store, spec, results, data, probabilities)
+    return spec, Material(results, data, probabilities)
+
+
+def read_results(store: Store, spec: ReportSpec, ids: Sequence[str]) -> tuple[ReportSpec, list[AnyResult]]:
     """The result documents that can be read, and the spec with a line of `missing` for each of the others."""
     results: list[AnyResult] = []
     unread: list[str] = []
-    for result_id in spec.results:
+    for result_id in ids:
         try:
             results.append(read_result(store, result_id))
         except BakeoffError as error:

@@ -69,7 +69,7 @@ class EvaluatorApplication:
         if isinstance(spec, Scoring):
             open_prepared(self._store, spec.data)
         else:
-            absent = [result for result in spec.results if not self._store.has("results", result)]
+            absent = [result for result in (*spec.results, *spec.other_split) if not self._store.has("results", result)]
             if absent:
                 raise WrongStateError(
                     f"results {', '.join(absent)} are not in {self._store.url}; run their steps first"

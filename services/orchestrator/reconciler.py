@@ -70,6 +70,9 @@ class Reconciler:
     _outcome: SearchOutcome | None = None
     _folds: list[str] = field(default_factory=list)
     """Fingerprints of the prepared data, one for each fold of a cross-validation, otherwise one."""
+    _other: PrepareResult | None = None
+    """The images divided the other way, where the experiment asks for it."""
+    _other_results: list[str] = field(default_factory=list)
 
     def run(self) -> Finished:
         """Does every missing step, in order. A failed training or scoring is reported and the rest goes on.
@@ -88,10 +91,16 @@ class Reconciler:
         prepared = self._prepare()
         digest = prepared.spec.source_digest
         trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint, digest)
-        self.reporter.plan({"prepare": 1, **Counter(step.group for step in trainings)})
+        if self._other:
+            trainings += steps.other_train_steps(experiment, self._other.fingerprint, digest)
+        self.reporter.plan({"prepare": 2 if self._other else 1, **Counter(step.group for step in trainings)})
         trained = self._train_all(trainings) if trainings else self._search(digest)
+        others = [result for result in trained if result.spec.arm in experiment.other_arms]
+        trained = [result for result in trained if result.spec.arm not in experiment.other_arms]
         self._results += [result.run_id for result in trained]
-        self._measure(trained, prepared.fingerprint)
+        if self._other:
+            self._other_results += [self._other.run_id, *(result.run_id for result in others)]
+        self._measure(trained, prepared.fingerprint, others)
         return self._report()
 
     def _prepare(self) -> PrepareResult:
@@ -100,10 +109,17 @@ class Reconciler:
             source = trainer.inspect(self.experiment.data.source)
             self._check_architectures(trainer, len(source.classes))
             todo = [steps.prepare_step(data, source.digest, first) for data in steps.data_of(self.experiment)]
-            results = [self._result(s, PrepareResult) or self._remote(s, trainer, PrepareResult) for s in todo]
+            results = [self._prepared(step, trainer) for step in todo]
+            if other := steps.other_data(self.experiment):
+                self._other = self._prepared(steps.prepare_step(other, source.digest, first), trainer)
         self._folds = [result.fingerprint for result in results]
         self._results.append(results[0].run_id)
         return results[0]
+
+    def _prepared(self, step: Step, trainer: TrainerClient) -> PrepareResult:
+        found = self._result(step, PrepareResult) or self._remote(step, trainer, PrepareResult)
+        assert isinstance(found, PrepareResult), "_remote gives what it is asked for"
+        return found
 
     def _check_architectures(self, trainer: TrainerClient, classes: int) -> None:
         """Fails before anything starts for a network that is unknown or does not fit the images."""
@@ -182,21 +198,31 @@ class Reconciler:
             return result
         return None
 
-    def _measure(self, trained: list[TrainResult], fingerprint: str) -> None:
-        """Scores, then load-tests every model, one at a time: only one is loaded while it is measured."""
+    def _measure(self, trained: list[TrainResult], fingerprint: str, others: list[TrainResult]) -> None:
+        """Scores, then load-tests every model, one at a time: only one is loaded while it is measured.
+
+        Args:
+            others: trainings on the other split, which are scored on it and not load-tested.
+        """
         if quantizing := sum(len(steps.quantize_steps(self.experiment, result)) for result in trained):
             self.reporter.plan({"quantize": quantizing})
         served = [subject for result in trained for subject in steps.plain_subjects(result)]
         served += [subject for result in trained for subject in self._variants(result)]
         found = (steps.loadtest_spec(self.experiment, subject, fingerprint) for subject in served)
         subjects = [spec for spec in found if spec is not None]
-        self.reporter.plan({"evaluate": len(served)})
         measuring = Measuring(self.directory, self.store, self.reporter, self._tolerated, self._stop)
         todo = [steps.evaluate_step(self.experiment, subject, fingerprint) for subject in served]
+        elsewhere = [
+            steps.evaluate_step(self.experiment, subject, result.spec.data)
+            for result in others
+            for subject in steps.plain_subjects(result)
+        ]
+        self.reporter.plan({"evaluate": len(todo) + len(elsewhere)})
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
             # Nothing is timed here, so as many at a time as the evaluator takes.
             slots = evaluator.capabilities().slots if todo else 1
-            self._results += self._each(lambda step: self._scored(step, evaluator, measuring), todo, slots)
+            for results, scoring in ((self._results, todo), (self._other_results, elsewhere)):
+                results += self._each(lambda step: self._scored(step, evaluator, measuring), scoring, slots)
         if self.experiment.loadtest and subjects:
             try:
                 measuring.run(self.experiment.loadtest, subjects)
@@ -231,8 +257,9 @@ class Reconciler:
 
     def _report(self) -> Finished:
         missing = tuple(f"{label}: {text}" for label, text in self._failed.items())
-        found = state(self.store, self._results)
-        step = steps.report_step(self.experiment, tuple(self._results), found, missing, self._outcome)
+        found = state(self.store, (*self._results, *self._other_results))
+        results, others = tuple(self._results), tuple(self._other_results)
+        step = steps.report_step(self.experiment, results, found, missing, self._outcome, others)
         self.reporter.plan({"report": 1})
         if not self._done(step):
             with EvaluatorClient(self.directory.target("evaluator")) as evaluator:

@@ -76,12 +76,12 @@ def _sides(claim: Any) -> list[dict[str, Any]]:
 
 
 def _references(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every mapping that lists arms: the load test's, the attribution's, and the sides of a study's claims."""
+    """Every mapping that lists arms: of load test, attribution and other split, and the sides of a study's claims."""
     study = document.get("study")
     claims = study.get("claims") if isinstance(study, dict) else None
     sides = [side for claim in claims or () for side in _sides(claim)]
     return [
         place
-        for place in (document.get("loadtest"), document.get("attribution"), *sides)
+        for place in (*(document.get(key) for key in ("loadtest", "attribution", "other_split")), *sides)
         if isinstance(place, dict) and isinstance(place.get("arms"), list)
     ]

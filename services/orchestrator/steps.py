@@ -1,12 +1,13 @@
 """The steps of an experiment, each with the id its result object has in the store."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from core.formats import OTHER_RUNTIMES, get_format
 from core.schemas.base import content_id
 from core.schemas.data import DataSpec
-from core.schemas.experiment import Experiment, LoadTestPlan
+from core.schemas.experiment import Arm, Experiment, LoadTestPlan
 from core.schemas.recipe import Recipe
 from core.schemas.results import PublishedModel, QuantizeResult, TrainResult
 from core.schemas.scenarios import Traffic
@@ -91,8 +92,23 @@ def data_of(experiment: Experiment) -> list[DataSpec]:
     return [data.model_copy(update={"split": split}) for split in splits]
 
 
+def other_data(experiment: Experiment) -> DataSpec | None:
+    """The images divided the other way, where the experiment asks for it."""
+    plan = experiment.other_split
+    return experiment.data.model_copy(update={"split": plan.split}) if plan else None
+
+
 def train_steps(experiment: Experiment, fingerprint: str, digest: str) -> list[Step]:
     """Every arm × seed × framework; the frameworks of one arm and seed follow each other."""
+    return _train_steps(experiment, experiment.all_arms, fingerprint, digest)
+
+
+def other_train_steps(experiment: Experiment, fingerprint: str, digest: str) -> list[Step]:
+    """The same of what is trained on the other split, given its fingerprint."""
+    return _train_steps(experiment, experiment.other_arms, fingerprint, digest)
+
+
+def _train_steps(experiment: Experiment, arms: Mapping[str, Arm], fingerprint: str, digest: str) -> list[Step]:
     return [
         Step(
             TrainSpec(
@@ -109,7 +125,7 @@ def train_steps(experiment: Experiment, fingerprint: str, digest: str) -> list[S
             f"trainer-{framework}",
             f"{name} {framework} s{seed}",
         )
-        for name, arm in experiment.all_arms.items()
+        for name, arm in arms.items()
         for seed in experiment.seeds
         for framework in experiment.frameworks_of(name)
     ]
@@ -213,6 +229,7 @@ def report_step(
     state: str,
     missing: tuple[str, ...],
     search: SearchOutcome | None = None,
+    other_split: tuple[str, ...] = (),
 ) -> Step:
     """The report over what there is, in the state it is in (`core.results.state`)."""
     spec = ReportSpec(
@@ -224,6 +241,7 @@ def report_step(
         state=state,
         missing=missing,
         search=search,
+        other_split=other_split,
     )
     return Step(spec, "evaluator", "report")
 
@@ -241,12 +259,13 @@ def services_needed(experiment: Experiment) -> list[str]:
         if experiment.search
         else {
             get_format(fmt).runtime
-            for framework in experiment.frameworks
             for seed in experiment.seeds
             for arm in experiment.all_arms
+            for framework in experiment.frameworks_of(arm)
             for fmt in experiment.formats_of(framework, seed, arm)
         }
     )
+    runtimes |= {"onnxruntime"} if experiment.other_split else set()
     runtimes |= {variant for variant in experiment.variants if variant in OTHER_RUNTIMES}
     trainers = [f"trainer-{framework}" for framework in experiment.frameworks]
     return [*trainers, "evaluator", *(f"serving-{runtime}" for runtime in sorted(runtimes))]

@@ -12,7 +12,7 @@ from core.schemas.specs import TrainSpec
 from services.orchestrator.tracking.sink import Outcome, Tracked
 from services.orchestrator.tracking.tensorboard import figures
 
-RUN_TAG = "bakeoff.run_id"
+RUN_TAG, ERROR_TAG = "bakeoff.run_id", "bakeoff.error"
 STATE_TAG, PRUNED = "state", "PRUNED"
 """What Optuna's own MLflowCallback notes at a run that it ends as FINISHED like any other."""
 LONGEST_VALUE = 500
@@ -71,7 +71,7 @@ class MlflowSink:
     def failed(self, run: Tracked, reason: str) -> None:
         """Ends the run as failed, with the reason as a tag."""
         mine = self._run(run)
-        self._client.set_tag(mine, "bakeoff.error", reason)
+        self._client.set_tag(mine, ERROR_TAG, reason)
         self._client.set_terminated(mine, "FAILED")
 
     def pruned(self, run: Tracked) -> None:
@@ -94,10 +94,12 @@ class MlflowSink:
         mine = str(found[0].info.run_id)
         history = self._client.get_metric_history(mine, "train_loss")
         self._last[mine] = max((metric.step for metric in history), default=0)
-        pruned = found[0].data.tags.get(STATE_TAG) == PRUNED
-        if pruned:  # Now it goes on, in a search that prunes less.
-            self._client.delete_tag(mine, STATE_TAG)
-        if pruned or found[0].info.status == "FAILED":
+        tags = found[0].data.tags
+        pruned, failed = tags.get(STATE_TAG) == PRUNED, found[0].info.status == "FAILED"
+        # Now it goes on: in a search that prunes less, or because the reason is gone.
+        for tag in (STATE_TAG,) * pruned + (ERROR_TAG,) * (failed and ERROR_TAG in tags):
+            self._client.delete_tag(mine, tag)
+        if pruned or failed:
             self._client.update_run(mine, "RUNNING")
         return mine
 

@@ -4,14 +4,14 @@ import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from hdrh.histogram import HdrHistogram
 from numpy.typing import NDArray
 
 from core.prepared import Split
-from core.schemas.data import DataSpec, DigitsSource, ImageSpec
+from core.schemas.data import DataSpec, DigitsSource, ImageSpec, SplitSpec
 from core.schemas.environment import Environment
 from core.schemas.metrics import EpochMetrics, Parity
 from core.schemas.recipe import Recipe, complete
@@ -99,6 +99,8 @@ class Experiment:
     corrupted: bool = False
     title: str = "Digits (synthetic test data)"
     seed: int = 7
+    policy: Literal["stratified", "contiguous"] | None = None
+    """Makes these the results of the same arms on another split."""
     results: list[Result] = field(default_factory=list)
     probabilities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
@@ -140,9 +142,13 @@ class Experiment:
     def _prepare(self) -> PrepareResult:
         per_class = {name: int((self.labels == index).sum()) for index, name in enumerate(self.classes)}
         return PrepareResult(
-            run_id="prepare-1",
+            run_id="prepare-2" if self.policy else "prepare-1",
             spec=PrepareSpec(
-                data=DataSpec(source=DigitsSource(), image=ImageSpec(height=8, width=8, color="grey")),
+                data=DataSpec(
+                    source=DigitsSource(),
+                    image=ImageSpec(height=8, width=8, color="grey"),
+                    split=SplitSpec(policy=self.policy or "given"),
+                ),
                 source_digest=digest("source"),
             ),
             fingerprint=FINGERPRINT,
@@ -161,7 +167,7 @@ class Experiment:
         mode = "matched" if arm.startswith("matched") else "idiomatic"
         spec = TrainSpec(
             experiment="test-digits",
-            arm=arm,
+            arm=f"{arm}-{self.policy}" if self.policy else arm,
             framework=framework,
             seed=seed,
             architecture="digits-cnn",
@@ -191,7 +197,7 @@ class Experiment:
         )
         truth = self._predict(self.skill - (0.0 if mode == "matched" else 0.01))
         for model in models:
-            if model.format != "onnx" and seed != self.seeds[0]:
+            if model.format != "onnx" and (self.policy or seed != self.seeds[0]):
                 continue
             yield self._evaluate(model, truth)
             if self.load_tests and seed == self.seeds[0]:

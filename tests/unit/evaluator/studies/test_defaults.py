@@ -1,6 +1,7 @@
 """Idiomatic against matched, on synthetic summaries: TEST DATA, no figure here was measured."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from core.schemas.study import Study
 from core.schemas.summary import SeedAccuracy, Summary
@@ -63,5 +64,25 @@ def test_a_shift_says_both_differences_as_the_claim_was_tested_with_them() -> No
     of = study()
     found = judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)
     (shift,) = shifts(found)
-    assert [shift.idiomatic, shift.matched] == [finding.test for finding in found]
+    assert [shift.idiomatic, shift.matched] == found
     assert " Measured: +2.10 points with each framework's own defaults, +0.07 with" in shift_section(shift, None)
+
+
+def test_a_shift_joins_two_results_of_one_study_that_trained_alike() -> None:
+    of = study()
+    found = judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)
+    idiomatic, matched = found
+    elsewhere = replace(matched, claim=matched.claim.model_copy(update={"reason": "another file's words"}))
+    (shift,) = shifts([idiomatic, elsewhere])
+    assert shift.matched is elsewhere
+    assert shifts([idiomatic, replace(elsewhere, images=elsewhere.images + 1)]) == []
+    assert shifts([idiomatic, idiomatic]) == []
+
+
+def test_the_chapter_of_the_idiomatic_result_tells_the_shift() -> None:
+    of = study()
+    whole = moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001))
+    idiomatic, matched = judge(whole, of)
+    one, two = Chapter("one", whole, of, (matched,)), Chapter("two", whole, of, (idiomatic,))
+    told = page([one, two]).split('<a id="two"></a>')
+    assert ["Framework or defaults?" in part for part in told] == [False, True]

@@ -45,11 +45,11 @@ def test_a_search_is_kept_and_shown_with_every_trial(tmp_path: Path) -> None:
 
 
 def test_a_search_whose_file_changed_since_says_so() -> None:
-    assert "has changed in `search` since" in page([], {}, {SEARCHED.experiment: ("search",)}, [SEARCHED])
+    assert "has changed in `search` since" in page([], (), {SEARCHED.experiment: ("search",)}, [SEARCHED])
 
 
 def test_what_neither_repeats_a_study_nor_searches_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     path.write_text(PLAIN.model_dump_json())
-    with pytest.raises(InvalidInputError, match="no key study and searches nothing"):
+    with pytest.raises(InvalidInputError, match="no key study, searches nothing and has no other_split"):
         keep(path, tmp_path)

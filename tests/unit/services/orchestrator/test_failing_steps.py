@@ -96,16 +96,16 @@ class Served:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Fails], tuple[Services, Finished]]:
-    """Runs the experiment with the steps that fail."""
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Services, Finished]]:
+    """Runs the experiment, changed by overrides, with the steps that fail."""
 
-    def run(fails: Fails) -> tuple[Services, Finished]:
+    def run(fails: Fails, *overrides: str) -> tuple[Services, Finished]:
         store = Store(str(tmp_path / "store"), tmp_path / "cache")
         services = Services(store, tmp_path / "work", fails)
         for name in ("TrainerClient", "EvaluatorClient"):
             monkeypatch.setattr(module, name, lambda _: services)
         monkeypatch.setattr(module, "Measuring", Served)
-        experiment = read_experiment(DIGITS, OVERRIDES)
+        experiment = read_experiment(DIGITS, (*OVERRIDES, *overrides))
         return services, Reconciler(experiment, Directory(tmp_path), store, Silent()).run()
 
     return run
@@ -154,3 +154,33 @@ def test_models_scored_at_the_same_time_are_reported_in_the_order_of_the_experim
     specs = [services.specs[run_id] for run_id in report.results]
     scored = [spec.model for spec in specs if isinstance(spec, EvaluateSpec)]
     assert scored == [f"digits-matched-{name}" for name in ("keras-s0-onnx", "pytorch-s0-onnx", "pytorch-s0-pt2")]
+
+
+OTHER_SPLIT = "other_split={split: {policy: contiguous}}"
+
+
+def test_the_other_split_is_trained_and_scored_apart(run: Any) -> None:
+    services, finished = run(lambda _: False, OTHER_SPLIT)
+    assert finished.failed == ()
+    assert [spec.data.split.policy for spec in services.asked(PrepareSpec)] == ["stratified", "contiguous"]
+    trained = [(spec.arm, spec.framework) for spec in services.asked(TrainSpec)]
+    assert trained[2:] == [("matched-contiguous", "keras"), ("matched-contiguous", "pytorch")]
+    (report,) = services.asked(ReportSpec)
+    assert len(report.results) == 1 + 2 + 3
+    others = [services.specs[run_id] for run_id in report.other_split]
+    assert [spec.kind for spec in others] == ["prepare", "train", "train", "evaluate", "evaluate"]
+    assert {spec.model for spec in others[3:]} == {
+        f"digits-matched-contiguous-{framework}-s0-onnx" for framework in ("keras", "pytorch")
+    }
+
+
+def test_a_failure_on_the_other_split_is_missing_in_the_report(run: Any) -> None:
+    services, finished = run(lambda s: isinstance(s, TrainSpec) and s.arm == "matched-contiguous", OTHER_SPLIT)
+    (report,) = services.asked(ReportSpec)
+    assert report.missing == finished.failed
+    assert [line.split(":")[0] for line in report.missing] == [
+        "train matched-contiguous keras s0",
+        "train matched-contiguous pytorch s0",
+    ]
+    assert len(report.results) == 1 + 2 + 3
+    assert len(report.other_split) == 1

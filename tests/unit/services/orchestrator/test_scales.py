@@ -143,3 +143,9 @@ def test_a_scale_that_leaves_out_every_arm_is_refused(tmp_path: Path) -> None:
     changed = TEXT.replace("arms: {two: {recipe: {epochs: 2}}}", "arms: {one: null, two: null}")
     with pytest.raises(InvalidInputError, match="arms"):
         read_experiment(write(tmp_path, changed), scale="small")
+
+
+def test_the_other_split_follows_its_arms(tmp_path: Path) -> None:
+    other = "other_split: {arms: [two], split: {policy: contiguous}}\n"
+    experiment = read_experiment(write(tmp_path, TEXT + other), scale="small")
+    assert list(experiment.other_arms) == ["two-small-contiguous"]

@@ -121,3 +121,26 @@ def test_the_servers_of_variants_are_needed_only_where_they_are_asked_for() -> N
     assert "serving-openvino" not in steps.services_needed(experiment(*only, "variants=[int8]"))
     needed = steps.services_needed(experiment(*only, "variants=[int8, openvino]"))
     assert needed == ["trainer-pytorch", "evaluator", "serving-onnxruntime", "serving-openvino"]
+
+
+def test_an_arm_is_trained_by_its_own_frameworks_with_their_services() -> None:
+    one = "{architecture: digits-cnn, recipe: {epochs: 1}, frameworks: [keras]}"
+    arms = f"arms={{one: {one}, two: {one.replace('keras', 'pytorch')}}}"
+    found = experiment("frameworks=[keras, pytorch]", "loadtest=null", arms)
+    planned = [(step.spec.arm, step.spec.framework) for step in steps.train_steps(found, DATA, DIGEST)]  # type: ignore[union-attr]
+    assert planned == [("one", "keras"), ("one", "keras"), ("two", "pytorch"), ("two", "pytorch")]
+    assert set(steps.services_needed(found)) >= {"trainer-keras", "trainer-pytorch", "serving-tensorflow"}
+
+
+def test_the_other_split_is_other_data_for_arms_of_their_own() -> None:
+    found = experiment("other_split={split: {policy: contiguous}, arms: [matched]}")
+    other = steps.other_data(found)
+    assert other is not None
+    assert other.split == found.data.split.model_copy(update={"policy": "contiguous"})
+    assert other.model_copy(update={"split": found.data.split}) == found.data
+    own, others = steps.train_steps(found, DATA, DIGEST), steps.other_train_steps(found, "1" * 64, DIGEST)
+    assert {step.spec.arm for step in others} == {"matched-contiguous"}  # type: ignore[union-attr]
+    assert {(step.spec.data, step.spec.formats) for step in others} == {("1" * 64, ("onnx",))}  # type: ignore[union-attr]
+    assert len({step.run_id for step in (*own, *others)}) == len(own) + len(others)
+    assert steps.other_data(experiment()) is None
+    assert steps.other_train_steps(experiment(), DATA, DIGEST) == []

@@ -1,0 +1,43 @@
+"""McNemar's test beside a claim, on synthetic summaries: TEST DATA, no figure here was measured."""
+
+from core.schemas.scores import Agreement, AgreementPair, PairedTest
+from core.schemas.summary import Summary
+from evaluator.studies import same_images
+from tests.unit.evaluator.studies.test_judge import judge, study, summary
+
+ACCURACIES = {"keras": [0.98, 0.97, 0.99], "pytorch": [0.97, 0.96, 0.95]}
+
+
+def compared(whole: Summary, first: int, second: int) -> Summary:
+    """These rows were compared image by image: 30 only the first has right, 10 only the second."""
+    test = PairedTest(only_first=30, only_second=10, p_value=0.002, p_adjusted=0.012)
+    pair = AgreementPair(first=first, second=second, agreement=0.9, test=test)
+    return whole.model_copy(update={"agreement": Agreement(rows=(first, second), images=360, pairs=(pair,))})
+
+
+def row(whole: Summary, framework: str) -> int:
+    return next(i for i, one in enumerate(whole.rows) if (one.arm, one.framework) == ("idiomatic", framework))
+
+
+def test_a_claim_is_told_with_the_images_that_one_side_alone_has_right() -> None:
+    of = study()
+    plain = summary(of, ACCURACIES)
+    keras, pytorch = row(plain, "keras"), row(plain, "pytorch")
+    (note, table) = same_images.section(judge(plain, of), compared(plain, keras, pytorch))
+    assert note.startswith("**On the same test images.**")
+    assert table.splitlines()[2:] == ["| Keras is better. | idiomatic | 30 | 10 | p = 0.012 |"]
+
+
+def test_a_pair_in_the_other_order_is_turned() -> None:
+    of = study()
+    plain = summary(of, ACCURACIES)
+    turned = compared(plain, row(plain, "pytorch"), row(plain, "keras"))
+    found = same_images.paired_test(judge(plain, of)[0], turned)
+    assert found is not None
+    assert (found.only_first, found.only_second) == (10, 30)
+
+
+def test_without_kept_pairs_nothing_is_said() -> None:
+    of = study()
+    plain = summary(of, ACCURACIES)
+    assert list(same_images.section(judge(plain, of), plain.model_copy(update={"agreement": None}))) == []
