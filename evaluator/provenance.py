@@ -89,12 +89,16 @@ def _data_notes(data: Data | None) -> Iterator[str]:
         yield f"{text.count(len(data.skipped), 'image')} could not be decoded and were left out."
 
 
-def untested(data: Data | None) -> Iterator[str]:
-    """One line where classes have no test image: what is not known of them, and what the means are over."""
+def untested(data: Data | None, where: str = "") -> Iterator[str]:
+    """One line where classes have no test image: what is not known of them, and what the means are over.
+
+    Args:
+        where: follows the names of the classes, for example ` on the contiguous split`.
+    """
     if data is None or not (absent := data.without("test")):
         return
     yield (
-        f"{UNTESTED}{class_names(absent)}: there are none, so how well "
+        f"{UNTESTED}{class_names(absent)}{where}: there are none, so how well "
         f"{'it is' if len(absent) == 1 else 'they are'} recognised is not known; macro averages are over the other "
         f"{len(data.classes) - len(absent)} of {len(data.classes)} classes"
     )

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from core.schemas.experiment import other_arm
 from core.schemas.results import EvaluateResult, PrepareResult, TrainResult
+from core.schemas.statistics import SeedTest
 from core.schemas.summary import Data, Group, SplitAccuracy, SplitComparison
-from evaluator import provenance
+from evaluator import provenance, statistics
 from evaluator.groups import build_groups
 from evaluator.provenance import Result
 from evaluator.rows import build_rows, published_models, traceable
@@ -24,24 +26,28 @@ def compare(
     there = provenance.describe_data(next((r for r in others if isinstance(r, PrepareResult)), None))
     if data is None or there is None:
         return None
+    missing += provenance.untested(there, f" on the {there.policy} split")
     trainings = [result for result in others if isinstance(result, TrainResult)]
     published = published_models(trainings)
     scored = traceable((r for r in others if isinstance(r, EvaluateResult)), published, missing)
     found = {(g.arm, g.framework): g for g in build_groups(trainings, build_rows(published, scored, (), {}))}
-    rows = []
-    for group in groups:
-        other = found.get((f"{group.arm}-{there.policy}", group.framework))
-        if group.accuracy and other and other.accuracy:
-            rows.append(
-                SplitAccuracy(
-                    arm=group.arm,
-                    mode=group.mode,
-                    framework=group.framework,
-                    own=group.accuracy,
-                    other=other.accuracy,
-                )
-            )
-    if not rows:
+    both = [(group, found.get((other_arm(group.arm, there.policy), group.framework))) for group in groups]
+    pairs = [(own, other) for own, other in both if other and statistics.paired_differences(own, other)]
+    if not pairs:
         return None
+    tests = statistics.corrected([statistics.seed_test(statistics.paired_differences(*pair)) for pair in pairs])
     images = (data.images("test"), there.images("test"))
-    return SplitComparison(policies=(data.policy, there.policy), test_images=images, rows=tuple(rows))
+    rows = tuple(_row(*pair, test) for pair, test in zip(pairs, tests, strict=True))
+    return SplitComparison(policies=(data.policy, there.policy), test_images=images, rows=rows)
+
+
+def _row(own: Group, other: Group, difference: SeedTest) -> SplitAccuracy:
+    assert own.accuracy and other.accuracy, "groups with common seeds have accuracies"
+    return SplitAccuracy(
+        arm=own.arm,
+        mode=own.mode,
+        framework=own.framework,
+        own=own.accuracy,
+        other=other.accuracy,
+        difference=difference,
+    )

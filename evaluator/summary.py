@@ -84,7 +84,7 @@ def summarise(
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
         parities=parity.pairs(rows, answers),
         data=data,
-        places=provenance.places(results),
+        places=provenance.places((*results, *others)),
         notes=tuple(provenance.notes(results, rows, data)),
         missing=tuple(missing),
         spec_json=spec.spec_json,

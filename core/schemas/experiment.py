@@ -32,11 +32,20 @@ def _network(name: str) -> str:
         raise ValueError(str(error)) from error
 
 
+def other_arm(arm: str, policy: str) -> str:
+    """Name of what an arm is called on another split."""
+    return f"{arm}-{policy}"
+
+
 def _completed_split(document: dict[str, Any]) -> dict[str, Any]:
     """`other_split` with the keys of `data.split` that it does not write; nothing where there is no such mapping."""
     other, data = document.get("other_split"), document.get("data")
-    own = data.get("split", {}) if isinstance(data, dict) else data.split.model_dump() if data else {}
-    if not isinstance(other, dict) or not isinstance(other.get("split"), dict) or not isinstance(own, dict):
+    if not isinstance(other, dict) or not isinstance(other.get("split"), dict):
+        return {}
+    if isinstance(data, DataSpec):
+        data = data.model_dump()
+    own = data.get("split", {}) if isinstance(data, dict) else {}
+    if not isinstance(own, dict):
         return {}
     return {"other_split": {**other, "split": {**own, **other["split"]}}}
 
@@ -200,7 +209,7 @@ class Experiment(Schema):
         """What is trained on the other split: names that end in its policy."""
         if (plan := self.other_split) is None:
             return {}
-        return {f"{name}-{plan.split.policy}": self.arms[name] for name in plan.arms or self.arms}
+        return {other_arm(name, plan.split.policy): self.arms[name] for name in plan.arms or self.arms}
 
     def frameworks_of(self, arm: str) -> tuple[Framework, ...]:
         """What trains an arm."""
@@ -301,8 +310,15 @@ class Experiment(Schema):
             raise ValueError("search and other_split are two experiments; leave one out")
         if unknown := sorted(set(plan.arms or ()) - self.arms.keys()):
             raise ValueError(f"other_split.arms names {unknown}; the arms are {sorted(self.arms)}")
-        if plan.split == self.data.split:
-            raise ValueError("other_split.split is data.split: nothing to compare; write what differs, such as policy")
+        if plan.split.policy == self.data.split.policy:
+            raise ValueError(
+                f"other_split.split.policy is {plan.split.policy} as data.split's; compare it with another"
+            )
+        if self.data.limit is not None:
+            raise ValueError(
+                f"other_split and data.limit {self.data.limit} do not go together: a limit takes other images of each "
+                "policy, so not the split alone would differ; leave one out"
+            )
         if clash := sorted(self.all_arms.keys() & self.other_arms.keys()):
             raise ValueError(f"arms {clash} have names that other_split gives to arms of its own; rename them")
 

@@ -16,7 +16,7 @@ from core.schemas.results import ClassMetrics
 from core.schemas.scores import Agreement, Corrupted, Curve, Disagreement, Loss, Operating, PairedTest, Scores
 from core.schemas.search import SearchOutcome
 from core.schemas.specs import FormatName, Framework, Precision, RuntimeName
-from core.schemas.statistics import FrameworkTest
+from core.schemas.statistics import FrameworkTest, SeedTest
 
 Mode = Literal["matched", "idiomatic"]
 PickKind = Literal["accuracy", "p99", "throughput", "cpu", "size"]
@@ -272,6 +272,8 @@ class SplitAccuracy(Schema):
     own: Spread
     """On the experiment's split."""
     other: Spread
+    difference: SeedTest
+    """Own minus other, over the seeds scored on both; corrected for all rows."""
 
 
 class SplitComparison(Schema):

@@ -52,22 +52,31 @@ def finding(one: FrameworkTest) -> str:
     return f"{text.framework(one.first if one.test.mean > 0 else one.second)} is more accurate"
 
 
-STEPS = {"prepare": "preparing", "train": "training", "quantize": "quantising", "evaluate": "scoring"}
-"""Kinds of steps as they are done; load tests are told by name."""
+STEPS = {
+    "prepare": "preparing",
+    "train": "training",
+    "quantize": "quantising",
+    "evaluate": "scoring",
+    "evaluate-served": "scoring",
+    "loadtest": "load tests",
+}
+"""Kinds of steps as they are told."""
 
 
 def effort(summary: Summary) -> str:
-    """What all steps took, one after another; in a summary of an earlier version, what is known of them. Empty for a
-    search, of whose trials only the best one's cost is known here."""
+    """What all steps took, one after another; in a summary of an earlier version, what is known of them.
+
+    Empty for a search, of whose trials only the best one's cost is known here.
+    """
     if summary.search or not summary.trainings:
         return ""
-    seconds, unknown = summary.step_seconds, ""
-    if not seconds:
-        trained = sum(sum(training.seconds.values()) for training in summary.trainings)
-        seconds = {"prepare": summary.data.seconds or 0.0 if summary.data else 0.0, "train": trained}
-        unknown = "; scoring was not recorded"
-    parts = [f"{STEPS.get(kind, 'load-testing')} {text.seconds(took)}" for kind, took in seconds.items() if took]
-    return f"All steps one after another took {text.seconds(sum(seconds.values()))}: {text.names(parts)}{unknown}."
+    if not summary.step_seconds:
+        prepared = summary.data.seconds or 0.0 if summary.data else 0.0
+        known = prepared + sum(sum(training.seconds.values()) for training in summary.trainings)
+        return f"Preparing and training took {text.seconds(known)}; what other steps took was not recorded."
+    parts = [f"{STEPS[kind]} {text.seconds(took)}" for kind, took in summary.step_seconds.items() if took]
+    total = text.seconds(sum(summary.step_seconds.values()))
+    return f"All steps one after another took {total}: {text.names(parts)}."
 
 
 def time_note(summary: Summary) -> str:

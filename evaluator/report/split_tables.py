@@ -1,6 +1,6 @@
 """Accuracy on the experiment's split beside that on another one, as text for HTML and Markdown."""
 
-from core.schemas.summary import SplitComparison, Spread
+from core.schemas.summary import SplitComparison
 from evaluator import text
 from evaluator.report.tables import Table
 
@@ -11,39 +11,36 @@ POLICIES = {"stratified": "a random split", "contiguous": "contiguous blocks", "
 def sentence(found: SplitComparison) -> str:
     """What was compared, and how far apart it is."""
     (first, second), (own, other) = (POLICIES[policy] for policy in found.policies), found.test_images
-    gaps = [_gap(row.own, row.other) for row in found.rows]
+    gaps = [row.difference.mean for row in found.rows]
     low, high = (text.bare_points(gap) for gap in (min(gaps), max(gaps)))
-    span = f"{low} points" if low == high else f"{low} to {high} points"
+    span = low if low == high else f"{low} to {high}"
     return (
-        f"The same arms were trained and scored twice on the same images: on {first} ({own:,} test images) and on "
-        f"{second} ({other:,} test images). Test accuracy on the former is {span} away from that on the latter. Where "
-        "images come in groups that look alike, such as frames of one video, a random split trains on the neighbours "
-        "of its test images and flatters; blocks do not."
+        f"The same arms were trained and scored on the same images divided in two ways: {first} ({own:,} test images) "
+        f"and {second} ({other:,} test images). Test accuracy on the former minus that on the latter: {span} points. "
+        "Where images come in groups that look alike, such as frames of one video, a random split trains on the "
+        "neighbours of its test images and flatters; blocks do not."
     )
 
 
 def table(found: SplitComparison) -> Table:
     """A row for each arm and framework."""
-    first, second = found.policies
-    headers = ("Framework", "Arm", "Seeds", first.capitalize(), second.capitalize(), "Difference")
+    policies = (policy.capitalize() for policy in found.policies)
+    headers = ("Framework", "Arm", "Seeds", *policies, "Difference, points", "95% interval", "p, corrected")
     rows = tuple(
         (
             text.framework(row.framework),
             row.arm,
-            str(min(row.own.count, row.other.count)),
-            _spread(row.own),
-            _spread(row.other),
-            f"{text.bare_points(_gap(row.own, row.other))} points",
+            str(row.difference.seeds),
+            text.percent(row.own.mean),
+            text.percent(row.other.mean),
+            text.bare_points(row.difference.mean),
+            text.bare_range(row.difference.interval),
+            text.MISSING if row.difference.p_adjusted is None else text.p_value(row.difference.p_adjusted),
         )
         for row in found.rows
     )
-    return Table("Test accuracy by split: means over seeds, Student’s 95% interval", headers, rows, names=2)
-
-
-def _gap(own: Spread, other: Spread) -> float:
-    return own.mean - other.mean
-
-
-def _spread(accuracy: Spread) -> str:
-    mean, interval = text.percent(accuracy.mean), accuracy.interval
-    return f"{mean} ({text.percent(interval[0])} to {text.percent(interval[1])})" if interval else mean
+    caption = (
+        "Test accuracy by split: means over seeds, their paired difference with Student’s interval, and a paired t test "
+        "corrected by Holm for all rows"
+    )
+    return Table(caption, headers, rows, names=2)

@@ -27,28 +27,36 @@ class Shift:
     """The idiomatic difference minus the matched one, by seed; corrected for all shifts of the study."""
 
 
-def shifts(findings: Sequence[Finding]) -> list[Shift]:
-    """One for each claim about accuracy in which only the framework differs and that both modes may decide.
+def shifts(results: Sequence[Sequence[Finding]]) -> list[Shift]:
+    """One for each claim of a result about accuracy in which only the framework differs and that both modes may decide.
 
     Args:
-        findings: all of one study.
+        results: the findings of each result of one study. The matched finding is that of the same result; where it has
+            none, that of another one which trained alike.
     """
+    decided = [[finding for finding in findings if _counts(finding)] for findings in results]
     found = []
-    decided = [f for f in findings if f.test and not f.shortfalls and not f.claim.is_about_time and _alike(f.claim)]
-    for idiomatic in (finding for finding in decided if finding.mode == "idiomatic"):
-        own = _by_seed(idiomatic)
-        for matched in (finding for finding in decided if finding.mode == "matched"):
-            equal = _by_seed(matched)
-            moved = [own[seed] - equal[seed] for seed in sorted(own.keys() & equal.keys())]
-            if moved and _measured(idiomatic) == _measured(matched):
+    for number, own in enumerate(decided):
+        others = [finding for other in (*decided[:number], *decided[number + 1 :]) for finding in other]
+        for idiomatic in (finding for finding in own if finding.mode == "idiomatic"):
+            if (matched := _matched(idiomatic, own) or _matched(idiomatic, others)) is None:
+                continue
+            first, second = _by_seed(idiomatic), _by_seed(matched)
+            if moved := [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]:
                 found.append(Shift(idiomatic, matched, seed_test(moved)))
     tests = corrected([shift.test for shift in found])
     return [replace(shift, test=test) for shift, test in zip(found, tests, strict=True)]
 
 
-def _measured(finding: Finding) -> tuple[str, int, int]:
-    """Equal where two findings are of one claim and of as much training. The claims of two scales name other arms."""
-    return finding.claim.text, finding.images, finding.epochs
+def _counts(finding: Finding) -> bool:
+    return bool(finding.test and not finding.shortfalls and not finding.claim.is_about_time and _alike(finding.claim))
+
+
+def _matched(idiomatic: Finding, among: Sequence[Finding]) -> Finding | None:
+    """Of the same claim after as much training. The claims of two scales name other arms, so their texts are compared."""
+    wanted = (idiomatic.claim.text, idiomatic.images, idiomatic.epochs)
+    found = (one for one in among if one.mode == "matched" and (one.claim.text, one.images, one.epochs) == wanted)
+    return next(found, None)
 
 
 def _alike(claim: Claim) -> bool:
@@ -62,14 +70,19 @@ def _by_seed(finding: Finding) -> dict[int, float]:
     return {seed: first[seed] - second[seed] for seed in first.keys() & second.keys()}
 
 
-def shift_section(shift: Shift, published: float | None) -> str:
-    """Both differences, and whether the defaults make one of the other."""
+def shift_section(shift: Shift, published: float | None, elsewhere: str = "") -> str:
+    """Both differences, and whether the defaults make one of the other.
+
+    Args:
+        elsewhere: name of the result that the matched difference is from, where it is another one.
+    """
+    place = f" ([{elsewhere}](#{elsewhere}))" if elsewhere else ""
     gap = "" if published is None else f" Published: {text.bare_points(published)} points."
     tests = (shift.idiomatic.test, shift.matched.test)
     idiomatic, matched = (text.bare_points(test.mean) if test else text.MISSING for test in tests)
     return (
         f"**Framework or defaults?** {escape(shift.idiomatic.claim.text)}{gap} Measured: {idiomatic} points with each "
-        f"framework's own defaults, {matched} with everything equal but the framework's kernels. "
+        f"framework's own defaults, {matched} with everything equal but the framework's kernels{place}. "
         f"{_moved(shift.test)}"
     )
 

@@ -121,12 +121,8 @@ def page(
         searched: summaries of experiments that searched.
     """
     keys = dict.fromkeys(one.study_key for one in chapters)
-    moved = [
-        shift
-        for key in keys
-        for shift in shifts([finding for one in chapters if one.study_key == key for finding in one.findings])
-    ]
-    told = [part for one in chapters for part in _chapter(one, changed, moved)]
+    moved = [shift for key in keys for shift in shifts([one.findings for one in chapters if one.study_key == key])]
+    told = [part for one in chapters for part in _chapter(one, changed, moved, chapters)]
     told += [part for one in searched for part in _search(one, changed)]
     return "\n\n".join([INTRO, *_overview(chapters), *told, *_splits(by_split, changed)]) + "\n"
 
@@ -145,14 +141,17 @@ def _revision(name: str, experiment: str, changed: Changed) -> Iterator[str]:
 
 
 def _splits(found: Sequence[Summary], changed: Changed) -> Iterator[str]:
-    """S1's frames, split both ways."""
+    """Results on two splits that repeat no study."""
     if found:
         yield "## How far a random split flatters"
     for one in found:
         experiment = Experiment.model_validate_json(one.spec_json)
         yield f'<a id="{one.experiment}"></a>\n\n### {escape(one.title)}'
-        yield escape(one.description)
+        if one.description:
+            yield escape(one.description)
+        yield _what_ran(one, experiment)
         yield from splits.section(one)
+        yield from (f"> {escape(note)}" for note in (*one.notes, *one.missing))
         yield from _revision(one.experiment, experiment.name, changed)
 
 
@@ -181,18 +180,18 @@ def _evidence(finding: Finding) -> tuple[bool, int]:
     return finding.verdict != NOT_TESTED, finding.images * finding.epochs * finding.seeds
 
 
-def _chapter(one: Chapter, changed: Changed, moved: Sequence[Shift]) -> Iterator[str]:
+def _chapter(one: Chapter, changed: Changed, moved: Sequence[Shift], chapters: Sequence[Chapter]) -> Iterator[str]:
     experiment = one.experiment
     yield f'<a id="{one.name}"></a>\n\n## {escape(one.summary.title)}'
     if one.summary.description:
         yield escape(one.summary.description)
     yield f"**Beforehand.** {escape(one.study.fits)}"
-    yield _what_ran(one, experiment)
+    yield _what_ran(one.summary, experiment)
     yield from (f"{note} Its claims are that revision's." for note in _revision(one.name, experiment.name, changed))
     yield markdown_table(findings_table(one.findings)) if one.findings else ELSEWHERE
     for shift in moved:
         if any(shift.idiomatic is finding for finding in one.findings):
-            yield shift_section(shift, published_gap(shift.idiomatic.claim))
+            yield shift_section(shift, published_gap(shift.idiomatic.claim), _elsewhere(shift, one, chapters))
     yield from same_images.section(one.findings, one.summary)
     if why := _reasons(one.findings):
         yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in why)
@@ -208,9 +207,16 @@ def _chapter(one: Chapter, changed: Changed, moved: Sequence[Shift]) -> Iterator
         yield "> **Incomplete:** " + escape("; ".join(one.summary.missing))
 
 
-def _what_ran(one: Chapter, experiment: Experiment) -> str:
+def _elsewhere(shift: Shift, here: Chapter, chapters: Sequence[Chapter]) -> str:
+    """Name of the result that the matched difference is from; empty where it is this one."""
+    found = (one.name for one in chapters if any(shift.matched is finding for finding in one.findings))
+    name = next(found, here.name)
+    return "" if name == here.name else name
+
+
+def _what_ran(summary: Summary, experiment: Experiment) -> str:
     scale = f", scale `{experiment.scale}`" if experiment.scale != "full" else ""
-    counts = one.summary.data
+    counts = summary.data
     images = (
         f"{counts.images('train'):,} training, {counts.images('validation'):,} validation and "
         f"{counts.images('test'):,} test images, split {counts.policy}"
@@ -218,9 +224,9 @@ def _what_ran(one: Chapter, experiment: Experiment) -> str:
         else "data unknown"
     )
     machine = "; ".join(
-        dict.fromkeys(f"{p.environment.cpu_model}, {p.environment.cpu_quota:g} cores" for p in one.summary.places)
+        dict.fromkeys(f"{p.environment.cpu_model}, {p.environment.cpu_quota:g} cores" for p in summary.places)
     )
-    arms = "; ".join(f"`{arm.name}` {describe_recipe(arm)}" for arm in one.summary.arms)
+    arms = "; ".join(f"`{arm.name}` {describe_recipe(arm)}" for arm in summary.arms)
     return f"**What ran.** `{experiment.name}`{scale}: {images}. {arms}. On {escape(machine)}."
 
 

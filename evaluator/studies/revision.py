@@ -24,7 +24,8 @@ def study_now(kept: Experiment, committed: Experiment) -> Study | None:
 
     Where that is another one, the claims of today may be about arms that never ran, so the result keeps its own.
     """
-    return kept.study if changed_keys(kept, committed) else committed.study
+    # Another split is compared in a section of its own, which no claim is about.
+    return kept.study if {*changed_keys(kept, committed)} - {"other_split"} else committed.study
 
 
 def _of_the_file(experiment: Experiment) -> dict[str, Any]:

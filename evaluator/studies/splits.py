@@ -10,5 +10,5 @@ from evaluator.report.markdown import escape, markdown_table
 def section(summary: Summary) -> Iterator[str]:
     """What was compared, and the accuracies."""
     assert summary.other_split, "a result on one split has no section"
-    yield f"**How far the split flatters.** {escape(split_tables.sentence(summary.other_split))}"
+    yield f"**The same arms on another split.** {escape(split_tables.sentence(summary.other_split))}"
     yield markdown_table(split_tables.table(summary.other_split))

@@ -25,7 +25,7 @@ def lr_find(
     file: Annotated[Path, typer.Argument(help="Experiment file, for example experiments/digits.yaml.")],
     arm: Annotated[str | None, typer.Option(help="Arm whose network and recipe are used; default: the first.")] = None,
     framework: Annotated[
-        list[str] | None, typer.Option(help="May be repeated; default: all of the experiment.")
+        list[str] | None, typer.Option(help="May be repeated; default: all that train the arm.")
     ] = None,
     lowest: Annotated[float, typer.Option(help="First rate.")] = 1e-7,
     highest: Annotated[float, typer.Option(help="Last rate.")] = 10.0,
@@ -38,10 +38,10 @@ def lr_find(
 ) -> None:
     """Suggest a learning rate: train a few steps at a rate that grows, and plot the loss over the rate."""
     experiment = pin_weights(read_experiment(file, overrides or (), data))
-    chosen = _frameworks(framework, experiment.frameworks)
+    name, span = arm or next(iter(experiment.arms)), Range(lowest=lowest, highest=highest, steps=steps)
+    chosen = _frameworks(framework, experiment.frameworks_of(name))
     if not 0 < lowest < highest:
         raise InvalidInputError(f"--lowest {lowest:g} must be above 0 and below --highest {highest:g}")
-    name, span = arm or next(iter(experiment.arms)), Range(lowest=lowest, highest=highest, steps=steps)
     home = Home()
     found: list[FindRateResult] = []
     failed: list[str] = []

@@ -42,7 +42,7 @@ def write_report(run: RunFolder, spec: ReportSpec, store: Store) -> None:
     spec, own = read_material(store, spec, spec.results)
     if own is None:
         raise WrongStateError(f"the report of {spec.experiment} names no prepared data; run its prepare step first")
-    spec, other = read_material(store, spec, spec.other_split)
+    spec, other = other_material(store, spec)
     samples = samples_of(own.data.split("train"), own.data.manifest.classes)
     with object_folder(run) as folder:
         grids = {one.run_id: grid for one in own.results if (grid := read_grid(store, one)) is not None}
@@ -66,6 +66,14 @@ def read_material(store: Store, spec: ReportSpec, ids: Sequence[str]) -> tuple[R
     spec, probabilities = read_predictions(store, spec, results)
     spec, results = recompute(store, spec, results, data, probabilities)
     return spec, Material(results, data, probabilities)
+
+
+def other_material(store: Store, spec: ReportSpec) -> tuple[ReportSpec, Material | None]:
+    """What there is of the other split: that its data is gone is no reason to withhold the report."""
+    try:
+        return read_material(store, spec, spec.other_split)
+    except BakeoffError as error:
+        return spec.model_copy(update={"missing": (*spec.missing, f"the other split: {error}")}), None
 
 
 def read_results(store: Store, spec: ReportSpec, ids: Sequence[str]) -> tuple[ReportSpec, list[AnyResult]]:

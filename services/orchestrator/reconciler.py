@@ -213,14 +213,14 @@ class Reconciler:
         measuring = Measuring(self.directory, self.store, self.reporter, self._tolerated, self._stop)
         todo = [steps.evaluate_step(self.experiment, subject, fingerprint) for subject in served]
         elsewhere = [
-            steps.evaluate_step(self.experiment, subject, result.spec.data)
+            steps.other_evaluate_step(self.experiment, subject)
             for result in others
             for subject in steps.plain_subjects(result)
         ]
         self.reporter.plan({"evaluate": len(todo) + len(elsewhere)})
         with EvaluatorClient(self.directory.target("evaluator")) as evaluator:
             # Nothing is timed here, so as many at a time as the evaluator takes.
-            slots = evaluator.capabilities().slots if todo else 1
+            slots = evaluator.capabilities().slots if todo or elsewhere else 1
             for results, scoring in ((self._results, todo), (self._other_results, elsewhere)):
                 results += self._each(lambda step: self._scored(step, evaluator, measuring), scoring, slots)
         if self.experiment.loadtest and subjects:

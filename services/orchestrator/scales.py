@@ -9,7 +9,7 @@ from core.schemas.experiment import FULL
 def choose_scale(document: dict[str, Any], scale: str, file: str) -> None:
     """Merges a scale into the document in place and takes `scales` out of it: mappings merge, all else replaces.
 
-    An arm that the scale sets to null is left out, and with it what the study claims about it.
+    An arm that the scale sets to null is left out, with what the study claims about it, and of the other split.
 
     Raises:
         InvalidInputError: the file has no such scale, or `scales` is no mapping of mappings.
@@ -26,7 +26,9 @@ def choose_scale(document: dict[str, Any], scale: str, file: str) -> None:
     arms = document.get("arms")
     if isinstance(arms, dict):
         document["arms"] = {name: arm for name, arm in arms.items() if arm is not None}
-        _leave_out(document.get("study"), {str(name) for name, arm in arms.items() if arm is None})
+        left_out = {str(name) for name, arm in arms.items() if arm is None}
+        _leave_out(document.get("study"), left_out)
+        _leave_out_of_other_split(document, left_out)
 
 
 def name_scale(document: dict[str, Any], scale: str) -> None:
@@ -68,6 +70,16 @@ def _leave_out(study: Any, arms: set[str]) -> None:
         if pairs or not sides:
             kept.append(claim)
     study["claims"] = kept
+
+
+def _leave_out_of_other_split(document: dict[str, Any], arms: set[str]) -> None:
+    """Takes arms out of the other split, and that too where none is left."""
+    other = document.get("other_split")
+    if not isinstance(other, dict) or not isinstance(other.get("arms"), list):
+        return
+    other["arms"] = [name for name in other["arms"] if str(name) not in arms]
+    if not other["arms"]:
+        document["other_split"] = None
 
 
 def _sides(claim: Any) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ def open_study(experiment: Experiment, plan: SearchPlan, data: SearchData, stora
     """The study on disk. Another plan, arm or data is another study; more trials of the same are not."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.mkdir(parents=True, exist_ok=True)
-    arm, seed = experiment.arms[plan.arm].model_dump_json(), experiment.seeds[0]
+    arm, seed = experiment.arms[plan.arm].model_dump_json(exclude={"frameworks"}), experiment.seeds[0]
     study = optuna.create_study(
         storage=f"sqlite:///{storage / f'{experiment.name}.db'}",
         study_name=content_id(

@@ -1,7 +1,7 @@
 """The steps of an experiment, each with the id its result object has in the store."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from core.formats import OTHER_RUNTIMES, get_format
@@ -172,6 +172,12 @@ def _varied(experiment: Experiment, trained: TrainResult) -> list[PublishedModel
     spec = trained.spec
     asked = experiment.variants_of(spec.framework, spec.seed, spec.arm)
     return [model for model in trained.models if asked and model.format == "onnx"]
+
+
+def other_evaluate_step(experiment: Experiment, subject: Subject) -> Step:
+    """Scores a model of the other split on it, for its accuracy alone."""
+    step = evaluate_step(experiment, subject, subject.trained.spec.data)
+    return replace(step, spec=step.spec.model_copy(update={"calibrate": False, "corruptions": ()}))
 
 
 def evaluate_step(experiment: Experiment, subject: Subject, fingerprint: str) -> Step:

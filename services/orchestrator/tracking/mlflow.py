@@ -95,11 +95,11 @@ class MlflowSink:
         history = self._client.get_metric_history(mine, "train_loss")
         self._last[mine] = max((metric.step for metric in history), default=0)
         tags = found[0].data.tags
-        pruned, failed = tags.get(STATE_TAG) == PRUNED, found[0].info.status == "FAILED"
-        # Now it goes on: in a search that prunes less, or because the reason is gone.
-        for tag in (STATE_TAG,) * pruned + (ERROR_TAG,) * (failed and ERROR_TAG in tags):
-            self._client.delete_tag(mine, tag)
-        if pruned or failed:
+        if pruned := tags.get(STATE_TAG) == PRUNED:  # Now it goes on, in a search that prunes less.
+            self._client.delete_tag(mine, STATE_TAG)
+        if ERROR_TAG in tags:  # Now it is tried again.
+            self._client.delete_tag(mine, ERROR_TAG)
+        if pruned or found[0].info.status == "FAILED":
             self._client.update_run(mine, "RUNNING")
         return mine
 

@@ -79,8 +79,11 @@ def test_the_other_split_trains_the_arms_it_names_under_names_of_their_own() -> 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"other_split": {"split": {"policy": "stratified"}}}, "other_split.split is data.split: nothing to compare"),
-        ({"other_split": {"split": {}}}, "other_split.split is data.split: nothing to compare"),
+        (
+            {"other_split": {"split": {"policy": "stratified"}}},
+            "other_split.split.policy is stratified as data.split's",
+        ),
+        ({"other_split": {"split": {}}}, "other_split.split.policy is stratified as data.split's"),
         (
             {"other_split": {"split": {"policy": "contiguous"}, "arms": ["three"]}},
             "other_split.arms names ['three']; the arms are ['one', 'two']",
@@ -88,6 +91,13 @@ def test_the_other_split_trains_the_arms_it_names_under_names_of_their_own() -> 
         ({"other_split": {"split": {"policy": "by hand"}}}, "other_split.split.policy"),
         ({"other_split": {"split": 3}}, "other_split.split"),
         ({"other_split": 3}, "other_split"),
+        ({"other_split": {"split": {"seed": 4}}}, "other_split.split.policy is stratified as data.split's"),
+        (
+            {"other_split": {"split": {"policy": "contiguous"}}, "data": {**DOCUMENT["data"], "limit": 5}},
+            "other_split and data.limit 5 do not go together",
+        ),
+        ({"data": 3}, "data"),
+        ({"other_split": {"split": {"policy": "contiguous"}}, "data": 3}, "data"),
         (
             {"other_split": {"split": {"policy": "contiguous"}}, "arms": {"one": ARM, "one-contiguous": ARM}},
             "arms ['one-contiguous'] have names that other_split gives to arms of its own",

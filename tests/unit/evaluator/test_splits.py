@@ -47,6 +47,25 @@ def test_nothing_else_in_the_summary_is_of_the_other_split() -> None:
     assert differing == {"other_split", "step_seconds"}
 
 
+def test_only_seeds_scored_on_both_splits_are_compared() -> None:
+    less = [r for r in OTHER.results if not (isinstance(r, EvaluateResult) and "keras-s1" in r.spec.model)]
+    found = both(less).other_split
+    assert found is not None
+    assert [(row.framework, row.difference.seeds) for row in found.rows] == [("keras", 2), ("pytorch", 3)]
+    own = {r.spec.model: r.accuracy for r in (*OWN.results, *less) if isinstance(r, EvaluateResult)}
+    gaps = [
+        own[f"test-digits-matched-keras-s{seed}-onnx"] - own[f"test-digits-matched-contiguous-keras-s{seed}-onnx"]
+        for seed in (0, 2)
+    ]
+    assert found.rows[0].difference.mean == pytest.approx(sum(gaps) / 2)
+
+
+def test_classes_without_test_images_on_the_other_split_are_told() -> None:
+    few = Experiment(**ARMS, untested=("7",), seed=9, policy="contiguous")  # type: ignore[arg-type]
+    (line,) = both(few.results).missing
+    assert line.startswith("test images of 7 on the contiguous split: there are none")
+
+
 def test_what_was_trained_or_scored_on_one_split_alone_is_left_out() -> None:
     less = [r for r in OTHER.results if not (isinstance(r, EvaluateResult) and "keras" in r.spec.model)]
     found = both(less).other_split
@@ -80,5 +99,6 @@ def test_what_all_steps_took_is_told_with_its_parts() -> None:
 
 def test_of_an_earlier_summary_it_says_what_is_not_known() -> None:
     older = both([]).model_copy(update={"step_seconds": {}})
-    assert seed_tables.effort(older).endswith("; scoring was not recorded.")
+    assert seed_tables.effort(older).startswith("Preparing and training took ")
+    assert seed_tables.effort(older).endswith("; what other steps took was not recorded.")
     assert seed_tables.effort(older.model_copy(update={"trainings": ()})) == ""

@@ -44,7 +44,7 @@ def test_the_test_is_of_the_differences_of_one_seed() -> None:
     """A difference that varies from seed to seed, alike in both modes, hides no shift."""
     of = study()
     whole = moved(of, (0.050, 0.011, -0.029), (0.040, 0.0, -0.040))
-    (shift,) = shifts(judge(whole, of))
+    (shift,) = shifts([judge(whole, of)])
     assert shift.test.p_value is not None
     assert shift.test.p_value < 0.01
 
@@ -57,13 +57,13 @@ def test_a_shift_without_spread_cannot_be_tested() -> None:
 
 def test_nothing_is_said_of_a_shift_at_a_scale_without_verdicts() -> None:
     of = study(images=10**6)
-    assert shifts(judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)) == []
+    assert shifts([judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)]) == []
 
 
 def test_a_shift_says_both_differences_as_the_claim_was_tested_with_them() -> None:
     of = study()
     found = judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)
-    (shift,) = shifts(found)
+    (shift,) = shifts([found])
     assert [shift.idiomatic, shift.matched] == found
     assert " Measured: +2.10 points with each framework's own defaults, +0.07 with" in shift_section(shift, None)
 
@@ -73,10 +73,17 @@ def test_a_shift_joins_two_results_of_one_study_that_trained_alike() -> None:
     found = judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)
     idiomatic, matched = found
     elsewhere = replace(matched, claim=matched.claim.model_copy(update={"reason": "another file's words"}))
-    (shift,) = shifts([idiomatic, elsewhere])
+    (shift,) = shifts([[elsewhere], [idiomatic]])
     assert shift.matched is elsewhere
-    assert shifts([idiomatic, replace(elsewhere, images=elsewhere.images + 1)]) == []
-    assert shifts([idiomatic, idiomatic]) == []
+    assert shifts([[idiomatic], [replace(elsewhere, images=elsewhere.images + 1)]]) == []
+    assert shifts([[idiomatic], [idiomatic]]) == []
+
+
+def test_a_result_with_both_modes_is_not_paired_with_another_one() -> None:
+    of = study()
+    found, again = (judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of) for _ in range(2))
+    assert [shift.matched for shift in shifts([found, again])] == [found[1], again[1]]
+    assert all(a.matched is b for a, b in zip(shifts([found, again]), (found[1], again[1]), strict=True))
 
 
 def test_the_chapter_of_the_idiomatic_result_tells_the_shift() -> None:
@@ -86,3 +93,4 @@ def test_the_chapter_of_the_idiomatic_result_tells_the_shift() -> None:
     one, two = Chapter("one", whole, of, (matched,)), Chapter("two", whole, of, (idiomatic,))
     told = page([one, two]).split('<a id="two"></a>')
     assert ["Framework or defaults?" in part for part in told] == [False, True]
+    assert "kernels ([one](#one))" in told[1]

@@ -16,7 +16,8 @@ def compared(whole: Summary, first: int, second: int) -> Summary:
 
 
 def row(whole: Summary, framework: str) -> int:
-    return next(i for i, one in enumerate(whole.rows) if (one.arm, one.framework) == ("idiomatic", framework))
+    wanted = ("idiomatic", framework, "onnx", 0)
+    return next(i for i, one in enumerate(whole.rows) if (one.arm, one.framework, one.format, one.seed) == wanted)
 
 
 def test_a_claim_is_told_with_the_images_that_one_side_alone_has_right() -> None:
@@ -25,7 +26,7 @@ def test_a_claim_is_told_with_the_images_that_one_side_alone_has_right() -> None
     keras, pytorch = row(plain, "keras"), row(plain, "pytorch")
     (note, table) = same_images.section(judge(plain, of), compared(plain, keras, pytorch))
     assert note.startswith("**On the same test images.**")
-    assert table.splitlines()[2:] == ["| Keras is better. | idiomatic | 30 | 10 | p = 0.012 |"]
+    assert table.splitlines()[2:] == ["| Keras is better. | idiomatic | Keras 30 | PyTorch 10 | p = 0.012 |"]
 
 
 def test_a_pair_in_the_other_order_is_turned() -> None:
@@ -41,3 +42,14 @@ def test_without_kept_pairs_nothing_is_said() -> None:
     of = study()
     plain = summary(of, ACCURACIES)
     assert list(same_images.section(judge(plain, of), plain.model_copy(update={"agreement": None}))) == []
+
+
+def test_no_verdict_no_test_and_of_one_seed_alone() -> None:
+    of = study(images=10**6)
+    plain = summary(of, ACCURACIES)
+    keras, pytorch = row(plain, "keras"), row(plain, "pytorch")
+    assert list(same_images.section(judge(plain, of), compared(plain, keras, pytorch))) == []
+    other = next(
+        i for i, one in enumerate(plain.rows) if (one.arm, one.framework, one.seed) == ("idiomatic", "pytorch", 1)
+    )
+    assert same_images.paired_test(judge(plain, study())[0], compared(plain, keras, other)) is None

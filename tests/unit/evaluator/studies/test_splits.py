@@ -13,7 +13,7 @@ def test_every_result_on_two_splits_is_told_under_one_heading() -> None:
     two = both(OTHER.results).model_copy(update={"spec_json": SPEC})
     told = page([], [two, two.model_copy(update={"title": "Once more"})])
     assert told.count("## How far a random split flatters") == 1
-    assert told.count("**How far the split flatters.** The same arms were trained and scored twice") == 2
+    assert told.count("**The same arms on another split.** The same arms were trained") == 2
     assert "### Digits (synthetic test data)" in told
     assert "### Once more" in told
 

@@ -11,7 +11,7 @@ from core.store import Store
 from evaluator import predictions
 from evaluator.journal import Journal
 from evaluator.predictions import About
-from services.evaluator.reporting import read_predictions, read_results, recompute
+from services.evaluator.reporting import other_material, read_predictions, read_results, recompute
 from tests.system.prepared_noise import FINGERPRINT, put_noise
 from tests.unit.evaluator.builder import Experiment
 
@@ -30,7 +30,7 @@ def test_a_result_of_another_version_is_missing_and_the_rest_is_reported(tmp_pat
     store = stored(one, tmp_path)
     path = tmp_path / "store/results" / one.results[-1].run_id / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 9}))
-    spec, results = read_results(store, one.spec)
+    spec, results = read_results(store, one.spec, one.spec.results)
     assert results == one.results[:-1]
     assert spec.missing[0] == "train fastai: lost"
     assert "has schema_version 9; this version of Bakeoff reads 1, 2 and 3" in spec.missing[1]
@@ -43,7 +43,7 @@ def test_a_result_that_is_not_there_is_missing_and_the_rest_is_reported(tmp_path
     store = stored(one, tmp_path)
     run_id = one.results[-1].run_id
     (tmp_path / "store/results" / run_id / lost).unlink()
-    spec, results = read_results(store, one.spec)
+    spec, results = read_results(store, one.spec, one.spec.results)
     assert results == one.results[:-1]
     assert len(spec.missing) == 1
     assert run_id in spec.missing[0]
@@ -66,7 +66,7 @@ def test_damaged_predictions_of_an_earlier_version_are_missing_and_the_rest_is_r
 
 def test_readable_results_leave_the_spec_as_it_is(tmp_path: Path) -> None:
     one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",))
-    assert read_results(stored(one, tmp_path), one.spec) == (one.spec, one.results)
+    assert read_results(stored(one, tmp_path), one.spec, one.spec.results) == (one.spec, one.results)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,13 @@ def keep(path: Path, count: int) -> None:
     journal.append(np.tile(np.array([0.8, 0.1, 0.1], np.float32), (count, 1)), 1.0)
     about = About("m", 1, "a" * 64, FINGERPRINT, path.stem, ("zero", "one", "two"))
     predictions.write(path, journal.rows(count), np.zeros(count, np.int64), ["item"] * count, about)
+
+
+def test_where_the_other_splits_data_is_gone_the_rest_is_reported(tmp_path: Path) -> None:
+    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",), policy="contiguous")
+    store = stored(one, tmp_path)
+    asked = one.spec.model_copy(update={"results": (), "other_split": one.spec.results})
+    spec, found = other_material(store, asked)
+    assert found is None
+    assert spec.missing[0].startswith("the other split: no prepared data")
+    assert other_material(store, one.spec) == (one.spec, None)

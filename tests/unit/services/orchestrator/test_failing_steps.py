@@ -169,6 +169,7 @@ def test_the_other_split_is_trained_and_scored_apart(run: Any) -> None:
     assert len(report.results) == 1 + 2 + 3
     others = [services.specs[run_id] for run_id in report.other_split]
     assert [spec.kind for spec in others] == ["prepare", "train", "train", "evaluate", "evaluate"]
+    assert {(spec.calibrate, spec.corruptions) for spec in others[3:]} == {(False, ())}
     assert {spec.model for spec in others[3:]} == {
         f"digits-matched-contiguous-{framework}-s0-onnx" for framework in ("keras", "pytorch")
     }

@@ -147,5 +147,16 @@ def test_a_scale_that_leaves_out_every_arm_is_refused(tmp_path: Path) -> None:
 
 def test_the_other_split_follows_its_arms(tmp_path: Path) -> None:
     other = "other_split: {arms: [two], split: {policy: contiguous}}\n"
-    experiment = read_experiment(write(tmp_path, TEXT + other), scale="small")
+    experiment = read_experiment(write(tmp_path, TEXT + other), scale="small", overrides=["data.limit=null"])
     assert list(experiment.other_arms) == ["two-small-contiguous"]
+
+
+def test_an_arm_that_a_scale_leaves_out_is_left_out_of_the_other_split(tmp_path: Path) -> None:
+    other = "other_split: {arms: [two], split: {policy: contiguous}}\n"
+    text = TEXT.replace("arms: {two: {recipe: {epochs: 2}}}", "arms: {two: null}")
+    assert (
+        read_experiment(write(tmp_path, text + other), scale="small", overrides=["data.limit=null"]).other_split is None
+    )
+    both = "other_split: {arms: [one, two], split: {policy: contiguous}}\n"
+    experiment = read_experiment(write(tmp_path, text + both), scale="small", overrides=["data.limit=null"])
+    assert list(experiment.other_arms) == ["one-small-contiguous"]
