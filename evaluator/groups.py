@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from core.schemas.results import TrainResult
-from core.schemas.specs import FRAMEWORKS
-from core.schemas.summary import Group, Row, SeedAccuracy
+from core.schemas.specs import FRAMEWORKS, Framework
+from core.schemas.summary import Group, Row, SeedAccuracy, Training
 from evaluator import statistics
 
 
@@ -17,6 +17,14 @@ def ordered(trainings: Sequence[TrainResult]) -> list[TrainResult]:
     """By arm, framework and seed."""
     arms = arm_names(trainings)
     return sorted(trainings, key=lambda t: (arms.index(t.spec.arm), FRAMEWORKS.index(t.spec.framework), t.spec.seed))
+
+
+def by_framework(trainings: Iterable[Training]) -> dict[tuple[str, Framework], list[Training]]:
+    """Arm and framework to its trainings, in the order given."""
+    found: dict[tuple[str, Framework], list[Training]] = {}
+    for training in trainings:
+        found.setdefault((training.arm, training.framework), []).append(training)
+    return found
 
 
 def build_groups(trainings: Sequence[TrainResult], rows: Sequence[Row]) -> tuple[Group, ...]:

@@ -42,7 +42,8 @@ def compare(
 
 
 def _row(own: Group, other: Group, difference: SeedTest) -> SplitAccuracy:
-    assert own.accuracy and other.accuracy, "groups with common seeds have accuracies"
+    assert own.accuracy, "groups with common seeds have accuracies"
+    assert other.accuracy, "groups with common seeds have accuracies"
     return SplitAccuracy(
         arm=own.arm,
         mode=own.mode,

@@ -2,19 +2,23 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 from scipy.stats import t as student
 
+from core.schemas.names import Framework
 from core.schemas.statistics import FrameworkTest, SeedTest
 from core.schemas.summary import Group, Spread
 from evaluator import text
 from evaluator.intervals import CONFIDENCE
-from evaluator.paired import holm
+from evaluator.paired import ALPHA, holm
 
 Interval = tuple[float, float]
+Outcome = Literal["difference", "no difference", "no spread", "few seeds"]
 SEEDS_NEEDED = 3
 """Two seeds that agree by chance look as sure as two that agree for a reason."""
 ROUNDING = 1e-12
@@ -90,6 +94,20 @@ def paired_differences(first: Group, second: Group) -> list[float]:
     return [seed.accuracy - others[seed.seed] for seed in first.seeds if seed.seed in others]
 
 
+def outcome(test: SeedTest) -> Outcome:
+    """What a corrected test says of two frameworks; nothing of fewer than three seeds, and nothing without spread."""
+    if test.seeds < SEEDS_NEEDED:
+        return "few seeds"
+    if test.p_adjusted is None:
+        return "no spread"
+    return "difference" if test.p_adjusted < ALPHA else "no difference"
+
+
+def ranked(one: FrameworkTest) -> tuple[Framework, Framework]:
+    """The two frameworks, the one with the higher mean accuracy first."""
+    return (one.first, one.second) if one.test.mean > 0 else (one.second, one.first)
+
+
 def overlap(first: Interval, second: Interval) -> bool:
     """True when two intervals share a value: then no difference is shown.
 
@@ -111,13 +129,44 @@ def between_seeds(groups: Sequence[Group]) -> float | None:
     return max(ranges) if ranges else None
 
 
-def finding(frameworks: float | None, seeds: float | None) -> str:
-    """What the spread between frameworks and the spread between seeds say together."""
-    if frameworks is None:
-        return "One framework was scored, so there is nothing to compare it with."
-    apart = f"The frameworks’ mean accuracies lie within {text.points(frameworks)}"
-    if seeds is None:
-        return f"{apart}. There is one seed, so the spread between seeds is not known."
-    if frameworks <= seeds:
-        return f"{apart}, no more than the {text.points(seeds)} between seeds of one framework: no difference shown."
-    return f"{apart}, more than the {text.points(seeds)} between seeds of one framework."
+UNDECIDED: dict[Outcome, str] = {
+    "no difference": "no difference shown",
+    "no spread": "no spread between seeds, so no test",
+    "few seeds": "too few seeds",
+}
+"""Outcomes that name no framework, as they are told."""
+
+
+def finding(groups: Sequence[Group], tests: Sequence[FrameworkTest]) -> str:
+    """How far apart an arm's frameworks and their seeds lie, and what the paired tests over seeds say of that.
+
+    Args:
+        groups: those of the arm.
+        tests: those of `framework_tests` that are of the arm; a pair without a common seed has none.
+    """
+    apart, repeat = between_frameworks(groups), between_seeds(groups)
+    if apart is None:
+        return "Fewer than two frameworks were scored as ONNX, so there is nothing to compare."
+    seeds = "" if repeat is None else f"; seeds of one framework within {text.points(repeat)}"
+    pairs = math.comb(sum(group.accuracy is not None for group in groups), 2)
+    return f"The frameworks’ mean accuracies lie within {text.points(apart)}{seeds}. {_decided(tests, pairs)}"
+
+
+def _decided(tests: Sequence[FrameworkTest], pairs: int) -> str:
+    counts = Counter(outcome(one.test) for one in tests)
+    counts["few seeds"] += pairs - len(tests)
+    if counts["few seeds"] == pairs:
+        return f"Too few seeds to tell which is more accurate: a test takes {SEEDS_NEEDED}."
+    told = _leads(tests)
+    for kind, words in UNDECIDED.items():
+        if counts[kind]:
+            told.append(words if counts[kind] == pairs else f"{words} for {counts[kind]} of {pairs} pairs")
+    return f"Paired t tests over seeds, corrected by Holm: {'; '.join(told)}."
+
+
+def _leads(tests: Sequence[FrameworkTest]) -> list[str]:
+    """Which framework is more accurate than which others."""
+    behind: dict[Framework, list[str]] = {}
+    for better, worse in (ranked(one) for one in tests if outcome(one.test) == "difference"):
+        behind.setdefault(better, []).append(text.framework(worse))
+    return [f"{text.framework(name)} is more accurate than {text.names(others)}" for name, others in behind.items()]

@@ -16,6 +16,7 @@ from core.schemas.results import (
     TrainResult,
 )
 from core.schemas.specs import ReportSpec
+from core.schemas.statistics import FrameworkTest
 from core.schemas.summary import Arm, Classification, Export, Group, Row, Summary, Training
 from evaluator import attribution, curves, evidence, losses, paired, parity, provenance, splits, statistics
 from evaluator.groups import arm_names, build_groups, ordered
@@ -59,6 +60,7 @@ def summarise(
     classifications = _classifications(rows, evaluations, answers, labels)
     representatives = [one.row for one in classifications if one.representative and one.row is not None]
     groups = build_groups(trainings, rows)
+    framework_tests = statistics.framework_tests(groups)
     data = provenance.describe_data(next((r for r in results if isinstance(r, PrepareResult)), None))
     missing += provenance.untested(data)
     other_split = splits.compare(groups, data, others, missing)
@@ -68,7 +70,7 @@ def summarise(
         description=spec.description,
         verdict=decide(rows),
         rows=rows,
-        arms=_arms(trainings, groups),
+        arms=_arms(trainings, groups, framework_tests),
         groups=groups,
         trainings=tuple(_training(training) for training in ordered(trainings)),
         exports=tuple(_export(training, model) for training in ordered(trainings) for model in training.models),
@@ -79,7 +81,7 @@ def summarise(
         search=spec.search,
         other_split=other_split,
         step_seconds=provenance.step_seconds((*results, *others)),
-        framework_tests=statistics.framework_tests(groups),
+        framework_tests=framework_tests,
         agreement=paired.agreement(representatives, answers, labels),
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
         parities=parity.pairs(rows, answers),
@@ -96,12 +98,11 @@ def _attribution(spec: ReportSpec, groups: Sequence[Group]) -> Attribution | Non
     return attribution.attribute(AttributionPlan.model_validate(plan), groups) if plan else None
 
 
-def _arms(trainings: Sequence[TrainResult], groups: Sequence[Group]) -> tuple[Arm, ...]:
+def _arms(trainings: Sequence[TrainResult], groups: Sequence[Group], tests: Sequence[FrameworkTest]) -> tuple[Arm, ...]:
     arms = []
     for name in arm_names(trainings):
         members = [training for training in trainings if training.spec.arm == name]
         own = [group for group in groups if group.arm == name]
-        apart, repeat = statistics.between_frameworks(own), statistics.between_seeds(own)
         first = members[0]
         recipe = first.spec.recipe
         if len({member.spec.recipe.batch_size for member in members}) > 1:  # each framework's own
@@ -116,9 +117,9 @@ def _arms(trainings: Sequence[TrainResult], groups: Sequence[Group]) -> tuple[Ar
                 recipe=recipe,
                 frameworks=tuple(group.framework for group in own),
                 seeds=tuple(sorted({member.spec.seed for member in members})),
-                between_frameworks=apart,
-                between_seeds=repeat,
-                finding=statistics.finding(apart, repeat),
+                between_frameworks=statistics.between_frameworks(own),
+                between_seeds=statistics.between_seeds(own),
+                finding=statistics.finding(own, [one for one in tests if one.arm == name]),
             )
         )
     return tuple(arms)

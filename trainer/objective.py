@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
+from core.recipe_fit import check_class_weights
 from core.schemas.recipe import Recipe
 
 
@@ -52,11 +53,8 @@ def class_weights(
         # As scikit-learn's compute_class_weight. A class without images gets the weight of one image.
         total = sum(counts.values())
         return tuple(total / (len(counts) * max(count, 1)) for count in counts.values())
+    check_class_weights(given, counts)
     weights: Mapping[str, float] = given
-    if unknown := sorted(weights.keys() - counts.keys()):
-        raise InvalidInputError(
-            f"recipe.class_weights names {', '.join(map(repr, unknown))}; the classes are {', '.join(counts)}"
-        )
     found = tuple(float(weights.get(name, 1.0)) for name in counts)
     if not any(weight and count for weight, count in zip(found, counts.values(), strict=True)):
         raise InvalidInputError("recipe.class_weights leave nothing to train on: every class in the data weighs 0")

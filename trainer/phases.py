@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 
-from core.errors import InvalidInputError
-from core.schemas.recipe import HEAD, Recipe
+from core.recipe_fit import thawed_from
+from core.schemas.recipe import Recipe
 from trainer.framework import Callbacks
 from trainer.layers import Architecture, BatchNorm
 
@@ -45,10 +44,7 @@ def phases(recipe: Recipe, architecture: Architecture) -> tuple[Phase, ...]:
         InvalidInputError: a stage names no layer of the trunk that has layers with weights before it, or thaws nothing.
     """
     paths = [node.path for node in architecture.nodes]
-    cuts = [_position(stage.until, paths, architecture) for stage in recipe.freeze]
-    if any(later >= earlier for earlier, later in pairwise(cuts)):
-        names = ", ".join(stage.until for stage in recipe.freeze)
-        raise InvalidInputError(f"recipe.freeze: each stage must thaw more than the one before it, got until: {names}")
+    cuts = thawed_from(recipe, architecture.name, _trunk(architecture))
     found, first = [], 1
     for stage, cut in zip(recipe.freeze, cuts, strict=True):
         shares = {path: float(index >= cut) for index, path in enumerate(paths)}
@@ -69,22 +65,10 @@ def remaining(recipe: Recipe, architecture: Architecture, callbacks: Callbacks) 
             yield phase, left
 
 
-def _position(until: str, paths: list[str], architecture: Architecture) -> int:
-    if until == HEAD:
-        return len(paths) - 1
-    if until not in paths:
-        raise InvalidInputError(
-            f"recipe.freeze.until {until!r} is no layer of {architecture.name}'s trunk; layers: {', '.join(paths)}"
-        )
-    cut = paths.index(until)
-    trained = [key for key, p in architecture.parameters.items() if p.trainable]
-    before = [key for key in trained if paths.index(key.split("/")[0].split(".")[0]) < cut]
-    if not before or len(before) == len(trained):
-        raise InvalidInputError(
-            f"recipe.freeze.until {until!r} leaves {'nothing to freeze' if not before else 'nothing to train'} in "
-            f"{architecture.name}; name a layer between the first and the last one with weights, or {HEAD}"
-        )
-    return cut
+def _trunk(architecture: Architecture) -> dict[str, bool]:
+    """The layers of the trunk, each with whether weights in it, or inside it, are trained."""
+    trained = {key.split("/")[0].split(".")[0] for key, p in architecture.parameters.items() if p.trainable}
+    return {node.path: node.path in trained for node in architecture.nodes}
 
 
 def _discriminative(paths: list[str], cuts: list[int], ratio: float) -> dict[str, float]:

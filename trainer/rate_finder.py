@@ -113,10 +113,19 @@ def few(spec: FindRateSpec, data: PreparedData, found: dict[str, Originals] | No
         found: the originals of both splits, where the framework's own pipeline reads them.
     """
     whole = {name: data.split(name) for name in ("train", "validation")}
-    rows = {"train": part(len(whole["train"]), spec.steps * spec.recipe.batch, spec.seed), "validation": np.arange(1)}
+    wanted = whole_batches(min(len(whole["train"]), spec.steps * spec.recipe.batch), spec.recipe.batch)
+    rows = {"train": part(len(whole["train"]), wanted, spec.seed), "validation": np.arange(1)}
     train, validation = (_chosen(split, rows[name]) for name, split in whole.items())
     chosen = found and {name: one.select(rows[name].tolist(), "lr-find") for name, one in found.items()}
     return TrainingData(train, validation, data.manifest.classes, chosen)
+
+
+def whole_batches(images: int, batch: int) -> int:
+    """How many of so many images fill whole batches; all of them where they do not fill one.
+
+    The ramp counts the steps of an epoch, and fastai's own loader drops a partial batch that the others have.
+    """
+    return images - images % batch if images > batch else images
 
 
 def part(images: int, wanted: int, seed: int) -> NDArray[np.int64]:
@@ -165,7 +174,10 @@ def suggest(rates: NDArray[np.float64], smoothed: NDArray[np.float64], spec: Fin
 
 
 def valley(losses: NDArray[np.float64]) -> int:
-    """Index half way down the longest fall: the longest decreasing subsequence, by places, not by losses."""
+    """Index half way down the longest fall: the longest decreasing subsequence, by places, not by losses.
+
+    As in fastai, a fall starts one place before its first loss, which is -1 where that is the very first.
+    """
     length = np.ones(len(losses), np.int64)
     for index in range(1, len(losses)):
         higher = losses[:index] > losses[index]
@@ -174,7 +186,7 @@ def valley(losses: NDArray[np.float64]) -> int:
     end = int(length.argmax())
     start = end - int(length[end])
     third = (end - start) / 3
-    return max(start, 0) + int(third) + int(third / 2)
+    return max(start + int(third) + int(third / 2), 0)
 
 
 def steepest(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> int:

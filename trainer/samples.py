@@ -40,7 +40,10 @@ def _shared(
 def _own(
     framework: Framework, model: Model, data: TrainingData, recipe: Recipe, _seed: int, items: list[int]
 ) -> list[np.ndarray]:
-    """A batch that holds each image several times, sorted by label again."""
+    """A batch that holds each image several times, sorted by label again.
+
+    Shuffled whatever the recipe's sampler: a weighted one draws some images more often than others, and one not at all.
+    """
     places = items * (COLUMNS - 1)
     few = TrainingData(
         Split(np.asarray(data.train.images[places]), data.train.labels[places]),
@@ -48,7 +51,7 @@ def _own(
         data.classes,
         data.originals and {**data.originals, "train": data.originals["train"].select(places, "samples")},
     )
-    batch = recipe.model_copy(update={"batch_size": len(places)})
+    batch = recipe.model_copy(update={"batch_size": len(places), "sampler": "shuffle"})
     images, labels = framework.first_batch(model, few, batch)
     prepared = np.asarray(data.train.images[items])
     return [np.concatenate([prepared[row : row + 1], images[labels == data.train.labels[item]]])

@@ -204,7 +204,10 @@ def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -
     recipe, image = spec.recipe, manifest.spec.image
     architecture = get_architecture(spec.architecture, image.shape, len(manifest.classes))
     if recipe.normalization == "imagenet" and image.channels != 3:
-        raise InvalidInputError("recipe.normalization imagenet needs colour images; write image: {color: rgb}")
+        raise InvalidInputError(
+            "recipe.normalization imagenet needs colour images; write image: {color: rgb}, or another normalization"
+        )
+    _refuse_darkness(spec)
     images = manifest.images("train")
     if architecture.single_norms and (images % recipe.batch or recipe.batch) == 1:
         raise InvalidInputError(
@@ -218,3 +221,13 @@ def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -
         check_originals(spec.originals)
     if recipe.pretrained is not None:
         weight_files.check(recipe.pretrained, architecture)
+
+
+def _refuse_darkness(spec: TrainSpec | FindRateSpec) -> None:
+    """fastai draws a contrast with the brightness, from log(1 − brightness) on."""
+    own = spec.framework == "fastai" and spec.recipe.pipeline == "framework"
+    if own and spec.recipe.augmentation.brightness == 1:
+        raise InvalidInputError(
+            "recipe.augmentation.brightness 1 is no figure for fastai's own pipeline, which takes the logarithm of "
+            "1 − brightness; write less than 1, or train this arm with pipeline: shared"
+        )

@@ -99,7 +99,7 @@ class Recipe(Schema):
     """shared: optimiser and BatchNorm arithmetic as defined in this file and in DESIGN; framework: its own classes."""
     normalization: Literal["unit", "standardize", "imagenet"] = "unit"
     """unit: pixel / 255; standardize: (pixel / 255 − mean) / std of the training split, per channel; imagenet: the same
-    with ImageNet's figures. In the graph."""
+    with ImageNet's figures. In the graph. `complete` writes imagenet where a recipe has `pretrained` and not this."""
     pretrained: Pretrained | None = None
     """Null: the initialiser alone."""
     augmentation: Augmentation = Augmentation()
@@ -221,8 +221,15 @@ IDIOMATIC_OPTIMIZER: dict[str, dict[str, Any]] = {
 }
 
 
+def _of_weights(given: dict[str, Any]) -> dict[str, Any]:
+    """What goes with pretrained weights in both modes: pixels as they were trained on, as fastai's vision_learner adds
+    ImageNet's Normalize by itself. Of a file nothing but its tensors' names is known, and those are torchvision's."""
+    return {"normalization": "imagenet"} if given.get("pretrained") else {}
+
+
 def complete(mode: str, given: dict[str, Any]) -> dict[str, Any]:
     """The recipe a mode and the keys somebody wrote stand for; what was written wins over the mode's defaults."""
+    given = {**_of_weights(given), **given}
     if mode != "idiomatic":
         return {"mode": mode, **given}
     chosen = given.get("optimizer") or {"name": "adam"}

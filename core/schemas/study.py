@@ -7,9 +7,11 @@ import pydantic
 from core.schemas.base import Name, Schema
 from core.schemas.names import Framework
 
-Measure = Literal["accuracy", "train_accuracy", "validation_accuracy", "training_seconds"]
-"""accuracy: of the served artefact on the test images; train_accuracy and validation_accuracy: of the last epoch, as
-the framework's own loop reports them, in training with dropout and augmentation; training_seconds: of all epochs."""
+Measure = Literal["accuracy", "recall", "train_accuracy", "validation_accuracy", "training_seconds", "fit_seconds"]
+"""accuracy and recall: of the served artefact on the test images, recall of one class; train_accuracy and
+validation_accuracy: of the last epoch, as the framework's own loop reports them, in training with dropout and
+augmentation; training_seconds: the training of all epochs; fit_seconds: their training and validation."""
+TIMES: tuple[Measure, ...] = ("training_seconds", "fit_seconds")
 
 
 class Side(Schema):
@@ -22,6 +24,8 @@ class Side(Schema):
     """The study's; where it names none, what this experiment's full size trains."""
     published: float | None = None
     """The study's figure, a share of one or seconds; None where it gives words only."""
+    bound: bool = False
+    """Whether it is no figure but a bound or a range (above 90 %, 70 to 75 %): no difference is made of it."""
     measure: Measure | None = None
     """What the study measured on this side; None: the claim's measure."""
 
@@ -37,6 +41,8 @@ class Claim(Schema):
     times: float | None = pydantic.Field(default=None, gt=0)
     """Of seconds on both sides: how many times as long as the second the first takes. The ratio is tested against it;
     None: only which side takes longer is."""
+    of_class: str | None = None
+    """The class whose recall it is."""
     reason: str = ""
     """What differed between the sides in the study besides the framework, as far as it says."""
     unavailable: str | None = None
@@ -52,21 +58,24 @@ class Claim(Schema):
 
     @property
     def is_about_time(self) -> bool:
-        """Seconds; otherwise it is about some accuracy."""
-        return self.measure == "training_seconds"
+        """Seconds; otherwise it is about some share of images."""
+        return self.measure in TIMES
 
     @pydantic.model_validator(mode="after")
     def _comparable(self) -> "Claim":
-        if (
-            len(
-                {self.measure_of(side) == "training_seconds" for side in (*self.sides, self.first)}
-                | {self.is_about_time}
+        measures = {self.measure_of(side) for side in self.sides}
+        if len({measure in TIMES for measure in (*measures, self.measure)}) > 1:
+            raise ValueError(
+                f"seconds are compared with seconds; write {' or '.join(TIMES)} as the claim's measure only"
             )
-            > 1
-        ):
-            raise ValueError("seconds are compared with seconds; write training_seconds as the claim's measure only")
         if self.times is not None and not (self.is_about_time and self.second):
-            raise ValueError("times compares the seconds of two sides; it needs measure training_seconds and second")
+            raise ValueError(
+                f"times compares the seconds of two sides; it needs measure {' or '.join(TIMES)} and second"
+            )
+        if ("recall" in measures) != (self.of_class is not None):
+            raise ValueError("recall is that of a class; write of_class with measure recall, and only with it")
+        if self.second is None and self.first.bound:
+            raise ValueError("a claim about a figure needs the figure; first.bound goes with second")
         if self.unavailable is None and not self.first.arms:
             raise ValueError("name the arms that measure it in first.arms, or say why it is unavailable")
         if len({len(side.arms) for side in self.sides}) > 1:

@@ -149,7 +149,7 @@ class Arm(Schema):
     between_seeds: float | None
     """Largest range of one framework's accuracies over seeds; None with one seed."""
     finding: str
-    """The two numbers above as a sentence."""
+    """The two numbers above, and what the paired tests over seeds say of the arm's frameworks, as sentences."""
 
 
 class SeedAccuracy(Schema):

@@ -13,12 +13,13 @@ from evaluator.report.charts import Figure, as_json, color, safe, table_heads
 from evaluator.report.tables import Table
 
 REST = "everything not named"
+INTERACTION = "interaction"
 UNCLEAR = "not distinguishable from none"
 """Of a change that may be luck: no share is said of it."""
 
 
 def table(found: Attribution) -> Table:
-    """The gap, what each switch takes from it, and what is left."""
+    """The gap, what each switch takes from it, what is left, and the interaction where it was measured."""
     figures = ("Gap after it", "Change", "95% interval", "p, corrected", "Share")
     headers = ("Switch", "Arm", *figures, *(("Alone",) if found.alone else ()))
     alone = {share.key: share.change for share in found.alone}
@@ -27,14 +28,27 @@ def table(found: Attribution) -> Table:
     for share in found.shares:
         rows.append(_row(share.key, share.arm, share.gap, share.change, total, _alone(alone, share), found))
     rows.append(_row(REST, found.arms[1], found.end, found.rest, total, "", found))
+    if found.interaction is not None:
+        # Its points are in the changes above already: what can be told from none has no share of its own.
+        moved = _moved(found.interaction, _share(found.interaction, total=0.0))
+        rows.append((INTERACTION, text.MISSING, text.MISSING, *moved, *((text.MISSING,) if found.alone else ())))
+    return Table(_caption(found), headers, tuple(rows), names=2)
+
+
+def _caption(found: Attribution) -> str:
     first, second = map(text.framework, found.between)
-    caption = (
+    together = (
+        ""
+        if found.interaction is None
+        else f". {INTERACTION.capitalize()}: all switches together beyond the sum of "
+        "each alone; a part of the changes above it"
+    )
+    return (
         f"Test accuracy of {first} minus {second}, in points, over "
         f"{text.count(found.start.seeds, 'seed')}; switches are made in this order and stay made. Paired t tests of "
         f"all changes, corrected by Holm together; intervals are not corrected. {UNCLEAR.capitalize()}: a corrected p "
-        f"of {ALPHA:g} or more"
+        f"of {ALPHA:g} or more{together}"
     )
-    return Table(caption, headers, tuple(rows), names=2)
 
 
 def sentence(found: Attribution) -> str:
@@ -52,9 +66,18 @@ def sentence(found: Attribution) -> str:
     )
     if found.interaction is None:
         return f"{gap} {known}"
-    more = text.bare_points(found.interaction.mean)
-    doubt = "" if is_clear(found.interaction) else f", which is {UNCLEAR}"
-    return f"{gap} {known} Made together the switches move it by {more} points more than each alone{doubt}."
+    return f"{gap} {known} {_together(found.interaction)}"
+
+
+def _together(interaction: SeedTest) -> str:
+    interval = f" (95% interval {text.bare_range(interaction.interval)})" if interaction.interval else ""
+    doubt = "" if is_clear(interaction) else f", which {_doubt(interaction)}"
+    more = f"{text.bare_points(interaction.mean)} points more than the sum of each alone{interval}"
+    return f"Made together the switches move it by {more}{doubt}."
+
+
+def _doubt(change: SeedTest) -> str:
+    return "was not tested" if change.p_adjusted is None else f"is {UNCLEAR}"
 
 
 def is_clear(change: SeedTest) -> bool:
@@ -122,11 +145,13 @@ def waterfall(found: Attribution) -> Figure:
 def _row(
     name: str, arm: str, gap: SeedTest, change: SeedTest | None, total: float, alone: str, found: Attribution
 ) -> tuple[str, ...]:
-    moved = (text.MISSING,) * 4
-    if change is not None:
-        p_value = text.MISSING if change.p_adjusted is None else text.p_value(change.p_adjusted)
-        moved = (text.bare_points(change.mean), text.bare_range(change.interval), p_value, _share(change, total))
+    moved = (text.MISSING,) * 4 if change is None else _moved(change, _share(change, total))
     return (name, arm, text.bare_points(gap.mean), *moved, *((alone or text.MISSING,) if found.alone else ()))
+
+
+def _moved(change: SeedTest, share: str) -> tuple[str, str, str, str]:
+    p_value = text.MISSING if change.p_adjusted is None else text.p_value(change.p_adjusted)
+    return text.bare_points(change.mean), text.bare_range(change.interval), p_value, share
 
 
 def _share(change: SeedTest, total: float) -> str:

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 
 from core import repeats
 from core.schemas.metrics import EpochMetrics
-from core.schemas.summary import Classification, Group, Row, Summary, Training
+from core.schemas.summary import Classification, Group, Row, SeedAccuracy, Summary, Training
 from evaluator import naming, text
+from evaluator.groups import by_framework
 
 Figure = dict[str, Any]
 SYMBOLS = {"keras": "circle", "tensorflow": "square", "pytorch": "diamond", "fastai": "triangle-up"}
@@ -66,7 +67,7 @@ def curves(trainings: Sequence[Training], figure: str) -> Figure:
 
 
 def seeds(groups: Sequence[Group]) -> Figure:
-    """Test accuracy of every seed by framework, the arms side by side, with the mean as a line."""
+    """Test accuracy of every seed by framework, the arms side by side, with the mean and its interval as lines."""
     chart = go.Figure()
     for number, arm in enumerate(dict.fromkeys(group.arm for group in groups)):
         points = [(group, seed) for group in groups if group.arm == arm for seed in group.seeds]
@@ -88,15 +89,18 @@ def seeds(groups: Sequence[Group]) -> Figure:
             customdata=[[seed.seed, text.interval(seed.interval)] for _, seed in points],
             hovertemplate=f"{safe(arm)} %{{x}} s%{{customdata[0]}}: %{{y:.2%}} (%{{customdata[1]}})<extra></extra>",
         )
-        means = [group for group in groups if group.arm == arm and group.accuracy and group.accuracy.count > 1]
+        means = [(g.framework, g.accuracy) for g in groups if g.arm == arm and g.accuracy and g.accuracy.count > 1]
         chart.add_scatter(
-            x=[text.framework(group.framework) for group in means],
-            y=[group.accuracy.mean for group in means if group.accuracy],
+            x=[text.framework(framework) for framework, _ in means],
+            y=[spread.mean for _, spread in means],
             name=f"{safe(arm)}, mean",
             mode="markers",
             offsetgroup=str(number),
             marker={"symbol": "line-ew-open", "size": 34, "line": {"width": 2}, "color": color("muted")},
-            hovertemplate=f"{safe(arm)} %{{x}} mean: %{{y:.2%}}<extra></extra>",
+            # Without an interval a whisker has no length: the mark hides it.
+            error_y=_error_bars([(spread.mean, spread.interval or (spread.mean, spread.mean)) for _, spread in means]),
+            customdata=[text.interval(spread.interval) if spread.interval else "no interval" for _, spread in means],
+            hovertemplate=f"{safe(arm)} %{{x}} mean: %{{y:.2%}} (%{{customdata}})<extra></extra>",
             showlegend=False,
         )
     chart.update_layout(
@@ -163,34 +167,35 @@ def throughput(summary: Summary) -> Figure:
 
 
 def phases(trainings: Sequence[Training]) -> Figure:
-    """Where the wall time of each training went."""
-    first: dict[tuple[str, str], Training] = {}
-    for training in trainings:
-        first.setdefault((training.arm, training.framework), training)
-    chosen = list(first.values())
-    several = len({training.arm for training in chosen}) > 1
-    labels = [_label(text.framework(t.framework), t.arm if several else "") for t in chosen]
-    known = list(dict.fromkeys([*PHASES, *(name for t in chosen for name in t.seconds)]))
+    """Shares of wall time by phase of each framework's trainings in an arm, all seeds together."""
+    groups = by_framework(trainings)
+    several = len({arm for arm, _ in groups}) > 1
+    labels = [_label(text.framework(framework), arm if several else "") for arm, framework in groups]
+    totals = [sum(sum(training.seconds.values()) for training in members) for members in groups.values()]
     chart = go.Figure()
-    for phase in known:
-        values = [t.seconds.get(phase, 0.0) for t in chosen]
-        if any(values):
+    for phase in dict.fromkeys([*PHASES, *(name for training in trainings for name in training.seconds)]):
+        spent = [sum(training.seconds.get(phase, 0.0) for training in members) for members in groups.values()]
+        if any(spent):
+            shares = [seconds / total if total else 0.0 for seconds, total in zip(spent, totals, strict=True)]
+            means = [text.seconds(s / len(members)) for s, members in zip(spent, groups.values(), strict=True)]
             chart.add_bar(
                 y=labels,
-                x=values,
+                x=shares,
                 orientation="h",
                 width=0.5,
                 name=safe(phase),
+                customdata=means,
+                meta={"x": [f"{text.percent(share)}, {mean}" for share, mean in zip(shares, means, strict=True)]},
                 # Neighbours of a stack are told apart by the gap between them, not by colour alone.
                 marker={
                     "color": color(f"phase-{phase}" if phase in PHASES else "muted"),
                     "line": {"color": "var(--surface)", "width": 1.5},
                 },
-                hovertemplate=f"{safe(phase)} %{{x:.3g}} s<extra></extra>",
+                hovertemplate=f"{safe(phase)} %{{x:.1%}}, %{{customdata}} a training<extra></extra>",
             )
-    chart.update_layout(barmode="stack")
-    heads = table_heads(series="Phase", x="Seconds", y="Training")
-    return _bars(chart, 1.05 * max((sum(t.seconds.values()) for t in chosen), default=1.0), "seconds", heads)
+    chart.update_layout(barmode="stack", xaxis={"tickformat": ".0%", "tickvals": [0, 0.25, 0.5, 0.75, 1]})
+    heads = table_heads(series="Phase", x="Share of wall time, and mean of a training", y="Trainings")
+    return _bars(chart, 1.02, "share of wall time", heads)
 
 
 def confusion(result: Classification) -> Figure:
@@ -304,15 +309,20 @@ def _bars(chart: go.Figure, end: float, title: str, heads: dict[str, str]) -> Fi
     return as_json(chart)
 
 
-def _whiskers(points: Sequence[tuple[Group, Any]]) -> dict[str, Any]:
-    """Wilson intervals where each framework has one seed; with several seeds the points themselves show the spread."""
+def _whiskers(points: Sequence[tuple[Group, SeedAccuracy]]) -> dict[str, Any]:
+    """Wilson intervals where each framework has one seed; with several seeds the mean has whiskers in their place."""
     if len({group.framework for group, _ in points}) < len(points):
         return {"visible": False}
+    return _error_bars([(seed.accuracy, seed.interval) for _, seed in points])
+
+
+def _error_bars(values: Sequence[tuple[float, tuple[float, float]]]) -> dict[str, Any]:
+    """Whiskers from values to the ends of their intervals."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": [seed.interval[1] - seed.accuracy for _, seed in points],
-        "arrayminus": [seed.accuracy - seed.interval[0] for _, seed in points],
+        "array": [high - value for value, (_, high) in values],
+        "arrayminus": [value - low for value, (low, _) in values],
         "color": color("muted"),
         "thickness": 1.5,
         "width": 5,
@@ -320,11 +330,21 @@ def _whiskers(points: Sequence[tuple[Group, Any]]) -> dict[str, Any]:
 
 
 def _around(groups: Sequence[Group]) -> list[float]:
-    """A range that shows every accuracy and, where a group has one seed, its interval."""
-    shown = [x for g in groups for s in g.seeds for x in ((s.accuracy,) if len(g.seeds) > 1 else s.interval)]
-    low, high = min(shown), max(shown)
+    """A range that shows every accuracy and interval; of an interval over seeds what accuracies can be."""
+    shown = [x for group in groups for x in _extremes(group)]
+    low, high = max(0.0, min(shown)), min(1.0, max(shown))
     margin = 0.08 * (high - low) or 0.01
-    return [low - margin, min(1.0, high) + margin]
+    return [low - margin, high + margin]
+
+
+def _extremes(group: Group) -> Iterator[float]:
+    """Accuracies and the ends of their mean's interval; of a single seed the ends of its own."""
+    if len(group.seeds) == 1:
+        yield from group.seeds[0].interval
+        return
+    yield from (seed.accuracy for seed in group.seeds)
+    if group.accuracy and group.accuracy.interval:
+        yield from group.accuracy.interval
 
 
 def _value(epoch: EpochMetrics, figure: str) -> float:

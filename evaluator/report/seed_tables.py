@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from core.schemas.statistics import FrameworkTest
 from core.schemas.summary import Summary, Training
 from evaluator import text
-from evaluator.paired import ALPHA
+from evaluator.groups import by_framework
 from evaluator.report.tables import Table
-from evaluator.statistics import SEEDS_NEEDED
+from evaluator.statistics import UNDECIDED, outcome, ranked
 
 
 def framework_tests(summary: Summary) -> Table:
@@ -35,7 +35,7 @@ def _cells(one: FrameworkTest) -> tuple[str, ...]:
     )
 
 
-BARE_LINES: dict[str, int] = {"keras": 22, "tensorflow": 51, "pytorch": 31, "fastai": 31}
+BARE_LINES: dict[str, int] = {"keras": 21, "tensorflow": 51, "pytorch": 31, "fastai": 31}
 """Lines of code, without blanks, comments and docstrings, of the bare training loops that ours are measured against
 (docs/training-speed.md). Counted, not judged; a test counts them again."""
 DATA_PHASE = "data"
@@ -43,13 +43,14 @@ DATA_PHASE = "data"
 
 def finding(one: FrameworkTest) -> str:
     """What may be said about two frameworks."""
-    if one.test.seeds < SEEDS_NEEDED:
+    found = outcome(one.test)
+    if found == "few seeds":
         return "one seed: nothing can be said" if one.test.seeds == 1 else "two seeds cannot tell"
-    if one.test.p_adjusted is None:
+    if found == "no spread":
         return "no spread between seeds: cannot be tested"
-    if one.test.p_adjusted >= ALPHA:
-        return "no difference shown"
-    return f"{text.framework(one.first if one.test.mean > 0 else one.second)} is more accurate"
+    if found == "no difference":
+        return UNDECIDED[found]
+    return f"{text.framework(ranked(one)[0])} is more accurate"
 
 
 STEPS = {
@@ -98,9 +99,6 @@ def time_shares(summary: Summary) -> Table:
     Opening the data and waiting for batches, one phase of a training, are apart here; a dash for waiting that the
     framework does not show.
     """
-    groups: dict[tuple[str, str], list[Training]] = {}
-    for training in summary.trainings:
-        groups.setdefault((training.arm, training.framework), []).append(training)
     phases = list(dict.fromkeys(phase for training in summary.trainings for phase in training.seconds))
     headers = (
         "Framework",
@@ -112,7 +110,7 @@ def time_shares(summary: Summary) -> Table:
         "Bare loop",
     )
     rows = []
-    for (arm, framework), members in groups.items():
+    for (arm, framework), members in by_framework(summary.trainings).items():
         total = sum(sum(training.seconds.values()) for training in members)
         spent = [one for phase in phases for one in _spent(phase, members)]
         speed = text.significant(sum(training.images_per_second for training in members) / len(members))

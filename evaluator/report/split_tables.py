@@ -40,7 +40,7 @@ def table(found: SplitComparison) -> Table:
         for row in found.rows
     )
     caption = (
-        "Test accuracy by split: means over seeds, their paired difference with Student’s interval, and a paired t test "
-        "corrected by Holm for all rows"
+        "Test accuracy by split: means over seeds, their paired difference with Student’s interval, and a paired t "
+        "test corrected by Holm for all rows"
     )
     return Table(caption, headers, rows, names=2)

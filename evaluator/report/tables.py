@@ -43,12 +43,15 @@ def trainings(summary: Summary) -> Table:
 
 
 def seeds(groups: Sequence[Group]) -> Table:
-    """ONNX test accuracy and training time over seeds."""
-    headers = ("Framework", "Arm", "Mode", "Seeds", "Mean accuracy", "Std", "Lowest", "Highest", "Mean training time")
+    """ONNX test accuracy, with Student's interval of its mean, and training time over seeds."""
+    headers = (
+        *("Framework", "Arm", "Mode", "Seeds", "Mean accuracy", "95% interval", "Std", "Lowest", "Highest"),
+        "Mean training time",
+    )
     rows = []
     for group in groups:
         spread = group.accuracy
-        figures = _spread(spread) if spread else (text.MISSING,) * 4
+        figures = _spread(spread) if spread else (text.MISSING,) * 5
         time = text.seconds(group.training_seconds.mean) if group.training_seconds else text.MISSING
         names = (text.framework(group.framework), group.arm, group.mode, str(spread.count if spread else 0))
         rows.append((*names, *figures, time))
@@ -137,6 +140,7 @@ def versions(places: Iterable[Place]) -> Table:
     return Table("Library versions", headers, (pythons, *rows[1:]), names=len(headers))
 
 
-def _spread(spread: Spread) -> tuple[str, str, str, str]:
+def _spread(spread: Spread) -> tuple[str, ...]:
+    interval = text.interval(spread.interval) if spread.interval else text.MISSING
     std = text.points(spread.std) if spread.std is not None else text.MISSING
-    return text.percent(spread.mean), std, text.percent(spread.minimum), text.percent(spread.maximum)
+    return text.percent(spread.mean), interval, std, text.percent(spread.minimum), text.percent(spread.maximum)

@@ -32,7 +32,7 @@ class Axis:
 def chart(summary: Summary, study: Study) -> str:
     """SVG text; equal inputs give equal bytes."""
     groups = [group for group in summary.groups if group.accuracy]
-    published = _published(study)
+    published = published_accuracies(study)
     axis = _axis(groups, published)
     height = TOP + ROW * max(1, len(groups)) + BOTTOM
     title = escape(f"Test accuracy, {summary.title}")
@@ -46,7 +46,7 @@ def chart(summary: Summary, study: Study) -> str:
     return "\n".join([head, *_grid(axis, height), *rows, *_legend(height, bool(published)), "</svg>"]) + "\n"
 
 
-def _published(study: Study) -> dict[tuple[str, str], float]:
+def published_accuracies(study: Study) -> dict[tuple[str, str], float]:
     """Arm and framework to the study's figure."""
     return {
         (arm, side.framework): side.published
@@ -54,7 +54,7 @@ def _published(study: Study) -> dict[tuple[str, str], float]:
         for side in claim.sides
         if claim.measure_of(side) == "accuracy"
         for arm in side.arms
-        if side.published is not None
+        if side.published is not None and not side.bound
     }
 
 

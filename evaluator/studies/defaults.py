@@ -53,7 +53,7 @@ def _counts(finding: Finding) -> bool:
 
 
 def _matched(idiomatic: Finding, among: Sequence[Finding]) -> Finding | None:
-    """Of the same claim after as much training. The claims of two scales name other arms, so their texts are compared."""
+    """Of the same claim after as much training. Claims of two scales name other arms, so their texts are compared."""
     wanted = (idiomatic.claim.text, idiomatic.images, idiomatic.epochs)
     found = (one for one in among if one.mode == "matched" and (one.claim.text, one.images, one.epochs) == wanted)
     return next(found, None)

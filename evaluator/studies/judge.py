@@ -96,7 +96,7 @@ def _measure(claim: Claim, study: Study, summary: Summary, arms: Mapping[str, Ar
         return
     images = summary.data.images("train") if summary.data else 0
     for number, arm in enumerate(claim.first.arms):
-        sides = tuple(_side(side, side.arms[number], claim.measure_of(side), summary) for side in claim.sides)
+        sides = tuple(_side(claim, side, side.arms[number], summary) for side in claim.sides)
         test = _test(claim, sides)
         yield Finding(
             claim=claim,
@@ -109,37 +109,54 @@ def _measure(claim: Claim, study: Study, summary: Summary, arms: Mapping[str, Ar
         )
 
 
-def _side(side: Side, arm: str, measure: Measure, summary: Summary) -> Measured:
+def _side(claim: Claim, side: Side, arm: str, summary: Summary) -> Measured:
+    measure = claim.measure_of(side)
     trainings = [t for t in summary.trainings if (t.arm, t.framework) == (arm, side.framework)]
     return Measured(
         side=side,
         measure=measure,
         arm=arm,
-        by_seed=FIGURES[measure](summary, trainings),
+        by_seed=FIGURES[measure](summary, trainings, claim.of_class),
         epochs=min((len(training.history) for training in trainings), default=0),
         contended=any(training.contended for training in trainings),
     )
 
 
-def _accuracies(summary: Summary, trainings: Sequence[Training]) -> dict[int, float]:
+Figures = Callable[[Summary, Sequence[Training], str | None], dict[int, float]]
+"""Of the trainings of one arm and framework, by seed; given the class that it is about, if any."""
+
+
+def _accuracies(summary: Summary, trainings: Sequence[Training], _: str | None) -> dict[int, float]:
     keys = {(training.arm, training.framework) for training in trainings}
     groups = [group for group in summary.groups if (group.arm, group.framework) in keys]
     return {seed.seed: seed.accuracy for group in groups for seed in group.seeds}
 
 
-def _last_epochs(figure: str) -> Callable[[Summary, Sequence[Training]], dict[int, float]]:
-    return lambda _, trainings: {t.seed: getattr(t.history[-1], figure) for t in trainings if t.history}
+def _recalls(summary: Summary, trainings: Sequence[Training], of_class: str | None) -> dict[int, float]:
+    keys = {(training.arm, training.framework) for training in trainings}
+    onnx = [row for row in summary.rows if row.format == "onnx" and not row.variant]
+    rows = [row for row in onnx if (row.arm, row.framework) in keys]
+    found = {row.seed: one.recall for row in rows for one in row.classes if one.name == of_class}
+    return {seed: recall for seed, recall in found.items() if recall is not None}
 
 
-def _times(summary: Summary, trainings: Sequence[Training]) -> dict[int, float]:
-    return {t.seed: sum(epoch.train_seconds for epoch in t.history) for t in trainings}
+def _last_epochs(figure: str) -> Figures:
+    return lambda _, trainings, __: {t.seed: getattr(t.history[-1], figure) for t in trainings if t.history}
 
 
-FIGURES: dict[Measure, Callable[[Summary, Sequence[Training]], dict[int, float]]] = {
+def _sums(*figures: str) -> Figures:
+    return lambda _, trainings, __: {
+        t.seed: sum(getattr(epoch, figure) for epoch in t.history for figure in figures) for t in trainings
+    }
+
+
+FIGURES: dict[Measure, Figures] = {
     "accuracy": _accuracies,
+    "recall": _recalls,
     "train_accuracy": _last_epochs("train_accuracy"),
     "validation_accuracy": _last_epochs("validation_accuracy"),
-    "training_seconds": _times,
+    "training_seconds": _sums("train_seconds"),
+    "fit_seconds": _sums("train_seconds", "validation_seconds"),
 }
 
 

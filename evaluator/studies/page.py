@@ -1,33 +1,23 @@
 """`docs/studies.md`: claim, what was measured, verdict, why."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 
-from core.schemas.attribution import Attribution
 from core.schemas.experiment import Experiment
-from core.schemas.study import Claim, Measure, Study
 from core.schemas.summary import Summary
 from evaluator import text
 from evaluator.report.html import describe_recipe
 from evaluator.report.markdown import escape, markdown_table
 from evaluator.report.seed_tables import effort, time_note, time_shares
-from evaluator.report.tables import Table
 from evaluator.statistics import SEEDS_NEEDED
 from evaluator.studies import same_images, searches, splits
-from evaluator.studies.defaults import (
-    Shift,
-    attribution_section,
-    attribution_shortfalls,
-    shift_section,
-    shifts,
-    untested,
-)
+from evaluator.studies.chapter import Changed, Chapter
+from evaluator.studies.chart import published_accuracies
+from evaluator.studies.defaults import Shift, attribution_section, shift_section, shifts
 from evaluator.studies.evidence import SHARE_NEEDED
-from evaluator.studies.judge import NOT_TESTED, Finding, Measured
-from evaluator.text import MISSING
+from evaluator.studies.findings import findings_table, published_gap
+from evaluator.studies.judge import NOT_TESTED, Finding
+from evaluator.studies.overview import overview
 
 INTRO = f"""# The five studies
 
@@ -49,62 +39,8 @@ own loop.
 Of each claim and mode the table names the result with the best evidence: one with a verdict before one without, then
 the one of the most images × epochs × seeds. Its link leads to the chapter with the figures."""
 
-OF_WHAT: dict[Measure, str] = {
-    "accuracy": "",
-    "train_accuracy": " (training images)",
-    "validation_accuracy": " (validation images)",
-    "training_seconds": "",
-}
-
 ELSEWHERE = "None of its claims could be measured here; another chapter of the study has them."
 """Of a chapter whose claims were all unavailable to it."""
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """One result file and what it says about its study."""
-
-    name: str
-    summary: Summary
-    study: Study
-    findings: tuple[Finding, ...]
-
-    @property
-    def experiment(self) -> Experiment:
-        """As it was frozen."""
-        return Experiment.model_validate_json(self.summary.spec_json)
-
-    @property
-    def study_key(self) -> str:
-        """What results of one study share."""
-        return self.study.key_in(self.experiment.name)
-
-    @property
-    def chart(self) -> str:
-        """Its picture's path, relative to the page."""
-        return f"images/study-{self.name}.svg"
-
-    @property
-    def attribution(self) -> Attribution | None:
-        """Which default makes how much of the difference, without p values where it is too small for them; None where
-        that was not asked."""
-        found = self.summary.attribution
-        return untested(found) if found and self.attribution_shortfalls else found
-
-    @property
-    def attribution_shortfalls(self) -> tuple[str, ...]:
-        """Why the attribution is not tested; empty where it is, or is not there."""
-        found = self.summary.attribution
-        return attribution_shortfalls(found, self.summary, self.study) if found else ()
-
-    @property
-    def waterfall(self) -> str:
-        """The attribution's picture, likewise."""
-        return f"images/study-{self.name}-waterfall.svg"
-
-
-Changed = Mapping[str, Sequence[str]]
-"""Name of a result to the keys in which its experiment file is another one now."""
 
 
 def page(
@@ -124,7 +60,7 @@ def page(
     moved = [shift for key in keys for shift in shifts([one.findings for one in chapters if one.study_key == key])]
     told = [part for one in chapters for part in _chapter(one, changed, moved, chapters)]
     told += [part for one in searched for part in _search(one, changed)]
-    return "\n\n".join([INTRO, *_overview(chapters), *told, *_splits(by_split, changed)]) + "\n"
+    return "\n\n".join([INTRO, overview(chapters, changed), *told, *_splits(by_split, changed)]) + "\n"
 
 
 def _search(one: Summary, changed: Changed) -> Iterator[str]:
@@ -155,31 +91,6 @@ def _splits(found: Sequence[Summary], changed: Changed) -> Iterator[str]:
         yield from _revision(one.experiment, experiment.name, changed)
 
 
-def _overview(chapters: Sequence[Chapter]) -> Iterator[str]:
-    rows = [
-        (f"[{escape(one.study.title)}](#{one.name})", finding.claim.text, finding.mode or MISSING, finding.verdict)
-        for one, finding in best_evidence(chapters)
-    ]
-    lines = ["| study | claim | mode | verdict |", "| --- | --- | --- | --- |"]
-    lines += [f"| {study} | {escape(claim)} | {mode} | {verdict} |" for study, claim, mode, verdict in rows]
-    yield "\n".join(lines)
-
-
-def best_evidence(chapters: Sequence[Chapter]) -> list[tuple[Chapter, Finding]]:
-    """One finding for each study, claim and mode, with the chapter it is in."""
-    found: dict[tuple[str, str, str], tuple[Chapter, Finding]] = {}
-    for one in chapters:
-        for finding in one.findings:
-            key = (one.study_key, finding.claim.text, finding.mode)
-            if key not in found or _evidence(finding) > _evidence(found[key][1]):
-                found[key] = (one, finding)
-    return list(found.values())
-
-
-def _evidence(finding: Finding) -> tuple[bool, int]:
-    return finding.verdict != NOT_TESTED, finding.images * finding.epochs * finding.seeds
-
-
 def _chapter(one: Chapter, changed: Changed, moved: Sequence[Shift], chapters: Sequence[Chapter]) -> Iterator[str]:
     experiment = one.experiment
     yield f'<a id="{one.name}"></a>\n\n## {escape(one.summary.title)}'
@@ -195,7 +106,8 @@ def _chapter(one: Chapter, changed: Changed, moved: Sequence[Shift], chapters: S
     yield from same_images.section(one.findings, one.summary)
     if why := _reasons(one.findings):
         yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in why)
-    yield f"![Accuracy of every seed, its mean and the published figures]({one.chart})"
+    figures = " and the published figures" if published_accuracies(one.study) else ""
+    yield f"![Test accuracy of every seed, its mean{figures}]({one.chart})"
     if one.attribution:
         yield from attribution_section(one.attribution, one.attribution_shortfalls, one.waterfall)
     if one.summary.other_split:
@@ -230,89 +142,6 @@ def _what_ran(summary: Summary, experiment: Experiment) -> str:
     return f"**What ran.** `{experiment.name}`{scale}: {images}. {arms}. On {escape(machine)}."
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """One row for each claim and mode."""
-    headers = ("Claim", "Mode", "Measured", "Images", "Epochs", "Seeds", "Difference, 95% interval", "Verdict", "Why")
-    rows = tuple(
-        (
-            finding.claim.text,
-            finding.mode or MISSING,
-            measured(finding),
-            f"{finding.images:,}",
-            "/".join(dict.fromkeys(str(side.epochs) for side in finding.sides)) or "0",
-            str(finding.seeds),
-            difference(finding),
-            f"{finding.verdict}",
-            why(finding),
-        )
-        for finding in findings
-    )
-    return Table("Claims", headers, rows, names=len(headers))
-
-
-def measured(finding: Finding) -> str:
-    """The means of both sides; a dash where nothing was trained."""
-    return " · ".join(_mean(side, finding) for side in finding.sides if side.by_seed) or MISSING
-
-
-def difference(finding: Finding) -> str:
-    """Mean and interval of first minus second; of first by second where the claim is a number of times."""
-    test = finding.test
-    if test is None:
-        return MISSING
-    show, unit = _units(finding.claim)
-    if test.interval is None:
-        few = "one seed" if test.seeds == 1 else "no spread between seeds"
-        return f"{show(test.mean)} {unit}, {few}: no interval"
-    return f"{show(test.mean)} {unit} ({show(test.interval[0])} to {show(test.interval[1])})"
-
-
-def _units(claim: Claim) -> tuple[Callable[[float], str], str]:
-    """How a claim's differences are written, and their unit."""
-    if claim.times is not None:
-        return partial(_ratio, claim.times), "times"
-    return (_seconds, "s") if claim.is_about_time else (text.bare_points, "points")
-
-
-def why(finding: Finding) -> str:
-    """What the verdict rests on."""
-    if finding.shortfalls:
-        return "; ".join(finding.shortfalls)
-    parts = []
-    if finding.test and finding.test.p_adjusted is not None:
-        parts.append(f"{text.p_value(finding.test.p_adjusted)} after correction")
-    if (gap := published_gap(finding.claim)) is not None:
-        parts.append(f"published: {text.bare_points(gap)} points")
-    if finding.claim.times is not None:
-        parts.append(f"published: {finding.claim.times:g} times")
-    return "; ".join(parts)
-
-
-def published_gap(claim: Claim) -> float | None:
-    """The study's difference of accuracies; None where it gives none."""
-    if claim.is_about_time or claim.second is None:
-        return None
-    if claim.first.published is None or claim.second.published is None:
-        return None
-    return claim.first.published - claim.second.published
-
-
 def _reasons(findings: Sequence[Finding]) -> list[str]:
     claims = dict.fromkeys(finding.claim for finding in findings)
     return [f"{escape(claim.text)} {escape(claim.reason)}" for claim in claims if claim.reason]
-
-
-def _mean(side: Measured, finding: Finding) -> str:
-    value = sum(side.by_seed.values()) / len(side.by_seed)
-    name = f"{text.framework(side.side.framework)} {side.arm}"
-    if not finding.claim.is_about_time:
-        return f"{name} {text.percent(value)}{OF_WHAT[side.measure]}"
-    return f"{name} {text.seconds(value)}" + (" (contended)" if side.contended else "")
-
-
-def _ratio(times: float, value: float) -> str:
-    return f"{times * math.exp(value):,.2f}"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:+.1f}"

@@ -10,9 +10,9 @@ from core import files
 from core.errors import InvalidInputError
 from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary, parse_summary
+from evaluator.studies.chapter import Chapter
 from evaluator.studies.judge import Finding, decide, measure, study_of
-from evaluator.studies.page import Chapter
-from evaluator.studies.revision import study_now
+from evaluator.studies.revision import changed_keys, study_now
 
 
 def chapters(folder: Path, committed: Mapping[str, Experiment] = MappingProxyType({})) -> list[Chapter]:
@@ -27,7 +27,10 @@ def chapters(folder: Path, committed: Mapping[str, Experiment] = MappingProxyTyp
         summary = parse_summary(path.read_bytes(), str(path))
         study = study_of(summary)
         if path.stem in committed:
-            study = study_now(Experiment.model_validate_json(summary.spec_json), committed[path.stem])
+            kept, now = Experiment.model_validate_json(summary.spec_json), committed[path.stem]
+            study = study_now(kept, now)
+            if not changed_keys(kept, now):
+                summary = summary.model_copy(update={"title": now.title, "description": now.description})
         if study:
             found.append(Chapter(path.stem, summary, study, tuple(measure(summary, study))))
     return judged(found)
@@ -36,10 +39,11 @@ def chapters(folder: Path, committed: Mapping[str, Experiment] = MappingProxyTyp
 def judged(found: Sequence[Chapter]) -> list[Chapter]:
     """The chapters with verdicts, corrected for all of a study, whichever chapter they are in.
 
-    What is unavailable to one experiment is left out where another one of the same study has measured it.
+    What is unavailable to one experiment is left out where another one of the same study has measured it. So is what
+    rests on trainings that another result has too, with more seeds: counting them twice is no more evidence.
     """
     measured = {(one.study_key, finding.claim.text) for one in found for finding in one.findings if finding.test}
-    kept = [replace(one, findings=tuple(_kept(one, measured))) for one in found]
+    kept = [replace(one, findings=tuple(_kept(one, measured))) for one in _without_repeats(found)]
     keys = dict.fromkeys(one.study_key for one in kept)
     decided = {key: iter(decide(_findings(kept, key))) for key in keys}
     return [replace(one, findings=tuple(next(decided[one.study_key]) for _ in one.findings)) for one in kept]
@@ -47,6 +51,33 @@ def judged(found: Sequence[Chapter]) -> list[Chapter]:
 
 def _kept(one: Chapter, measured: Set[tuple[str, str]]) -> Iterator[Finding]:
     yield from (f for f in one.findings if f.sides or (one.study_key, f.claim.text) not in measured)
+
+
+def _without_repeats(found: Sequence[Chapter]) -> list[Chapter]:
+    every = [(one.name, one.study_key, finding) for one in found for finding in one.findings]
+    return [
+        replace(
+            one,
+            findings=tuple(
+                finding
+                for finding in one.findings
+                if not any(
+                    name != one.name and key == one.study_key and _repeats(finding, other) for name, key, other in every
+                )
+            ),
+        )
+        for one in found
+    ]
+
+
+def _repeats(finding: Finding, other: Finding) -> bool:
+    """Whether the other one has all its figures, and those of more seeds."""
+    if finding.test is None or other.test is None or finding.test.seeds >= other.test.seeds:
+        return False
+    if (finding.claim.text, finding.mode) != (other.claim.text, other.mode):
+        return False
+    pairs = zip(finding.sides, other.sides, strict=True)
+    return all(side.by_seed.items() <= more.by_seed.items() for side, more in pairs)
 
 
 def _findings(found: Iterable[Chapter], study: str) -> list[Finding]:

@@ -12,8 +12,8 @@ PLACES = ("path", "name")
 def changed_keys(kept: Experiment, committed: Experiment) -> tuple[str, ...]:
     """The keys of an experiment file in which two frozen experiments differ.
 
-    Places of images and digests of weights do not count: they are a machine's, not the file's. Neither does `study`:
-    what is claimed judges a measurement and is no part of it.
+    Places of images and digests of weights do not count: they are a machine's, not the file's. Neither do `study`,
+    `title` and `description`: what is claimed and said of a measurement is no part of it.
     """
     ours, theirs = _of_the_file(kept), _of_the_file(committed)
     return tuple(key for key in ours if ours[key] != theirs[key])
@@ -29,7 +29,7 @@ def study_now(kept: Experiment, committed: Experiment) -> Study | None:
 
 
 def _of_the_file(experiment: Experiment) -> dict[str, Any]:
-    document = experiment.model_dump(mode="json", exclude={"study"})
+    document = experiment.model_dump(mode="json", exclude={"study", "title", "description"})
     source = document["data"]["source"]
     document["data"]["source"] = {key: value for key, value in source.items() if key not in PLACES}
     for arm in document["arms"].values():

@@ -27,7 +27,7 @@ from core.store import Store
 from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
 from services.client.directory import Directory
 from services.orchestrator import steps
-from services.orchestrator.experiment_file import MisfitError
+from services.orchestrator.fitting import check_arms
 from services.orchestrator.measuring import Measuring
 from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Reporter
@@ -35,6 +35,7 @@ from services.orchestrator.steps import Step, Subject
 from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -63,7 +64,7 @@ class Reconciler:
     parallel: int = 1
     tracker: Tracker = OFF
     _failed: dict[str, str] = field(default_factory=dict)
-    _active: dict[str, RunClient] = field(default_factory=dict)
+    _active: dict[str, tuple[Step, RunClient]] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
     _results: list[str] = field(default_factory=list)
     _listeners: dict[str, Callable[[int, dict[str, float]], None]] = field(default_factory=dict)
@@ -93,7 +94,8 @@ class Reconciler:
         trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint, digest)
         if self._other:
             trainings += steps.other_train_steps(experiment, self._other.fingerprint, digest)
-        self.reporter.plan({"prepare": 2 if self._other else 1, **Counter(step.group for step in trainings)})
+        preparing = len(self._folds) + bool(self._other)
+        self.reporter.plan({"prepare": preparing, **Counter(step.group for step in trainings)})
         trained = self._train_all(trainings) if trainings else self._search(digest)
         others = [result for result in trained if result.spec.arm in experiment.other_arms]
         trained = [result for result in trained if result.spec.arm not in experiment.other_arms]
@@ -107,7 +109,8 @@ class Reconciler:
         first = self.experiment.frameworks[0]
         with self._trainer(first) as trainer:
             source = trainer.inspect(self.experiment.data.source)
-            self._check_architectures(trainer, len(source.classes))
+            for name, network in check_arms(self.experiment, trainer, source.classes).items():
+                self.tracker.network(name, network)
             todo = [steps.prepare_step(data, source.digest, first) for data in steps.data_of(self.experiment)]
             results = [self._prepared(step, trainer) for step in todo]
             if other := steps.other_data(self.experiment):
@@ -121,32 +124,22 @@ class Reconciler:
         assert isinstance(found, PrepareResult), "_remote gives what it is asked for"
         return found
 
-    def _check_architectures(self, trainer: TrainerClient, classes: int) -> None:
-        """Fails before anything starts for a network that is unknown or does not fit the images."""
-        for name, arm in self.experiment.arms.items():
-            try:
-                network = trainer.describe(arm.architecture, self.experiment.data.image.shape, classes)
-                self.tracker.network(arm.architecture, network)
-            except BakeoffError as error:
-                raise MisfitError(("arms", name, "architecture"), str(error)) from error
-        for architecture in steps.searched_architectures(self.experiment):
-            with suppress(BakeoffError):  # Its trials will fail, each with the reason.
-                network = trainer.describe(architecture, self.experiment.data.image.shape, classes)
-                self.tracker.network(architecture, network)
-
     def _search(self, digest: str) -> list[TrainResult]:
         """Runs the trials of a search; the training of the best one is measured and reported."""
         from services.orchestrator.search import SearchData, search  # Optuna takes a second to import.
 
         plan = self.experiment.search
         assert plan is not None, "without trainings there is a search"
-        self.reporter.plan({plan.framework: plan.count})
-        data = SearchData(tuple(self._folds), digest)
-        found = search(self.experiment, plan, data, self._train_trial, self.directory.home / "search")
+        self.reporter.plan({plan.framework: plan.count * len(self._folds)})
+        data, storage = SearchData(tuple(self._folds), digest), self.directory.home / "search"
+        found = search(self.experiment, plan, data, self._train_trial, self.reporter.finished, storage)
         self._outcome = found
         best = next((trial for trial in found.trials if trial.number == found.best), None)
         result = read_result(self.store, best.run_id) if best else None
-        return [result] if isinstance(result, TrainResult) else []
+        if not isinstance(result, TrainResult):
+            return []
+        self.tracker.finished(result, self.store)  # Told already, unless the search was finished before.
+        return [result]
 
     def _train_trial(self, step: Step, on_epoch: Callable[[int, dict[str, float]], None]) -> TrainResult:
         """One training whose epochs are listened to; whatever the listener raises stops it."""
@@ -169,14 +162,14 @@ class Reconciler:
         finally:
             self._listeners.pop(step.run_id)
         assert result is not None, "a training that ended well has a result"
-        self.tracker.finished(step, result, self.store)
+        self.tracker.finished(result, self.store)
         return result
 
     def _train_all(self, trainings: list[Step]) -> list[TrainResult]:
         return self._each(self._train, trainings, self.parallel)
 
-    def _each(self, do: Callable[[Step], T | None], todo: Sequence[Step], at_once: int) -> list[T]:
-        """What the steps gave, in their order, without those that gave nothing."""
+    def _each(self, do: Callable[[S], T | None], todo: Sequence[S], at_once: int) -> list[T]:
+        """What each of them gave, in their order, without those that gave nothing."""
         with ThreadPoolExecutor(at_once) as pool:
             try:
                 return [result for result in pool.map(do, todo) if result is not None]
@@ -194,7 +187,7 @@ class Reconciler:
             if result is None:
                 with TrainerClient(self.directory.target(step.service)) as trainer:
                     result = self._remote(step, trainer, TrainResult)
-            self.tracker.finished(step, result, self.store)
+            self.tracker.finished(result, self.store)
             return result
         return None
 
@@ -211,9 +204,9 @@ class Reconciler:
         found = (steps.loadtest_spec(self.experiment, subject, fingerprint) for subject in served)
         subjects = [spec for spec in found if spec is not None]
         measuring = Measuring(self.directory, self.store, self.reporter, self._tolerated, self._stop)
-        todo = [steps.evaluate_step(self.experiment, subject, fingerprint) for subject in served]
+        todo = [(subject, steps.evaluate_step(self.experiment, subject, fingerprint)) for subject in served]
         elsewhere = [
-            steps.other_evaluate_step(self.experiment, subject)
+            (subject, steps.other_evaluate_step(self.experiment, subject))
             for result in others
             for subject in steps.plain_subjects(result)
         ]
@@ -222,7 +215,7 @@ class Reconciler:
             # Nothing is timed here, so as many at a time as the evaluator takes.
             slots = evaluator.capabilities().slots if todo or elsewhere else 1
             for results, scoring in ((self._results, todo), (self._other_results, elsewhere)):
-                results += self._each(lambda step: self._scored(step, evaluator, measuring), scoring, slots)
+                results += self._each(lambda one: self._scored(*one, evaluator, measuring), scoring, slots)
         if self.experiment.loadtest and subjects:
             try:
                 measuring.run(self.experiment.loadtest, subjects)
@@ -242,12 +235,13 @@ class Reconciler:
                 found.append(steps.int8_subject(trained, result))
         return found + steps.runtime_subjects(self.experiment, trained)
 
-    def _scored(self, step: Step, evaluator: EvaluatorClient, measuring: Measuring) -> str | None:
+    def _scored(self, subject: Subject, step: Step, evaluator: EvaluatorClient, measuring: Measuring) -> str | None:
         """Scores one model. Id of the result; None where there is none."""
         if self._stop.is_set():
             return None
         with self._tolerated(step):
             measuring.attended(step, lambda step: self._evaluate(step, evaluator))
+            self.tracker.scored(subject, step.run_id, self.store)
             return step.run_id
         return None
 
@@ -291,18 +285,17 @@ class Reconciler:
     def _remote(self, step: Step, client: RunClient, schema: type[ResultT] | None) -> Any:
         """Has a service do a step and returns its result from the store."""
         run_id = step.run_id
-        self._active[run_id] = client
+        self._active[run_id] = (step, client)
         try:
             client.create(run_id, step.spec)
             self._check_stop()
-            run = self._finish(step, client)
+            raise_unless_succeeded(self._finish(step, client))
         except BaseException as error:
             if not isinstance(error, Exception) or self._stop.is_set():
-                _cancel(client, run_id)
+                self._interrupt(step, client)
             raise
         finally:
             self._active.pop(run_id, None)
-        raise_unless_succeeded(run)
         if not self.store.has("results", run_id):
             raise WrongStateError(
                 f"run {run_id} succeeded, but its result is not in {self.store.url}: is it the services' store?"
@@ -350,8 +343,13 @@ class Reconciler:
     def _cancel_active(self) -> None:
         """Leaves no worker behind. Cancelled runs go on from their checkpoints the next time."""
         self._stop.set()
-        for run_id, client in list(self._active.items()):
-            _cancel(client, run_id)
+        for step, client in list(self._active.values()):
+            self._interrupt(step, client)
+
+    def _interrupt(self, step: Step, client: RunClient) -> None:
+        # Told again once the run is over: an epoch that was under way may have begun it anew for the tracker.
+        self.tracker.interrupted(step)
+        _cancel(client, step.run_id)
 
 
 def _cancel(client: RunClient, run_id: str) -> None:

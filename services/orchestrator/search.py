@@ -22,6 +22,7 @@ from core.schemas.experiment import Arm, Experiment
 from core.schemas.results import TrainResult
 from core.schemas.search import Range, Scalar, SearchOutcome, SearchPlan, Trial
 from core.schemas.specs import TrainSpec
+from services.orchestrator.reporter import Outcome
 from services.orchestrator.steps import Step, originals
 
 RUN, REASON, FOLDS = "run", "reason", "folds"
@@ -31,6 +32,8 @@ Pruned = optuna.TrialPruned
 OnEpoch = Callable[[int, dict[str, float]], None]
 Train = Callable[[Step, OnEpoch], TrainResult]
 """Trains and tells each epoch; an exception from there stops the run. Raises BakeoffError for a failed training."""
+Settled = Callable[[Step, Outcome, str], None]
+"""Told of each training that there will not be, with how its trial ended and why; `train` is not called for it."""
 STATES: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -48,21 +51,40 @@ class SearchData:
     """Of the source, for the frameworks' own pipelines."""
 
 
-def search(experiment: Experiment, plan: SearchPlan, data: SearchData, train: Train, storage: Path) -> SearchOutcome:
+def search(
+    experiment: Experiment, plan: SearchPlan, data: SearchData, train: Train, settled: Settled, storage: Path
+) -> SearchOutcome:
     """Runs the trials that are missing and returns all of them. A trial that fails fails alone.
 
     Args:
+        settled: told of trainings of trials that were finished before, and of the folds that a trial left out.
         storage: folder of Optuna's database.
 
     Raises:
         CancelledError, NotReadyError: interrupted, or the service is away; the trial goes on the next time.
     """
     study = open_study(experiment, plan, data, storage)
+    begun: set[str] = set()
+
+    def begin(step: Step, on_epoch: OnEpoch) -> TrainResult:
+        begun.add(step.label)
+        return train(step, on_epoch)
+
+    def run(trial: optuna.Trial) -> None:
+        _run(study, trial, experiment, plan, data, begin)
+        for step in trial_steps(experiment, plan, data, trial.number, trial.params):
+            if step.label not in begun:
+                settled(step, "stopped", trial.user_attrs.get(REASON, "its trial was pruned"))
+
+    finished = [one for one in study.trials if one.state.is_finished()]
+    for one in finished[: plan.count]:
+        for step in trial_steps(experiment, plan, data, one.number, one.params):
+            settled(step, "already done", "")
     interrupted = [one for one in study.trials if one.state is TrialState.RUNNING]
-    for frozen in interrupted:
-        _run(study, optuna.Trial(study, frozen._trial_id), experiment, plan, data, train)
+    for one in interrupted:
+        run(optuna.Trial(study, one._trial_id))
     while sum(one.state.is_finished() for one in study.trials) < plan.count:
-        _run(study, study.ask(), experiment, plan, data, train)
+        run(study.ask())
     return outcome(study, plan)
 
 
@@ -211,6 +233,17 @@ def trial_step(
         originals=originals(experiment.data, data.digest, arm.recipe),
     )
     return Step(spec, f"trainer-{plan.framework}", f"{name} {plan.framework} s{spec.seed}")
+
+
+def trial_steps(
+    experiment: Experiment, plan: SearchPlan, data: SearchData, number: int, parameters: dict[str, Scalar]
+) -> list[Step]:
+    """The trainings of a trial, to count them: with the arm as written where the parameters make no valid one."""
+    folds = range(len(data.fingerprints))
+    try:
+        return [trial_step(experiment, plan, data, number, parameters, fold) for fold in folds]
+    except InvalidInputError:
+        return [trial_step(experiment, plan, data, number, {}, fold) for fold in folds]
 
 
 def trial_arm(plan: SearchPlan, number: int, fold: int = 0) -> str:

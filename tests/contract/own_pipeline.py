@@ -19,6 +19,7 @@ from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe, complete
 from tests.contract import networks
 from tests.contract.recorder import Recorder
+from trainer import samples
 from trainer.framework import Framework, TrainingData
 from trainer.originals import Originals
 from trainer.weights import Weights
@@ -55,6 +56,7 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
             }
     for kind, given in (("files", data), ("arrays", _arrays(data))):
         facts[f"own/weighted/{kind}"] = _weighted(framework, given)
+        facts[f"own/picture/{kind}"] = _picture(framework, given)
     facts["own/gap"] = _first(framework, _without_a_class(data, 1), Augmentation())[1].tolist()
     facts["own/batch"] = _default_batch(framework)
     facts["own/labels"] = sorted(Counter(data.train.labels.tolist()).items())
@@ -177,6 +179,15 @@ def _weighted(framework: Framework, data: TrainingData) -> dict[str, Any]:
     pairs = {(image.tobytes(), int(label)) for image, label in zip(train.images, train.labels, strict=True)}
     drawn = [(np.ascontiguousarray(image).tobytes(), int(label)) for image, label in zip(images, labels, strict=True)]
     return {"labels": np.bincount(labels).tolist(), "known": sum(pair in pairs for pair in drawn)}
+
+
+def _picture(framework: Framework, data: TrainingData) -> list[int]:
+    """Width and height of the picture of varied images, of a training whose sampler draws some of them twice."""
+    written = {"epochs": 1, "batch_size": 5, "sampler": "weighted", "augmentation": {"flip": True}}
+    recipe = Recipe(**complete("idiomatic", written))
+    model = framework.build(ARCHITECTURE, None, networks.settings(ARCHITECTURE, recipe))
+    found = samples.picture(framework, model, data, recipe, 0)
+    return list(found.size) if found else []
 
 
 def _sizes(framework: Framework, folder: Path) -> float:

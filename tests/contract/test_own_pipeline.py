@@ -39,6 +39,12 @@ def test_a_weighted_sampler_draws_every_class_equally_often_whatever_the_imbalan
     assert all(abs(number - images / 3) < 30 for number in found["labels"]), found
 
 
+@pytest.mark.parametrize("kind", ["files", "arrays"])
+def test_the_picture_of_varied_images_has_as_many_of_each_whatever_the_sampler(answers: Answers, kind: str) -> None:
+    # Three classes, eight images of 22 pixels each, two pixels between them.
+    assert answers.facts[f"own/picture/{kind}"] == [8 * 24 - 2, 3 * 24 - 2]
+
+
 def test_originals_of_other_sizes_are_resized_by_the_framework(answers: Answers) -> None:
     assert answers.facts["own/sizes"] < 20
 

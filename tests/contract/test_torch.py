@@ -1,6 +1,7 @@
 """What only the torch family promises."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,22 @@ def test_what_is_left_to_fastai_has_the_figures_of_its_signatures(found: dict[st
 
 def test_fastai_vision_imports_beside_a_cpu_build_of_torch(found: dict[str, Any]) -> None:
     assert found["vision"].startswith("torchvision")
+
+
+def test_torchs_cosine_ends_at_the_same_share_of_every_groups_rate(found: dict[str, Any]) -> None:
+    shares = [0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)]
+    for epoch, rates in enumerate(found["cosine"]):
+        assert rates == pytest.approx([shares[epoch], 0.01 * shares[epoch]])
+
+
+def test_torchs_cycle_may_rise_for_exactly_one_step(found: dict[str, Any]) -> None:
+    first, second, *_, last = found["one-cycle"]
+    assert first == pytest.approx([0.5, 0.005])
+    assert second[0] > last[0] == pytest.approx(0.1)
+
+
+def test_a_fastai_optimizer_goes_on_where_its_network_is(found: dict[str, Any]) -> None:
+    assert found["restored"] == "meta, step 3"
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="worker processes pass their batches through /dev/shm")

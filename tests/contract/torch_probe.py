@@ -10,6 +10,7 @@ import sys
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ import numpy as np
 from core.errors import InvalidInputError
 from core.runtimes import load
 from core.schemas.data import ImageSpec
+from core.schemas.recipe import Recipe, complete
 from tests.contract import networks
 from trainer.framework import get_framework
 from trainer.frameworks._torchvision import import_torchvision
 from trainer.originals import Originals
+from trainer.phases import Phase
 
 SAMPLES = "exported_program/data/sample_inputs/model.pt"
 
@@ -96,6 +99,42 @@ def defaults() -> dict[str, object]:
     }
 
 
+def rates(schedule: dict[str, Any], epochs: int, steps: int) -> list[list[float]]:
+    """What torch's own class makes of two groups' rates, 1 and 0.01, before every epoch, or every step of a cycle."""
+    import torch
+
+    from trainer.frameworks._torch_optimizers import OwnRates
+
+    groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": rate} for rate in (1.0, 0.01)]
+    optimizer = torch.optim.SGD(groups)
+    recipe = Recipe.model_validate(
+        complete("idiomatic", {"epochs": epochs, "optimizer": {"name": "sgd", "momentum": 0.9}, "schedule": schedule})
+    )
+    own = OwnRates(optimizer, recipe, Phase(1, epochs), steps)
+    found = []
+    for _ in range(epochs * steps):
+        found.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        own._scheduler.step()
+    own.restore(own.state())
+    return found
+
+
+def restored_device() -> str:
+    """Where fastai's optimiser has its moments after a checkpoint, which is read to the CPU, for a model elsewhere."""
+    import torch
+    from fastai.optimizer import Adam
+
+    from trainer.frameworks.fastai import _restore
+
+    device = torch.device("meta")
+    optimizer = Adam([torch.zeros(2, device=device, requires_grad=True)], lr=0.1)
+    learner = SimpleNamespace(opt=optimizer, dls=SimpleNamespace(device=device))
+    _restore(learner, {"optimizer": [{"grad_avg": torch.zeros(2), "step": 3}]})
+    (state,) = optimizer.state.values()
+    return f"{state['grad_avg'].device}, step {state['step']}"
+
+
 def workers(folder: Path) -> dict[str, int]:
     """Processes that decode for two threads: files, files in batches larger than any memory, and arrays."""
     from trainer.frameworks._fastai_workers import decoding_workers
@@ -117,5 +156,8 @@ if __name__ == "__main__":
         "vision": imports(),
         "defaults": defaults(),
         "workers": workers(where),
+        "cosine": rates({"name": "cosine", "final": 0.1}, epochs=4, steps=1),
+        "one-cycle": rates({"name": "one-cycle", "first": 0.5, "final": 0.1}, epochs=1, steps=4),
+        "restored": restored_device(),
     }
     print(json.dumps(found))

@@ -359,6 +359,24 @@ def test_hovering_a_bar_gives_the_exact_figure(opened: Any) -> None:
     assert "images/s" in (page.locator("#throughput .hoverlayer").text_content() or "")
 
 
+def test_hovering_the_phases_gives_shares_and_seconds_and_their_axis_ends_at_the_whole(opened: Any) -> None:
+    page = opened("full", 390)
+    chart = page.locator("#phases")
+    chart.scroll_into_view_if_needed()
+    chart.locator(".bars .point path").first.hover(force=True)
+    chart.locator(".hoverlayer text").first.wait_for()
+    assert re.search(r"train \d+\.\d%, .* s a training", chart.locator(".hoverlayer").text_content() or "")
+    assert chart.locator(".xtick").last.text_content() == "100%"
+
+
+def test_means_over_seeds_have_whiskers_and_single_seeds_their_own(opened: Any) -> None:
+    for name in ("full", "failed"):
+        chart = opened(name).locator("#seeds")
+        chart.scroll_into_view_if_needed()
+        chart.locator(".main-svg").first.wait_for()
+        assert chart.locator(".trace:has(.yerror)").count() == 2, name
+
+
 def test_an_incomplete_report_says_so_above_the_verdict(opened: Any) -> None:
     page = opened("failed")
     banner = page.get_by_role("alert")

@@ -26,18 +26,32 @@ result = TrainResult.model_validate_json((folder / "object" / "result.json").rea
 run, outcome = Tracked(result.run_id, result.spec), Outcome(result, folder / "object", (folder / "model" / "1",))
 uri, artifacts = f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts"
 first = MlflowSink(uri, artifacts)
+first.interrupted(run)
+experiment = first._client.get_experiment_by_name("test-digits").experiment_id
+assert first._client.search_runs([experiment]) == [], "a training that has not begun has no run"
 first.epoch(run, 1, {"train_loss": result.history[0].train_loss})
 first.failed(run, "lost")
 MlflowSink(uri, artifacts).pruned(run)
-(stopped,) = first._client.search_runs([first._client.get_experiment_by_name("test-digits").experiment_id])
+(stopped,) = first._client.search_runs([experiment])
 assert (stopped.info.status, stopped.data.tags["state"]) == ("FINISHED", "PRUNED"), stopped
+MlflowSink(uri, artifacts).interrupted(run)
+assert first._client.get_run(stopped.info.run_id).info.status == "KILLED", "it had gone on"
+third = MlflowSink(uri, artifacts)
+third.epoch(run, 1, {"train_loss": result.history[0].train_loss})
+assert first._client.get_run(stopped.info.run_id).info.status == "RUNNING", "it goes on"
+for _ in range(2):  # once at once, once when no epoch comes any more
+    third.interrupted(run)
+assert first._client.get_run(stopped.info.run_id).info.status == "KILLED"
+scores = {"accuracy": 0.75, "log_loss": 0.5}
 for sink in (MlflowSink(uri, artifacts), MlflowSink(uri, artifacts)):  # two later starts of the same experiment
     sink.epoch(run, 1, {"train_loss": result.history[0].train_loss})
     sink.finished(run, outcome)
+    for name in ("onnx", "onnx-int8"):
+        sink.scored(run, name, scores)
+    sink.interrupted(run)  # a moment after it was finished
 
 client = first._client
-experiment = client.get_experiment_by_name("test-digits")
-(found,) = client.search_runs([experiment.experiment_id])
+(found,) = client.search_runs([experiment])
 assert found.info.status == "FINISHED", found.info.status
 assert found.data.tags["framework"] == "keras"
 assert not {"state", "bakeoff.error"} & found.data.tags.keys(), "it went on to its end"
@@ -46,6 +60,9 @@ assert found.data.params["recipe.batch_size"] == "64"
 assert found.inputs.dataset_inputs[0].dataset.digest == result.spec.data[:36]
 history = client.get_metric_history(found.info.run_id, "train_loss")
 assert [metric.step for metric in history] == list(range(1, len(result.history) + 1)), history
+for key in ("test.accuracy.onnx", "test.accuracy.onnx-int8"):
+    assert [metric.value for metric in client.get_metric_history(found.info.run_id, key)] == [0.75], key
+assert found.data.metrics["test.log_loss.onnx-int8"] == 0.5
 assert found.data.metrics["seconds.train"] == result.seconds["train"]
 assert {file.path for file in client.list_artifacts(found.info.run_id)} == {"models", "result"}
 print("ok")
@@ -80,11 +97,15 @@ def test_tensorboard_reads_scalars_graph_and_pictures(outcome: Outcome, tmp_path
     sink.epoch(RUN, 1, {"train_loss": 9.0})
     for _ in range(2):
         sink.finished(RUN, outcome)
+        sink.scored(RUN, "onnx-int8", {"accuracy": 0.75, "log_loss": 0.5})
+        sink.interrupted(RUN)
     reader = EventAccumulator(str(tmp_path / "tensorboard" / "test-digits" / "matched-keras-s0"))
     reader.Reload()
     losses = reader.Scalars("loss/train")
     assert [event.step for event in losses] == [metrics.epoch for metrics in RESULT.history]
     assert [event.value for event in losses] == pytest.approx([m.train_loss for m in RESULT.history], rel=1e-6)
+    assert [event.value for event in reader.Scalars("test/accuracy.onnx-int8")] == [0.75]
+    assert [event.value for event in reader.Scalars("test/log_loss.onnx-int8")] == [0.5]
     assert [node.name for node in reader.Graph().node] == ["image", "conv_0", "dense_1"]
     picture = reader.Images("augmented")[0]
     assert (picture.width, picture.height) == (12, 8)

@@ -57,6 +57,21 @@ def test_every_link_to_a_file_of_the_repository_finds_it(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_into_a_page_of_the_repository_finds_its_heading(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", page.read_text())
+    pages = [(page.parent / file if file else page, anchor) for file, anchor in links]
+    assert [f"{one.name}#{anchor}" for one, anchor in pages if one.suffix == ".md" and anchor not in anchors(one)] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Of headings, as GitHub makes them, and those that are written."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="([^"]+)"', text))
+
+
 def test_the_readmes_accuracies_are_those_of_the_result_page() -> None:
     scores: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     speeds: dict[tuple[str, str], str] = {}

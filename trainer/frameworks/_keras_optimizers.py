@@ -103,24 +103,29 @@ def make_optimizer(recipe: Recipe, phase: Phase, steps: int, keys: Sequence[str]
     spec, canonical = recipe.optimizer, recipe.arithmetic == "shared"
     named = spec.model_dump(exclude={"name", "learning_rate", "weight_decay"})
     options = {key: value for key, value in named.items() if value is not None}
-    decay = 0.0
+    decay = (DECAY if spec.weight_decay is None else spec.weight_decay) if isinstance(spec, AdamW) else 0.0
     if isinstance(spec, Sgd):
         kind = CanonicalSgd if canonical else optimizers.SGD
-    elif isinstance(spec, AdamW) and not canonical:
-        kind = optimizers.AdamW
+    elif isinstance(spec, AdamW) and not canonical and all(phase.share(key) == 1.0 for key in keys):
+        kind, decay = optimizers.AdamW, 0.0
         options |= {} if spec.weight_decay is None else {"weight_decay": spec.weight_decay}
     else:
+        # Keras's AdamW decays at one rate for all; where layers have rates of their own, a rule of each variable does.
         kind = CanonicalAdam if canonical else optimizers.Adam
-        decay = (DECAY if spec.weight_decay is None else spec.weight_decay) if isinstance(spec, AdamW) else 0.0
-    rules = tuple(
-        Rule(phase.share(key), *((recipe.l2, decay) if key.endswith("/kernel") else (0.0, 0.0))) for key in keys
-    )
+    rules = tuple(_rule(key, phase.share(key), recipe, decay) for key in keys)
     rate = _rate(recipe, phase, steps)
     if all(rule == Rule() for rule in rules):
         return kind(rate, **options)
     made = type(kind.__name__, (Ruled, kind), {})(rate, **options)
     made.rules = rules
     return made
+
+
+def _rule(key: str, share: float, recipe: Recipe, decay: float) -> Rule:
+    kernel = key.endswith("/kernel")
+    # Keras's own AdamW spares no variable.
+    decays = kernel or recipe.arithmetic == "framework"
+    return Rule(share, recipe.l2 if kernel else 0.0, decay if decays else 0.0)
 
 
 def _rate(recipe: Recipe, phase: Phase, steps: int) -> Any:

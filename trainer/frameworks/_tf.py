@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from core.errors import BakeoffError
 from core.prepared import Split
 from core.runtimes._tensorflow import import_tensorflow
-from core.runtimes.devices import Device
 from core.schemas.recipe import Recipe
 from trainer.batches import Batch, matched_batches
 from trainer.framework import Callbacks
@@ -35,13 +34,6 @@ Inputs = tuple[dict[str, Any], Any]
 def has_cuda() -> bool:
     """Whether TensorFlow finds a GPU."""
     return bool(tf.config.list_physical_devices("GPU"))
-
-
-def use_device(device: Device) -> None:
-    """Makes TensorFlow compute on a device; on a GPU without TF32."""
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    if device == "cpu" and has_cuda():
-        tf.config.set_visible_devices([], "GPU")
 
 
 def input_spec(architecture: Architecture) -> Any:

@@ -47,7 +47,7 @@ def batches(
         if shuffle_seed is not None:
             dataset = dataset.shuffle(len(arrays), seed=shuffle_seed)
     if vary.active:
-        dataset = dataset.map(lambda image, label: (varied(image, vary), label), num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = _varying(dataset, vary, shuffle_seed)
     dataset = dataset.batch(size)
     return dataset.map(lambda images, labels: ({"image": images}, labels)).prefetch(tf.data.AUTOTUNE)
 
@@ -110,27 +110,43 @@ def resized(image: Any, originals: Originals) -> Any:
     return tf.saturate_cast(tf.round(found), tf.uint8)
 
 
-def varied(image: Any, vary: Augmentation) -> Any:
+def varied(image: Any, vary: Augmentation, seed: Any) -> Any:
     """One image, uint8 in and out. tf.image has flips, crops and brightness, a number added to every pixel; rotation,
-    zoom and shift are the operator that TensorFlow's own layers use, with black from outside."""
+    zoom and shift are the operator that TensorFlow's own layers use, with black from outside.
+
+    Args:
+        seed: int64 [2], of this image alone.
+    """
     shape = image.shape
+    flip, flip_vertical, move, crop, brightness = tf.unstack(tf.random.split(seed, 5))
     if vary.flip:
-        image = tf.image.random_flip_left_right(image)
+        image = tf.image.stateless_random_flip_left_right(image, flip)
     if vary.flip_vertical:
-        image = tf.image.random_flip_up_down(image)
+        image = tf.image.stateless_random_flip_up_down(image, flip_vertical)
     if vary.resamples:
-        image = _moved(image, vary)
+        image = _moved(image, vary, move)
     if vary.crop:
         padded = tf.image.resize_with_crop_or_pad(image, shape[0] + 2 * vary.crop, shape[1] + 2 * vary.crop)
-        image = tf.image.random_crop(padded, shape)
+        image = tf.image.stateless_random_crop(padded, shape, crop)
     if vary.brightness:
-        image = tf.image.random_brightness(image, vary.brightness)
+        image = tf.image.stateless_random_brightness(image, vary.brightness, brightness)
     return tf.ensure_shape(image, shape)
 
 
 def keys_of(originals: Originals) -> NDArray[Any]:
     """What the map functions `files` and `rows` take: paths, or places in a data set."""
     return np.array([str(path) for path in originals.paths]) if originals.paths else np.arange(len(originals))
+
+
+def _varying(dataset: Any, vary: Augmentation, seed: int | None) -> Any:
+    # An operator that draws by itself starts anew inside every epoch's iterator: all epochs would be varied alike.
+    seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
+
+    def change(pair: tuple[Any, Any], own: Any) -> tuple[Any, Any]:
+        image, label = pair
+        return varied(image, vary, own), label
+
+    return tf.data.Dataset.zip(dataset, seeds).map(change, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _original_images(originals: Originals, shuffle_seed: int | None, balanced: bool) -> Any:
@@ -165,23 +181,23 @@ def _window(image: Any, ratio: float) -> Any:
     return tf.image.resize_with_crop_or_pad(image, target_height, target_width)
 
 
-def _moved(image: Any, vary: Augmentation) -> Any:
+def _moved(image: Any, vary: Augmentation, seed: Any) -> Any:
     height, width = float(image.shape[0]), float(image.shape[1])
-    angle = tf.random.uniform([], -vary.rotate, vary.rotate) * (np.pi / 180.0)
-    scale = 1.0 / (1.0 + tf.random.uniform([], -vary.zoom, vary.zoom))
-    shift_x = tf.random.uniform([], -vary.shift, vary.shift) * width
-    shift_y = tf.random.uniform([], -vary.shift, vary.shift) * height
+    turn, grow, right, down = tf.unstack(tf.random.stateless_uniform([4], seed, -1.0, 1.0))
+    angle, scale = turn * vary.rotate * (np.pi / 180.0), 1.0 / (1.0 + grow * vary.zoom)
+    shift_x, shift_y = right * vary.shift * width, down * vary.shift * height
     cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
     # The operator's pixels have their centres at whole numbers.
     middle_x, middle_y = (width - 1.0) / 2.0, (height - 1.0) / 2.0
     x, y = middle_x + shift_x, middle_y + shift_y
     rows_of = [cos, sin, middle_x - cos * x - sin * y, -sin, cos, middle_y + sin * x - cos * y, 0.0, 0.0]
     moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=image[tf.newaxis],
+        # Given bytes, the operator cuts fractions off.
+        images=tf.cast(image, tf.float32)[tf.newaxis],
         transforms=tf.stack(rows_of)[tf.newaxis],
         output_shape=tf.constant([*image.shape[:2]], tf.int32),
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
-    return moved[0]
+    return tf.saturate_cast(tf.round(moved[0]), tf.uint8)

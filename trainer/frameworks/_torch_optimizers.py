@@ -1,6 +1,7 @@
 """Optimisers of both torch trainings, and the learning rate of every step."""
 
 from collections.abc import Sequence
+from math import cos, pi
 from typing import Any
 
 import torch
@@ -161,6 +162,9 @@ def _scheduler(optimizer: Any, recipe: Recipe, epochs: int, steps: int) -> Any:
     match recipe.schedule:
         case StepDecay(every=every, factor=factor):
             return own.StepLR(optimizer, every, factor)
+        case Cosine(final=final) if final and min(rates) < max(rates):
+            # CosineAnnealingLR ends at one rate for all groups, which may be above the rate of the first layers.
+            return own.LambdaLR(optimizer, lambda epoch: final + (1.0 - final) * 0.5 * (1.0 + cos(pi * epoch / epochs)))
         case Cosine(final=final):
             return own.CosineAnnealingLR(optimizer, epochs, eta_min=final * max(rates))
         case Exponential(final=final):
@@ -172,7 +176,7 @@ def _scheduler(optimizer: Any, recipe: Recipe, epochs: int, steps: int) -> Any:
                 optimizer,
                 rates,
                 total_steps=epochs * steps,
-                pct_start=rise,
+                pct_start=_rise(rise, epochs * steps),
                 div_factor=1.0 / first,
                 final_div_factor=first / final if final else float("inf"),
                 # A momentum somebody wrote stays; torch cycles it otherwise.
@@ -182,3 +186,8 @@ def _scheduler(optimizer: Any, recipe: Recipe, epochs: int, steps: int) -> Any:
             # Less is always better: accuracies come with their sign turned.
             return own.ReduceLROnPlateau(optimizer, "min", factor, patience, min_delta, "abs")
     raise AssertionError(f"{recipe.schedule} needs no scheduler")
+
+
+def _rise(share: float, steps: int) -> float:
+    """The share of the steps on the way up; OneCycleLR divides by zero where that is exactly one step."""
+    return share + 1e-9 if share * steps == 1.0 else share

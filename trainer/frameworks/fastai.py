@@ -15,7 +15,7 @@ What `framework` and None mean here, all of it fastai's own:
 - arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm.
 - class weights: as in torch, divided by the sum of a batch's weights.
 - freeze: `Learner.freeze_to`, which goes on training the batch norms of frozen layers. With schedule None the figures
-  are those of `Learner.fine_tune`, its rate of 2e-3 included.
+  are those of `Learner.fine_tune`, its rate of 2e-3 included, but for `lr_mult`: that is the recipe's `discriminative`.
 """
 
 import random
@@ -32,7 +32,7 @@ from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
-from fastai.torch_core import trainable_params
+from fastai.torch_core import to_device, trainable_params
 from fastcore.basics import GetAttr
 from numpy.typing import NDArray
 
@@ -114,7 +114,11 @@ class FastaiFramework(TorchFramework):
         return images.numpy(), labels.numpy()
 
     def extras(self, model: TorchModel, directory: Path) -> None:
-        """Writes `learner.pkl` for `fastai.learner.load_learner`; bakeoff must be importable where it is loaded."""
+        """Writes `learner.pkl` for `fastai.learner.load_learner`; bakeoff must be importable where it is loaded.
+
+        It predicts on prepared arrays, uint8 [height, width, channels] in the network's size, not on image files: there
+        are no transforms in it that open or resize one.
+        """
         # One item tells fastai the types of a batch; export leaves it out.
         item = Split(np.zeros((1, *model.architecture.input_shape), np.uint8), np.zeros(1, np.int64))
         dls = _fastai_loaders(TrainingData(item, item, model.classes), model.settings.recipe)
@@ -271,7 +275,9 @@ def _checkpoint(learner: Learner, recipe: Recipe) -> State:
 
 
 def _restore(learner: Learner, saved: dict[str, Any]) -> None:
-    learner.opt.load_state_dict({**learner.opt.state_dict(), "state": saved["optimizer"]})
+    # A checkpoint is read to the CPU, and fastai's optimisers leave a state where it is.
+    state = to_device(saved["optimizer"], learner.dls.device)
+    learner.opt.load_state_dict({**learner.opt.state_dict(), "state": state})
 
 
 def _replay(loader: Any, epochs: int) -> None:

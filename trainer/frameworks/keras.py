@@ -4,8 +4,8 @@ What `framework` and None mean here, all of it Keras's own:
 - batch size: 32, the default of `Model.fit`.
 - initializer: Glorot uniform kernels, zero biases.
 - pipeline: `image_dataset_from_directory` and preprocessing layers mapped over it, given to `Model.fit`, which scores
-  `validation_data`; arrays go to it as they are; `keras.layers.Dropout`. A weighted sampler is a `tf.data.Dataset` of
-  each class and `sample_from_datasets`, resized by Keras's `Resizing`.
+  `validation_data`; arrays are sliced, shuffled and batched by `tf.data`; `keras.layers.Dropout`. A weighted sampler is
+  a `tf.data.Dataset` of each class and `sample_from_datasets`, resized by Keras's `Resizing`.
 - optimizer: `keras.optimizers.Adam` (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and `SGD` (rate 1e-2, no momentum).
 - schedule: none; `ExponentialDecay` for step and exponential, `CosineDecay` for cosine and, with its straight warm-up,
   for one-cycle. A plateau is the shared rule, which is that of `ReduceLROnPlateau`.
@@ -15,7 +15,7 @@ What `framework` and None mean here, all of it Keras's own:
 - precision: Keras's own `mixed_bfloat16` policy, batch norm in float32.
 - batch norm: momentum 0.99, ε 1e-3.
 - arithmetic: Adam's ε is added before bias correction, the running variance is the biased one, momentum keeps rate·v
-  instead of v, and batch statistics are one long float32 sum.
+  instead of v, and batch statistics are one long float32 sum. On a GPU Keras compiles with XLA, the shared one not.
 """
 
 import math
@@ -23,7 +23,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 # Before anything imports Keras, which imports TensorFlow.
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from core.errors import NotFoundError
 from core.formats import get_format
-from core.runtimes._tensorflow import set_threads
+from core.runtimes._tensorflow import set_threads, use_device
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
 from trainer.batches import Batch, steps_per_epoch
@@ -50,7 +50,7 @@ from trainer.frameworks._keras_network import (
 )
 from trainer.frameworks._keras_optimizers import HeadLoss, SharedRate, make_optimizer
 from trainer.frameworks._tf import tf
-from trainer.layers import Architecture
+from trainer.layers import Architecture, Dropout
 from trainer.objective import Objective
 from trainer.phases import Phase, remaining
 from trainer.weights import Weights, check
@@ -105,9 +105,8 @@ class Reporter(keras.callbacks.Callback):
             self.model.reset_metrics()
         # A mean is not finite from the first step on whose loss is not.
         self._ticker.tick(logs["loss"], logs["loss"])
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        self._validated = perf_counter()
+        # The last batch's counts: before the first validation begins, Keras builds what reads its images.
+        self._ended = perf_counter()
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         self._ticker.tick(logs["loss"], logs["loss"])
@@ -119,8 +118,8 @@ class Reporter(keras.callbacks.Callback):
             train_accuracy=logs["accuracy"],
             validation_loss=logs["val_loss"],
             validation_accuracy=logs["val_accuracy"],
-            train_seconds=self._validated - self._began,
-            validation_seconds=perf_counter() - self._validated,
+            train_seconds=self._ended - self._began,
+            validation_seconds=perf_counter() - self._ended,
         )
         self._callbacks.epoch(metrics, lambda: state(self._built, self._trained.optimizer))
         if self._callbacks.stopped:
@@ -140,7 +139,7 @@ class KerasFramework:
     def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Model:
         """See the protocol."""
         set_threads(settings.threads)
-        _tf.use_device(settings.device)
+        use_device(settings.device)
         keras.utils.set_random_seed(settings.seed)
         with precision(settings.dtype, "mixed_bfloat16" if reduced(settings) else None):
             networks = Builder(architecture, settings, canonical=settings.recipe.arithmetic == "shared").build()
@@ -181,6 +180,7 @@ class KerasFramework:
             optimizer=make_optimizer(recipe, phase, steps, tuple(learning)),
             loss=make_loss(goal, model.settings.dtype),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            jit_compile=xla(model.settings),
         )
         trained.optimizer.build(list(learning.values()))
         return trained
@@ -198,18 +198,16 @@ class KerasFramework:
         steps, seed = steps_per_epoch(len(data.train), recipe.batch), model.settings.seed
         if recipe.pipeline == "shared":
             batches = _tf.matched_dataset(data.train, model.architecture, seed, recipe, epochs, goal.class_weights)
-            source: dict[str, Any] = {"x": batches, "steps_per_epoch": steps, "shuffle": False}
-        elif data.originals or recipe.augmentation.active or recipe.sampler == "weighted":
-            source = {
-                "x": _keras_data.batches(data, "train", recipe, recipe.batch, seed + epochs.start - 1),
-                "shuffle": False,
-            }
+            source: dict[str, Any] = {"x": batches, "steps_per_epoch": steps}
         else:
-            source = {"x": data.train.images, "y": data.train.labels, "batch_size": recipe.batch, "shuffle": True}
+            # Arrays too: Model.fit itself shuffles them by an operator inside a map, which after a global seed starts
+            # anew with every epoch's iterator, so that all epochs would have one order.
+            source = {"x": _keras_data.batches(data, "train", recipe, recipe.batch, seed + epochs.start - 1)}
         if recipe.pipeline == "framework" and goal.class_weights is not None:
             source["class_weight"] = dict(enumerate(goal.class_weights))
         trained.fit(
             **source,
+            shuffle=False,
             initial_epoch=epochs.start - 1,
             epochs=epochs.stop - 1,
             **_validation(data, recipe),
@@ -232,6 +230,8 @@ class KerasFramework:
         network = model.probabilities
         if reduced(model.settings):
             network = stock_probabilities(model.networks, model.architecture.head)
+        if not xla(model.settings):
+            network.jit_compile = False
         values: NDArray[np.floating] = network.predict(images, batch_size=_tf.PREDICT_BATCH, verbose=0)
         return values
 
@@ -290,6 +290,12 @@ def reduced(settings: BuildSettings) -> bool:
     return settings.recipe.precision == "bfloat16" and settings.dtype == "float32"
 
 
+def xla(settings: BuildSettings) -> bool | Literal["auto"]:
+    """What Keras is told of XLA, which fuses operations and so rounds otherwise. Left to itself Keras compiles with it
+    wherever the machine has a GPU, even one it must not use."""
+    return False if settings.recipe.arithmetic == "shared" or settings.device == "cpu" else "auto"
+
+
 def make_loss(goal: Objective, dtype: str) -> Any:
     """Keras's sparse cross-entropy where it is the objective; class weights come with the images."""
     if goal.plain:
@@ -324,8 +330,10 @@ def restore(model: Model, optimizer: Any, saved: State) -> None:
 
 
 def _rest(model: Model, optimizer: Any) -> dict[str, Any]:
-    dropouts = [model.networks.layers[node.path].seed_generator.state for node in model.architecture.dropouts]
-    return {str(index): variable for index, variable in enumerate([*optimizer.variables, *dropouts])}
+    # A dropout of nothing has no seeds.
+    drawing = [n for n in model.architecture.dropouts if isinstance(n.layer, Dropout) and n.layer.rate > 0.0]
+    seeds = [model.networks.layers[node.path].seed_generator.state for node in drawing]
+    return {str(index): variable for index, variable in enumerate([*optimizer.variables, *seeds])}
 
 
 FRAMEWORK = KerasFramework()

@@ -3,9 +3,10 @@
 What `framework` and None mean here (tensorflow.org/guide/core):
 - batch size: 32, as "Load and preprocess images" has it.
 - initializer: the guides' `xavier_init`, which is Glorot uniform, its fans counted over the kernel window; zero biases.
-- pipeline: file names shuffled, `tf.io` decodes, `tf.image` resizes, `cache`, `shuffle`, augmentation by `tf.image`,
-  `batch`, `prefetch(AUTOTUNE)`, as "Load and preprocess images" has it; `tf.nn.dropout`. A weighted sampler is a
-  dataset of each class and `sample_from_datasets`, as "Classification on imbalanced data" has it, without `cache`.
+- pipeline: file names shuffled, `tf.io` decodes, `tf.image` resizes, `cache`, `shuffle`, `batch`, `prefetch(AUTOTUNE)`,
+  as "Load and preprocess images" has it; before `batch` augmentation by `tf.image.stateless_random_*`, as "Data
+  augmentation" has it; `tf.nn.dropout`. A weighted sampler is a dataset of each class and `sample_from_datasets`, as
+  "Classification on imbalanced data" has it, without `cache`.
 - optimizer: the guides' Adam (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and GradientDescent (rate 1e-3, no momentum).
 - batch norm: the guides have none. ε 1e-3 is TensorFlow's own for the fused operator, momentum 0.99 for the old layer.
 - precision: bfloat16 by casts around convolutions and matrix products.
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from core.errors import NotFoundError
 from core.formats import get_format
-from core.runtimes._tensorflow import set_threads
+from core.runtimes._tensorflow import set_threads, use_device
 from core.schemas.augmentation import Augmentation
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
@@ -116,7 +117,7 @@ class TensorFlowFramework:
     def build(self, architecture: Architecture, weights: Weights | None, settings: BuildSettings) -> Model:
         """See the protocol."""
         set_threads(settings.threads)
-        _tf.use_device(settings.device)
+        use_device(settings.device)
         values = initial(architecture, settings.seed) if weights is None else weights
         check(values, architecture)
         network = Network(architecture, values, settings)

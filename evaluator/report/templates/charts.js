@@ -27,9 +27,9 @@ function axis(own) {
   };
 }
 
-/* On a phone: fewer ticks, smaller letters, more room behind bars for their figures. */
+/* On a phone: fewer ticks, smaller letters, more room behind bars for their figures; a whole of 100 % has none there. */
 function fitted(own, narrow) {
-  if (!narrow || !own?.range || own.range[0] !== 0) return own;
+  if (!narrow || !own?.range || own.range[0] !== 0 || own.tickvals) return own;
   return { ...own, range: [0, 1.3 * own.range[1]], nticks: 4 };
 }
 

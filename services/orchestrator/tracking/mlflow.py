@@ -68,6 +68,20 @@ class MlflowSink:
             self._client.log_artifacts(mine, str(folder), f"models/{folder.parent.name}/{folder.name}")
         self._client.set_terminated(mine, "FINISHED")
 
+    def scored(self, run: Tracked, name: str, values: dict[str, float]) -> None:
+        """Adds the figures as `test.accuracy.onnx`, unless these very ones are there."""
+        mine = self._run(run)
+        known = self._client.get_run(mine).data.metrics
+        found = {f"test.{key}.{name}": value for key, value in values.items()}
+        if new := {key: value for key, value in found.items() if known.get(key) != value}:
+            self._client.log_batch(mine, metrics=self._metrics(0, new))
+
+    def interrupted(self, run: Tracked) -> None:
+        """Ends the run as killed; one that has not begun, or has ended already, is left as it is."""
+        mine = self._runs.get(run.run_id) or self._find(run)
+        if mine and self._client.get_run(mine).info.status == "RUNNING":
+            self._client.set_terminated(mine, "KILLED")
+
     def failed(self, run: Tracked, reason: str) -> None:
         """Ends the run as failed, with the reason as a tag."""
         mine = self._run(run)
@@ -99,7 +113,7 @@ class MlflowSink:
             self._client.delete_tag(mine, STATE_TAG)
         if ERROR_TAG in tags:  # Now it is tried again.
             self._client.delete_tag(mine, ERROR_TAG)
-        if pruned or found[0].info.status == "FAILED":
+        if pruned or found[0].info.status in ("FAILED", "KILLED"):
             self._client.update_run(mine, "RUNNING")
         return mine
 

@@ -57,5 +57,16 @@ class Sink(Protocol):
     def failed(self, run: Tracked, reason: str) -> None:
         """A training ended without a result."""
 
+    def scored(self, run: Tracked, name: str, values: dict[str, float]) -> None:
+        """An artefact of a finished training was scored on test images; told again as `finished` is.
+
+        Args:
+            name: the artefact as it is served: `onnx`, `onnx-int8`, `onnx-openvino`.
+            values: `accuracy` and `log_loss`.
+        """
+
+    def interrupted(self, run: Tracked) -> None:
+        """A training stopped with its experiment; it goes on the next time that is started."""
+
     def pruned(self, run: Tracked) -> None:
         """A search stopped a training that was not worth going on with: nothing went wrong."""

@@ -1,5 +1,6 @@
 """TensorBoard event files: scalars by epoch, the network as a graph, pictures of augmented samples."""
 
+import json
 import shutil
 import sys
 import time
@@ -68,6 +69,20 @@ class TensorBoardSink:
         files.write_text(new / DONE, run.run_id)
         shutil.rmtree(place, ignore_errors=True)
         new.rename(place)
+
+    def scored(self, run: Tracked, name: str, values: dict[str, float]) -> None:
+        """Adds the figures as scalars `test/accuracy.onnx` without a course, unless these very ones are there."""
+        marker, text = self._place(run) / f"scored-{name}", json.dumps(values, sort_keys=True)
+        if marker.is_file() and marker.read_text() == text:
+            return
+        found = [self._summary.Value(tag=f"test/{key}.{name}", simple_value=value) for key, value in values.items()]
+        writer = self._writer(str(marker.parent), filename_suffix=f".{name}")
+        writer.add_event(self._event(wall_time=time.time(), summary=self._summary(value=found)))
+        writer.close()
+        files.write_text(marker, text)
+
+    def interrupted(self, run: Tracked) -> None:
+        """Nothing: a run has no state here, and its epochs stay until it goes on."""
 
     def failed(self, run: Tracked, reason: str) -> None:
         """Keeps the epochs there were; the reason becomes a text."""

@@ -10,15 +10,19 @@ from types import TracebackType
 from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1 import trainer_service_pb2
 
-from core.errors import NotFoundError
+from core.errors import BakeoffError, NotFoundError
+from core.formats import OTHER_RUNTIMES
 from core.repository import ModelRepository
-from core.schemas.results import TrainResult
+from core.results import read_result
+from core.schemas.results import Scored, TrainResult
 from core.schemas.specs import TrainSpec
 from core.store import Store
-from services.orchestrator.steps import Step
+from services.orchestrator.steps import Step, Subject
 from services.orchestrator.tracking.sink import Layer, Outcome, Sink, Tracked
 
 CLOSE_TIMEOUT_S = 120.0
+ERROR_TIMEOUT_S = 5.0
+"""After an interruption or an error: what takes longer is not written."""
 Say = Callable[[str], None]
 
 
@@ -36,6 +40,7 @@ class Tracker:
     ) -> None:
         self._open, self._say, self._models = open_sinks, say, models
         self._networks: dict[str, tuple[Layer, ...]] = {}
+        self._told = False
         self._queue: queue.SimpleQueue[Callable[[Sink], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
 
@@ -47,11 +52,13 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Waits until everything is written; an interrupted experiment does not wait."""
+        """Waits until everything is written; an interrupted experiment waits for a moment only."""
         if not self._thread.is_alive():
             return
         self._queue.put(None)
-        self._thread.join(0 if error else CLOSE_TIMEOUT_S)
+        if error and not self._told:  # Nothing to write: only the sinks' libraries may still be loading.
+            return
+        self._thread.join(ERROR_TIMEOUT_S if error else CLOSE_TIMEOUT_S)
         if self._thread.is_alive() and error is None:
             self._say(f"tracking: not everything was written within {CLOSE_TIMEOUT_S:.0f} s")
 
@@ -67,16 +74,36 @@ class Tracker:
             run, number, values = Tracked(step.run_id, step.spec), int(progress.done), dict(progress.values)
             self._tell(lambda sink: sink.epoch(run, number, values))
 
-    def finished(self, step: Step, result: TrainResult, store: Store) -> None:
+    def finished(self, result: TrainResult, store: Store) -> None:
         """A training is done."""
         run = Tracked(result.run_id, result.spec)
         self._tell(lambda sink: sink.finished(run, self._outcome(result, store)))
+
+    def scored(self, subject: Subject, run_id: str, store: Store) -> None:
+        """An artefact of a training that is done was scored.
+
+        Args:
+            run_id: of the evaluation, whose result is read where somebody tracks it.
+        """
+        run, name = Tracked(subject.trained.run_id, subject.trained.spec), served_name(subject)
+
+        def tell(sink: Sink) -> None:
+            if values := _scores(store, run_id):
+                sink.scored(run, name, values)
+
+        self._tell(tell)
 
     def failed(self, step: Step, reason: str) -> None:
         """A step ended without a result; trainings are tracked."""
         if isinstance(step.spec, TrainSpec):
             run = Tracked(step.run_id, step.spec)
             self._tell(lambda sink: sink.failed(run, reason))
+
+    def interrupted(self, step: Step) -> None:
+        """A step was stopped with the experiment; trainings are tracked."""
+        if isinstance(step.spec, TrainSpec):
+            run = Tracked(step.run_id, step.spec)
+            self._tell(lambda sink: sink.interrupted(run))
 
     def pruned(self, step: Step) -> None:
         """A search stopped a trial."""
@@ -104,6 +131,7 @@ class Tracker:
 
     def _tell(self, message: Callable[[Sink], None]) -> None:
         if self._open:
+            self._told = True
             self._queue.put(message)
 
     def _work(self) -> None:
@@ -120,6 +148,21 @@ class Tracker:
                 except Exception as error:
                     self._say(_stopped(f" in {sink.name}", error))
                     sinks.remove(sink)
+
+
+def served_name(subject: Subject) -> str:
+    """Format, precision and runtime as far as they are not the usual ones: `onnx`, `onnx-int8`, `onnx-openvino`."""
+    name = subject.model.name.removeprefix(f"{subject.trained.spec.model_prefix}-")
+    return f"{name}-{subject.runtime}" if subject.runtime in OTHER_RUNTIMES else name
+
+
+def _scores(store: Store, run_id: str) -> dict[str, float]:
+    """Empty for a result that cannot be read: the report says so, and tracking goes on."""
+    with contextlib.suppress(BakeoffError):
+        result = read_result(store, run_id)
+        if isinstance(result, Scored):
+            return {"accuracy": result.accuracy, "log_loss": result.log_loss}
+    return {}
 
 
 def _stopped(where: str, error: Exception) -> str:

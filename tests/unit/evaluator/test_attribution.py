@@ -7,6 +7,7 @@ from core.schemas.summary import Group, SeedAccuracy
 from evaluator import statistics
 from evaluator.attribution import attribute
 from evaluator.report.attribution import UNCLEAR, sentence, table, waterfall
+from evaluator.text import bare_range
 
 PLAN = AttributionPlan(
     arms=("idiomatic", "matched"), between=("keras", "pytorch"), order=("initializer", "arithmetic"), alone=True
@@ -105,18 +106,45 @@ def test_the_table_has_a_row_for_each_switch_the_start_and_what_is_left() -> Non
     found = attribute(PLAN, groups())
     assert found is not None
     rows = table(found).rows
-    assert [row[0] for row in rows] == ["idiomatic", "initializer", "arithmetic", "everything not named"]
-    assert [row[6] for row in rows[1:]] == ["not tested"] * 3  # two seeds cannot tell
+    assert [row[0] for row in rows] == ["idiomatic", "initializer", "arithmetic", "everything not named", "interaction"]
+    assert [row[6] for row in rows[1:]] == ["not tested"] * 4  # two seeds cannot tell
+    assert {len(row) for row in rows} == {len(table(found).headers)}
+
+
+def test_the_interaction_has_a_row_with_its_interval_and_p_value_and_a_sentence() -> None:
+    together = CLEAR | {"idiomatic-o1": tuple(0.90 + one / 2 for one in NOISE)}
+    found = attribute(PLAN, groups(seeds=5, keras=together, pytorch=(0.96,) * 5))
+    assert found is not None
+    assert found.interaction is not None
+    row = table(found).rows[-1]
+    interval = bare_range(found.interaction.interval)
+    assert row[:5] == ("interaction", "–", "–", "+5.00", interval)
+    assert (row[5][0], *row[6:]) == ("p", "–", "–")
+    assert sentence(found).endswith(f"by +5.00 points more than the sum of each alone (95% interval {interval}).")
+    assert "Interaction: all switches together" in table(found).caption
+
+
+def test_an_interaction_that_was_not_tested_is_not_called_indistinguishable() -> None:
+    found = attribute(PLAN, groups(seeds=2))
+    assert found is not None
+    assert sentence(found).endswith(", which was not tested.")
+
+
+def test_without_switches_alone_there_is_no_interaction_to_show() -> None:
+    found = attribute(PLAN.model_copy(update={"alone": False}), groups())
+    assert found is not None
+    assert table(found).rows[-1][0] == "everything not named"
+    assert "nteraction" not in table(found).caption
 
 
 def test_a_step_that_may_be_luck_has_no_share_and_is_hatched() -> None:
     found = attribute(PLAN, groups(seeds=5, keras=CLEAR, pytorch=(0.96,) * 5))
     assert found is not None
     rows = table(found).rows
-    assert [row[6] for row in rows] == ["–", "100%", UNCLEAR, UNCLEAR]
+    assert [row[6] for row in rows] == ["–", "100%", UNCLEAR, UNCLEAR, UNCLEAR]
     assert [row[7].lstrip("+-") for row in rows[1:3]] == ["5.00", f"0.00 ({UNCLEAR})"]
     assert "Changes that can be told from none: initializer." in sentence(found)
-    assert f"points more than each alone, which is {UNCLEAR}." in sentence(found)
+    assert sentence(found).endswith(f"), which is {UNCLEAR}.")
     bars = waterfall(found)["data"][0]
     assert bars["marker"]["pattern"]["shape"] == ["", "", "/", "/", ""]
     assert [label.strip("+-(") for label in bars["text"]] == ["6.00", "5.00", "0.00)", "0.00)", "1.00"]

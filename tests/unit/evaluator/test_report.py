@@ -10,8 +10,8 @@ import pytest
 
 from core.prepared import Split
 from core.schemas.summary import Summary
-from evaluator import report
-from evaluator.report import charts
+from evaluator import report, text
+from evaluator.report import charts, tables
 from evaluator.report.cards import cards
 from evaluator.report.columns import columns
 from evaluator.report.csvfile import to_csv
@@ -77,9 +77,9 @@ def test_the_page_loads_nothing_and_its_ids_are_unique(summary: Summary) -> None
 
 
 def test_every_chart_element_has_a_figure_and_every_figure_an_element(summary: Summary) -> None:
-    text = render(summary, (), {}, {})
-    elements = set(re.findall(r'<div class="chart [^"]*" id="([^"]+)"', text))
-    match = re.search(r'id="figures">(.*?)</script>', text)
+    page = render(summary, (), {}, {})
+    elements = set(re.findall(r'<div class="chart [^"]*" id="([^"]+)"', page))
+    match = re.search(r'id="figures">(.*?)</script>', page)
     assert match is not None
     assert set(json.loads(match[1])) == elements
 
@@ -199,6 +199,46 @@ def test_lines_and_marks_of_one_framework_name_their_seed(summary: Summary) -> N
     assert [trace["name"] for trace in marks] == ["matched", "matched, mean", "idiomatic", "idiomatic, mean"]
     assert marks[0]["meta"]["names"][:3] == ["matched, seed 0", "matched, seed 1", "matched, seed 2"]
     assert [key.name for key in charts.legend(charts.seeds(summary.groups))] == ["matched", "idiomatic"]
+
+
+def test_the_mean_over_seeds_has_its_interval_in_table_and_chart(summary: Summary) -> None:
+    table = tables.seeds(summary.groups)
+    place = table.headers.index("95% interval")
+    spreads = [group.accuracy for group in summary.groups if group.accuracy]
+    assert [row[place] for row in table.rows] == [text.interval(s.interval) for s in spreads if s.interval]
+    points, means, *_ = charts.seeds(summary.groups)["data"]
+    assert not points["error_y"]["visible"]
+    assert means["error_y"]["array"] == pytest.approx([s.interval[1] - s.mean for s in spreads[:4] if s.interval])
+    assert means["error_y"]["arrayminus"] == pytest.approx([s.mean - s.interval[0] for s in spreads[:4] if s.interval])
+
+
+def test_a_mean_without_interval_has_a_dash_and_a_whisker_without_length(summary: Summary) -> None:
+    group = summary.groups[0]
+    assert group.accuracy is not None
+    same = group.model_copy(update={"accuracy": group.accuracy.model_copy(update={"interval": None})})
+    assert tables.seeds([same]).rows[0][5] == "–"
+    bars = charts.seeds([same])["data"][1]["error_y"]
+    assert (bars["array"], bars["arrayminus"]) == ([0], [0])
+
+
+def test_the_chart_of_seeds_shows_intervals_no_further_than_accuracies_go(summary: Summary) -> None:
+    group = summary.groups[0]
+    assert group.accuracy is not None
+    wide = group.model_copy(update={"accuracy": group.accuracy.model_copy(update={"interval": (-0.5, 1.5)})})
+    assert charts.seeds([wide])["layout"]["yaxis"]["range"] == pytest.approx([-0.08, 1.08])
+
+
+def test_where_the_time_goes_are_shares_of_all_seeds_with_their_mean_seconds(summary: Summary) -> None:
+    bars = charts.phases(summary.trainings)["data"]
+    assert {len(bar["x"]) for bar in bars} == {len(summary.groups)}
+    assert [sum(shares) for shares in zip(*(bar["x"] for bar in bars), strict=True)] == pytest.approx([1] * 8)
+    first = [t for t in summary.trainings if (t.arm, t.framework) == ("matched", "keras")]
+    assert len(first) == 3
+    train = next(bar for bar in bars if bar["name"] == "train")
+    spent = sum(t.seconds["train"] for t in first)
+    assert train["x"][0] == pytest.approx(spent / sum(sum(t.seconds.values()) for t in first))
+    assert train["customdata"][0] == text.seconds(spent / 3)
+    assert train["meta"]["x"][0].endswith(f"%, {text.seconds(spent / 3)}")
 
 
 def test_a_pick_says_its_seed_even_if_that_is_zero(summary: Summary) -> None:

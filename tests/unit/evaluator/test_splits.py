@@ -33,11 +33,10 @@ def test_both_accuracies_of_an_arm_stand_beside_each_other() -> None:
     scored = [r for r in OTHER.results if isinstance(r, EvaluateResult) and "keras" in r.spec.model]
     assert found.rows[0].other.mean == pytest.approx(sum(one.accuracy for one in scored) / 3)
     assert {row[2] for row in split_tables.table(found).rows} == {"3"}
-    assert all(row[-1].startswith("+") for row in split_tables.table(found).rows)
-    assert (
-        "the source’s own split (360 test images) and on contiguous blocks (200 test images)"
-        in split_tables.sentence(found)
-    )
+    assert all(row[5].startswith("+") for row in split_tables.table(found).rows)
+    told = split_tables.sentence(found)
+    assert "the source’s own split (360 test images) and contiguous blocks (200 test images)" in told
+    assert "Test accuracy on the former minus that on the latter: +3" in told
 
 
 def test_nothing_else_in_the_summary_is_of_the_other_split() -> None:
@@ -63,7 +62,7 @@ def test_only_seeds_scored_on_both_splits_are_compared() -> None:
 def test_classes_without_test_images_on_the_other_split_are_told() -> None:
     few = Experiment(**ARMS, untested=("7",), seed=9, policy="contiguous")  # type: ignore[arg-type]
     (line,) = both(few.results).missing
-    assert line.startswith("test images of 7 on the contiguous split: there are none")
+    assert line.startswith("test images of class '7' on the contiguous split: there are none")
 
 
 def test_what_was_trained_or_scored_on_one_split_alone_is_left_out() -> None:

@@ -1,16 +1,19 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
+from core.schemas.names import Framework
 from core.schemas.summary import Group, SeedAccuracy
 from evaluator import statistics
 from evaluator.statistics import corrected, mean_interval, seed_test
 
 
-def group(*accuracies: float) -> Group:
+def group(*accuracies: float, framework: Framework = "keras") -> Group:
     return Group(
         arm="matched",
         mode="matched",
-        framework="keras",
+        framework=framework,
         seeds=tuple(SeedAccuracy(seed=i, accuracy=a, interval=(a, a)) for i, a in enumerate(accuracies)),
         accuracy=statistics.spread(accuracies),
         training_seconds=None,
@@ -40,23 +43,59 @@ def test_intervals_overlap_when_they_share_a_value(second: tuple[float, float], 
     assert statistics.overlap(second, (0.96, 0.975)) is expected
 
 
-def test_a_difference_within_the_spread_of_seeds_is_called_no_difference() -> None:
-    groups = [group(0.970, 0.980), group(0.972, 0.981)]
-    apart, repeat = statistics.between_frameworks(groups), statistics.between_seeds(groups)
-    assert apart == pytest.approx(0.0015)
-    assert repeat == pytest.approx(0.01)
-    assert "no difference shown" in statistics.finding(apart, repeat)
+def finding(*accuracies: Sequence[float]) -> str:
+    """Of Keras, PyTorch and fastai, as many as there are accuracies."""
+    names: tuple[Framework, ...] = ("keras", "pytorch", "fastai")
+    groups = [group(*own, framework=name) for own, name in zip(accuracies, names, strict=False)]
+    return statistics.finding(groups, statistics.framework_tests(groups))
 
 
-def test_a_difference_beyond_the_spread_of_seeds_is_called_one() -> None:
-    groups = [group(0.970, 0.971), group(0.990, 0.991)]
-    found = statistics.finding(statistics.between_frameworks(groups), statistics.between_seeds(groups))
-    assert "2.00 points, more than the 0.10 points" in found
+NOISY, ALIKE, BEHIND = (0.970, 0.972, 0.980), (0.972, 0.971, 0.979), (0.960, 0.963, 0.970)
 
 
-def test_one_seed_leaves_the_spread_unknown_and_one_framework_leaves_nothing_to_compare() -> None:
-    assert "not known" in statistics.finding(statistics.between_frameworks([group(0.9), group(0.8)]), None)
-    assert "nothing to compare" in statistics.finding(statistics.between_frameworks([group(0.9)]), None)
+def test_a_finding_describes_two_distances_and_says_what_the_paired_tests_say() -> None:
+    assert finding(NOISY, ALIKE) == (
+        "The frameworks’ mean accuracies lie within 0.00 points; seeds of one framework within 1.00 points. "
+        "Paired t tests over seeds, corrected by Holm: no difference shown."
+    )
+
+
+def test_a_difference_smaller_than_the_spread_of_seeds_is_one_where_every_seed_has_it() -> None:
+    assert "within 0.97 points; seeds of one framework within 1.00 points" in finding(NOISY, BEHIND)
+    assert finding(NOISY, BEHIND).endswith("Holm: Keras is more accurate than PyTorch.")
+    assert finding(BEHIND, NOISY).endswith("Holm: PyTorch is more accurate than Keras.")
+
+
+def test_a_difference_larger_than_the_spread_of_seeds_is_none_where_the_test_shows_none() -> None:
+    found = finding((0.970, 0.971, 0.985), (0.969, 0.950, 0.955))
+    assert "within 1.73 points" in found
+    assert found.endswith("no difference shown.")
+
+
+def test_a_finding_counts_the_pairs_of_which_it_names_no_framework() -> None:
+    assert finding(NOISY, BEHIND, (0.960, 0.963, 0.970)).endswith(
+        "Keras is more accurate than PyTorch and fastai; no spread between seeds, so no test for 1 of 3 pairs."
+    )
+    assert finding(NOISY, ALIKE, BEHIND[:2]).endswith(
+        "Holm: no difference shown for 1 of 3 pairs; too few seeds for 2 of 3 pairs."
+    )
+
+
+def test_no_difference_is_said_of_nothing_that_was_not_tested() -> None:
+    assert finding(NOISY, NOISY).endswith("Holm: no spread between seeds, so no test.")
+    for seeds in (1, 2):
+        assert finding(NOISY[:seeds], ALIKE[:seeds]).endswith(
+            "points. Too few seeds to tell which is more accurate: a test takes 3."
+        )
+    assert "seeds of one framework" not in finding(NOISY[:1], ALIKE[:1])
+    assert "nothing to compare" in finding(NOISY)
+
+
+def test_frameworks_without_a_common_seed_have_too_few() -> None:
+    first, second = group(*NOISY), group(*ALIKE, framework="pytorch")
+    later = tuple(seed.model_copy(update={"seed": seed.seed + 3}) for seed in second.seeds)
+    groups = [first, second.model_copy(update={"seeds": later})]
+    assert "Too few seeds" in statistics.finding(groups, statistics.framework_tests(groups))
 
 
 def test_the_interval_of_a_mean_is_students() -> None:

@@ -92,6 +92,15 @@ def test_seeds_are_summed_up_for_each_arm_and_framework(summary: Summary) -> Non
     assert group.accuracy.std == pytest.approx(np.std(np.array(accuracies, float), ddof=1))
 
 
+def test_an_arm_says_what_its_own_paired_tests_over_seeds_say(summary: Summary) -> None:
+    for arm in summary.arms:
+        tests = [one for one in summary.framework_tests if one.arm == arm.name]
+        assert len(tests) == 6
+        clear = any(one.test.p_adjusted is not None and one.test.p_adjusted < 0.05 for one in tests)
+        assert ("is more accurate than" in arm.finding) == clear
+        assert "corrected by Holm" in arm.finding
+
+
 def test_every_artefact_of_the_first_seed_has_its_confusion_and_onnx_represents_arm_and_framework(
     summary: Summary,
 ) -> None:

@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
+from core.schemas.recipe import Recipe, complete
 from trainer.architectures import get_architecture
 from trainer.layers import Architecture
 from trainer.pretrained import MODULES, check_tensors, to_canonical, torchvision_names
@@ -138,3 +139,13 @@ def test_values_that_are_not_finite_are_refused() -> None:
 def test_a_network_torchvision_does_not_have_is_refused_with_those_it_has() -> None:
     with pytest.raises(InvalidInputError, match=r"no pretrained weights for cnn5.*resnet18, resnet34, vgg11"):
         torchvision_names(get_architecture("cnn5"))
+
+
+@pytest.mark.parametrize("mode", ["matched", "idiomatic"])
+def test_pretrained_weights_bring_the_normalisation_they_were_trained_with_unless_one_is_written(mode: str) -> None:
+    def normalization(**keys: object) -> str:
+        return Recipe.model_validate(complete(mode, {"epochs": 1, **keys})).normalization
+
+    assert normalization() == normalization(pretrained=None) == "unit"
+    assert normalization(pretrained="imagenet") == normalization(pretrained={"weights": "w.pth"}) == "imagenet"
+    assert normalization(pretrained="imagenet", normalization="unit") == "unit"

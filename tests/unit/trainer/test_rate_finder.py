@@ -15,7 +15,7 @@ from core.schemas.specs import FindRateSpec
 from trainer.architectures import get_architecture
 from trainer.originals import Originals
 from trainer.phases import phases
-from trainer.rate_finder import Enough, Recorder, few, part, ramp, steepest, suggest, valley
+from trainer.rate_finder import Enough, Recorder, few, part, ramp, steepest, suggest, valley, whole_batches
 from trainer.schedules import epoch_shares
 
 
@@ -70,9 +70,17 @@ def test_the_originals_of_a_search_are_those_of_the_images_it_draws(tmp_path: Pa
 
 
 def test_a_search_on_arrays_reads_no_more_than_it_needs_and_a_whole_split_from_its_file(tmp_path: Path) -> None:
-    found = few(spec(steps=20), prepared(tmp_path, 50), None)
+    found = few(spec(steps=20), prepared(tmp_path, 64), None)
     assert found.originals is None
     assert isinstance(found.train.images, np.memmap)
+
+
+@pytest.mark.parametrize(("images", "used"), [(1, 1), (31, 31), (32, 32), (33, 32), (50, 32), (200, 192)])
+def test_a_search_has_whole_batches_only_for_some_loaders_drop_a_partial_one(
+    tmp_path: Path, images: int, used: int
+) -> None:
+    found = few(spec(steps=20), prepared(tmp_path, images), None)
+    assert len(found.train) == used == whole_batches(images, 32)
 
 
 def test_frozen_layers_stay_frozen_for_the_whole_search() -> None:
@@ -107,6 +115,12 @@ def test_the_valley_is_half_way_down_the_longest_fall() -> None:
     losses = np.concatenate([np.full(10, 3.0), np.linspace(2.9, 0.2, 30), np.linspace(0.3, 9, 10)])
     # The fall ends at 39 after 31 places: a third of them from its start, and half a third.
     assert valley(losses) == 8 + 10 + 5
+
+
+def test_a_fall_from_the_very_first_loss_has_the_valley_that_fastai_finds() -> None:
+    # fastai has such a fall start at place -1: 31 places, a third of them, and half a third.
+    assert valley(np.linspace(2.0, 0.2, 31)) == -1 + 10 + 5
+    assert valley(np.array([2.0, 1.0])) == 0
 
 
 def test_losses_that_never_fall_have_their_valley_at_the_start() -> None:

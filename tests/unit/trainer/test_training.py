@@ -247,6 +247,18 @@ def test_imagenet_normalisation_needs_colour(spec: TrainSpec) -> None:
     training.check_training(changed(spec, "mlp", normalization="imagenet"), manifest())
 
 
+def test_a_brightness_that_fastai_cannot_draw_is_refused_for_its_own_pipeline_alone(spec: TrainSpec) -> None:
+    def check(framework: str, **recipe: object) -> None:
+        arm = changed(spec, "mlp", **recipe).model_copy(update={"framework": framework})
+        training.check_training(arm, manifest())
+
+    with pytest.raises(InvalidInputError, match="brightness 1 is no figure for fastai's own pipeline"):
+        check("fastai", pipeline="framework", augmentation={"brightness": 1})
+    check("fastai", pipeline="framework", augmentation={"brightness": 0.99})
+    check("fastai", pipeline="shared", augmentation={"brightness": 1})
+    check("pytorch", pipeline="framework", augmentation={"brightness": 1})
+
+
 def test_pretrained_weights_are_looked_at_before_training(spec: TrainSpec, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="weights unavailable: no file"):
         training.check_training(changed(spec, "resnet18", pretrained=str(tmp_path / "w.pth")), manifest())

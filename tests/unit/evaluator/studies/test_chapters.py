@@ -4,8 +4,10 @@ import pytest
 
 from core.schemas.experiment import Experiment
 from core.schemas.study import Claim, Side, Study
+from evaluator.studies.chapter import Chapter
 from evaluator.studies.judge import NOT_TESTED, measure
-from evaluator.studies.page import ELSEWHERE, Chapter, best_evidence, page
+from evaluator.studies.overview import best_evidence
+from evaluator.studies.page import ELSEWHERE, page
 from evaluator.studies.results import judged
 from tests.unit.evaluator.studies.test_judge import CLEAR, claim, study, summary
 
@@ -102,3 +104,20 @@ def test_an_experiment_that_trained_nothing_takes_no_row_away() -> None:
     failed = Chapter("failed", nothing, failed.study, tuple(measure(nothing, failed.study)))
     first, _ = judged([chapter("without", of=study(MISSING), key="s1"), failed])
     assert verdicts(first) == ["not reproduced: weights unavailable"]
+
+
+def test_trainings_that_two_results_share_count_once() -> None:
+    """As an attribution over the first seeds of a result: the same figures of fewer seeds are no further evidence."""
+    (alone,) = judged([chapter("more", key="s1")])
+    fewer, more = judged([chapter("fewer", key="s1", seeds=(0, 1)), chapter("more", key="s1")])
+    assert fewer.findings == ()
+    assert adjusted(more) == adjusted(alone)
+    assert ELSEWHERE in page([fewer, more])
+    other, _ = judged([chapter("fewer", key="s2", seeds=(0, 1)), chapter("more", key="s1")])
+    assert len(other.findings) == 2
+
+
+def test_the_overview_tells_an_earlier_revision() -> None:
+    (one,) = judged([chapter("a")])
+    assert "holds (earlier revision) |" in page([one], changed={"a": ("arms",)})
+    assert "earlier revision" not in page([one])

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from core.schemas.study import Study
 from core.schemas.summary import SeedAccuracy, Summary
+from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import shift_section, shifts
-from evaluator.studies.page import Chapter, page
+from evaluator.studies.page import page
 from tests.unit.evaluator.studies.test_judge import judge, study, summary
 
 PYTORCH = [0.970, 0.972, 0.971]

@@ -7,8 +7,10 @@ import pytest
 
 from core.schemas.study import Claim, Study
 from core.schemas.summary import Summary, Training
+from evaluator.studies.chapter import Chapter
+from evaluator.studies.findings import difference, why
 from evaluator.studies.judge import NOT_TESTED, Finding
-from evaluator.studies.page import Chapter, difference, page, why
+from evaluator.studies.page import page
 from tests.unit.evaluator.studies.test_judge import EPOCHS, SAME, claim, judge, study, summary
 
 SECOND = (10.0, 11.0, 9.0)

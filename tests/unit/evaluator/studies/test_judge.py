@@ -11,8 +11,11 @@ from core.schemas.results import TrainResult
 from core.schemas.study import Claim, Side, Study
 from core.schemas.summary import SeedAccuracy, Summary
 from evaluator import statistics
+from evaluator.studies.chapter import Chapter
+from evaluator.studies.chart import published_accuracies
+from evaluator.studies.findings import published_gap
 from evaluator.studies.judge import NOT_TESTED, Finding, decide, measure
-from evaluator.studies.page import Chapter, page
+from evaluator.studies.page import page
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment as Synthetic
 from tests.unit.evaluator.builder import changed, environment
@@ -200,3 +203,50 @@ def test_findings_cannot_be_changed_after_the_fact() -> None:
     finding = verdicts(study(), accuracies=SAME)[0]
     with pytest.raises(dataclasses.FrozenInstanceError):
         finding.verdict = "holds"  # type: ignore[misc]
+
+
+def with_recalls(whole: Summary, recalls: dict[str, Sequence[float]]) -> Summary:
+    """ONNX rows of a framework recall class 3 as often as given, by seed."""
+    rows = []
+    for row in whole.rows:
+        values = [
+            one.model_copy(update={"recall": recalls[row.framework][row.seed]}) if one.name == "3" else one
+            for one in row.classes
+        ]
+        rows.append(row.model_copy(update={"classes": tuple(values)}) if row.format == "onnx" else row)
+    return whole.model_copy(update={"rows": tuple(rows)})
+
+
+def test_a_claim_about_recall_is_judged_by_the_recall_of_its_class() -> None:
+    of = study(claim(measure="recall", of_class="3"))
+    whole = with_recalls(summary(of, SAME), CLEAR)
+    found = judge(whole, of)
+    assert [finding.verdict for finding in found] == ["holds", "holds"]
+    assert found[0].sides[0].by_seed == dict(enumerate(CLEAR["keras"]))
+    assert "Keras idiomatic 98.10% (recall of 3)" in page([Chapter("test", whole, of, tuple(found))])
+
+
+def test_recall_needs_a_class_and_other_measures_have_none() -> None:
+    for values in ({"measure": "recall"}, {"of_class": "3"}):
+        with pytest.raises(pydantic.ValidationError, match="write of_class with measure recall, and only with it"):
+            Claim.model_validate(claim().model_dump() | values)
+
+
+def test_fit_seconds_are_those_of_training_and_validation() -> None:
+    of = study(claim(measure="fit_seconds"))
+    whole = summary(of, SAME)
+    plain = judge(whole, study(claim(measure="training_seconds")))
+    found = judge(whole, of)
+    for side, other in zip(found[0].sides, plain[0].sides, strict=True):
+        assert [side.by_seed[seed] - seconds for seed, seconds in other.by_seed.items()] == pytest.approx(
+            [EPOCHS * 0.05] * 3
+        )
+    assert " s (with validation)" in page([Chapter("test", whole, of, tuple(found))])
+
+
+def test_no_published_difference_is_made_of_a_bound() -> None:
+    figure, bound = study(), study(claim(first=claim().first.model_copy(update={"bound": True})))
+    assert [published_gap(of.claims[0]) is None for of in (figure, bound)] == [False, True]
+    assert published_accuracies(bound).keys() < published_accuracies(figure).keys()
+    with pytest.raises(pydantic.ValidationError, match="needs the figure"):
+        Claim.model_validate(claim(first=bound.claims[0].first, second=None).model_dump())

@@ -8,8 +8,9 @@ from core.schemas.attribution import Attribution
 from core.schemas.statistics import SeedTest
 from evaluator.attribution import attribute
 from evaluator.report.attribution import UNCLEAR, bars
+from evaluator.studies.chapter import Chapter
 from evaluator.studies.chart import COLOURS
-from evaluator.studies.page import Chapter, page
+from evaluator.studies.page import page
 from evaluator.studies.waterfall import BAR, waterfall
 from tests.unit.evaluator.studies.test_judge import EPOCHS, IMAGES, SAME, claim, study, summary
 from tests.unit.evaluator.test_attribution import CLEAR, PLAN, groups

@@ -21,7 +21,7 @@ from services.orchestrator.measuring import RELOADS, Measuring
 from services.orchestrator.reconciler import Finished, Reconciler
 from services.orchestrator.steps import Step, load_spec, load_step
 from tests.unit.evaluator.test_loads import result
-from tests.unit.services.orchestrator.test_failing_steps import OVERRIDES, Services
+from tests.unit.services.orchestrator.faked_services import OVERRIDES, Services
 from tests.unit.services.orchestrator.test_reconciler import DIGITS, Silent
 
 ONE_TRAINING = ("frameworks=[pytorch]", "formats={pytorch: [onnx]}")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from bakeoff.run.v1 import run_pb2
-from bakeoff.trainer.v1.trainer_service_pb2 import DescribeArchitectureResponse
 
 from core import files
 from core.errors import BakeoffError, CancelledError
@@ -38,16 +37,21 @@ class Silent:
 class FakeClient:
     """Remembers what was cancelled; `on_create` and `on_finish` run inside the calls."""
 
-    def __init__(self, on_create: Callable[[], None], on_finish: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        on_create: Callable[[], None],
+        on_finish: Callable[[], None],
+        ends: run_pb2.RunState = run_pb2.RUN_STATE_SUCCEEDED,
+    ) -> None:
         self.cancelled: list[str] = []
-        self._on_create, self._on_finish = on_create, on_finish
+        self._on_create, self._on_finish, self._ends = on_create, on_finish, ends
 
     def create(self, run_id: str, spec: object) -> None:
         self._on_create()
 
     def finish(self, run_id: str, on_event: object) -> run_pb2.Run:
         self._on_finish()
-        return run_pb2.Run(state=run_pb2.RUN_STATE_SUCCEEDED)
+        return run_pb2.Run(state=self._ends)
 
     def cancel(self, run_id: str) -> None:
         self.cancelled.append(run_id)
@@ -126,6 +130,9 @@ class Tracking(Tracker):
     def failed(self, step: steps.Step, reason: str) -> None:
         self.ended.append(f"failed {reason}")
 
+    def interrupted(self, step: steps.Step) -> None:
+        self.ended.append(f"interrupted {step.label}")
+
     def pruned(self, step: steps.Step) -> None:
         self.ended.append("pruned")
 
@@ -148,23 +155,33 @@ def test_a_trial_that_a_search_stops_is_tracked_as_pruned_and_not_as_failed(
     assert tracking.ended == [expected]
 
 
-def test_the_networks_of_trials_are_described_for_their_graphs_and_a_misfit_stops_nobody(
-    reconciler: Reconciler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Describing:
-        def describe(self, name: str, *_: object) -> DescribeArchitectureResponse:
-            if name == "vgg11":
-                raise BakeoffError("use larger images")
-            return DescribeArchitectureResponse(name=name)
-
-    described: list[str] = []
-    space = "{architecture: [mlp, vgg11]}"
-    plan = f"search={{arm: matched, framework: keras, method: grid, space: {space}}}"
-    reconciler.experiment = read_experiment(DIGITS, [plan])
+@pytest.mark.parametrize("interrupted_in", ["create", "finish"])
+def test_a_training_that_is_interrupted_is_tracked_as_interrupted(reconciler: Reconciler, interrupted_in: str) -> None:
     reconciler.tracker = tracking = Tracking()
-    monkeypatch.setattr(tracking, "network", lambda name, network: described.append(name))
-    reconciler._check_architectures(Describing(), 10)  # type: ignore[arg-type]
-    assert described == ["digits-cnn", "digits-cnn", "mlp"]
+    step = steps.train_steps(reconciler.experiment, "0" * 64, "digest")[0]
+    moments = {"create": nothing, "finish": nothing} | {interrupted_in: interrupt}
+    with pytest.raises(KeyboardInterrupt):
+        reconciler._remote(step, FakeClient(moments["create"], moments["finish"]), None)  # type: ignore[arg-type]
+    assert tracking.ended == ["interrupted matched keras s0"]
+
+
+def test_a_training_that_ends_as_cancelled_after_an_interruption_is_told_after_its_last_epoch(
+    reconciler: Reconciler,
+) -> None:
+    reconciler.tracker = tracking = Tracking()
+    step = steps.train_steps(reconciler.experiment, "0" * 64, "digest")[0]
+    client = FakeClient(nothing, reconciler._cancel_active, run_pb2.RUN_STATE_CANCELLED)
+    with pytest.raises(BakeoffError, match="cancelled"):
+        reconciler._remote(step, client, None)  # type: ignore[arg-type]
+    assert tracking.ended == ["interrupted matched keras s0"] * 2, "once at once, once when nothing comes any more"
+
+
+def test_a_step_that_is_no_training_is_nobodys_business(reconciler: Reconciler, step: steps.Step) -> None:
+    told: list[str] = []
+    reconciler.tracker = Tracker([lambda: pytest.fail("no sink is needed")], told.append)
+    with pytest.raises(KeyboardInterrupt):
+        reconciler._remote(step, FakeClient(nothing, interrupt), None)  # type: ignore[arg-type]
+    assert reconciler.tracker._queue.empty()
 
 
 def test_an_int8_model_that_cannot_be_made_leaves_the_other_variants(

@@ -14,7 +14,7 @@ from core.schemas.results import TrainResult
 from core.schemas.search import SearchOutcome, SearchPlan
 from core.schemas.specs import TrainSpec
 from evaluator.report.search import chart, sentence, table
-from services.orchestrator.search import OnEpoch, SearchData, open_study, search
+from services.orchestrator.search import OnEpoch, SearchData, Settled, open_study, search
 from services.orchestrator.steps import Step, data_of, train_steps
 from tests.unit.evaluator.builder import Experiment as Synthetic
 
@@ -73,9 +73,9 @@ def inputs(plan: SearchPlan) -> SearchData:
     return SearchData(tuple(str(fold) * 64 for fold in range(plan.folds or 1)), DIGEST)
 
 
-def run(of: Experiment, trainer: Trainer, folder: Path) -> SearchOutcome:
+def run(of: Experiment, trainer: Trainer, folder: Path, settled: Settled = lambda *_: None) -> SearchOutcome:
     assert of.search is not None
-    return search(of, of.search, inputs(of.search), trainer, folder)
+    return search(of, of.search, inputs(of.search), trainer, settled, folder)
 
 
 def opened(of: Experiment, folder: Path) -> optuna.Study:
@@ -125,6 +125,49 @@ def test_a_finished_search_repeats_nothing(tmp_path: Path) -> None:
     again = Trainer()
     assert run(experiment(), again, tmp_path) == first
     assert again.arms == []
+
+
+class Settling:
+    """Remembers trainings there will not be."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __call__(self, step: Step, outcome: str, text: str) -> None:
+        assert step.group == "keras"
+        self.told.append(f"{step.label.split()[0]} {outcome} {text}".rstrip())
+
+
+def test_every_training_of_a_search_is_counted_once_however_its_trial_ends_and_again_when_it_is_opened_again(
+    tmp_path: Path,
+) -> None:
+    # Trial 0 and 1 are complete, 2 fails in its second fold, 3 makes no valid arm.
+    of = experiment(folds=3, prune=False, space={"recipe.batch_size": [16, 32, 64, 0]})
+    trainer, settling = Trainer({7: DivergedError("loss is nan")}), Settling()
+    run(of, trainer, tmp_path, settling)
+    assert len(trainer.arms) == 8
+    assert settling.told[0] == "net-t2-f2 stopped loss is nan"
+    assert [line.split(":")[0] for line in settling.told[1:]] == [
+        f"net-t3-f{fold} stopped trial 3" for fold in range(3)
+    ]
+    again, told = Trainer(), Settling()
+    run(of, again, tmp_path, told)
+    assert again.arms == []
+    assert told.told == [f"net-t{number}-f{fold} already done" for number in range(4) for fold in range(3)]
+
+
+def test_the_folds_that_a_pruned_trial_leaves_out_are_counted(tmp_path: Path) -> None:
+    settling = Settling()
+    run(experiment(folds=2, space={"recipe.batch_size": [8, 16, 500]}, startup=2), Trainer(), tmp_path, settling)
+    assert settling.told == ["net-t2-f1 stopped its trial was pruned"]
+
+
+def test_a_search_with_fewer_trials_than_there_are_counts_no_more_than_it_plans(tmp_path: Path) -> None:
+    space = {"recipe.epochs": {"low": 1, "high": 3}}
+    run(experiment(method="random", space=space, trials=4), Trainer(), tmp_path)
+    settling = Settling()
+    run(experiment(method="random", space=space, trials=3), Trainer(), tmp_path, settling)
+    assert len(settling.told) == 3
 
 
 def test_a_grid_interrupted_while_it_is_enqueued_still_trains_every_combination_once(

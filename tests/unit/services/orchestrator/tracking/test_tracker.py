@@ -1,20 +1,28 @@
+import contextlib
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bakeoff.run.v1 import run_pb2
 
+from core import files
 from core.mirror import MirroredRepository
 from core.repository import ModelRepository
 from core.store import Store
-from services.orchestrator.steps import Step
+from services.orchestrator.steps import Step, Subject
 from services.orchestrator.tracking.mlflow import cost, parameters
 from services.orchestrator.tracking.settings import open_tracker
 from services.orchestrator.tracking.sink import Outcome, Sink, Tracked
-from services.orchestrator.tracking.tracker import OFF, Tracker
+from services.orchestrator.tracking.tracker import OFF, Tracker, served_name
 from tests.unit.evaluator.builder import Experiment
 from tests.unit.serving import published
 
-RESULT = next(r for r in Experiment(frameworks=("keras",), seeds=(0,), load_tests=False).results if r.kind == "train")
+RESULTS = Experiment(frameworks=("keras",), seeds=(0,), load_tests=False).results
+RESULT = next(r for r in RESULTS if r.kind == "train")
+SCORED = next(r for r in RESULTS if r.kind == "evaluate")
+SUBJECT = Subject(RESULT, RESULT.models[0], "onnxruntime")
 STEP = Step(RESULT.spec, "trainer-keras", "matched keras s0")
 EPOCH = run_pb2.Progress(phase="train", done=2, total=8, unit="epochs", values={"train_loss": 0.5})
 
@@ -39,6 +47,12 @@ class Remembering:
     def failed(self, run: Tracked, reason: str) -> None:
         self.told.append(f"failed {reason}")
 
+    def scored(self, run: Tracked, name: str, values: dict[str, float]) -> None:
+        self.told.append(f"scored {run.run_id} {name} {values['accuracy']:.4f} {values['log_loss']:.4f}")
+
+    def interrupted(self, run: Tracked) -> None:
+        self.told.append(f"interrupted {run.name}")
+
     def pruned(self, run: Tracked) -> None:
         self.told.append(f"pruned {run.name}")
 
@@ -57,7 +71,7 @@ def tell(store: Store, *sinks: Sink) -> list[str]:
     with Tracker([lambda sink=sink: sink for sink in sinks], said.append) as tracker:  # type: ignore[misc]
         tracker.progress(STEP, EPOCH)
         tracker.progress(STEP, run_pb2.Progress(phase="train", done=30, total=100, unit="steps"))
-        tracker.finished(STEP, RESULT, store)
+        tracker.finished(RESULT, store)
         tracker.failed(STEP, "lost")
         tracker.pruned(STEP)
     return said
@@ -87,7 +101,7 @@ def test_a_sink_that_cannot_be_opened_stops_nobody(store: Store) -> None:
         raise ConnectionError("no server at http://nowhere")
 
     with Tracker([broken, lambda: sound], said.append) as tracker:
-        tracker.finished(STEP, RESULT, store)
+        tracker.finished(RESULT, store)
     assert said == ["tracking stopped, the experiment goes on: ConnectionError: no server at http://nowhere"]
     assert len(sound.told) == 1
 
@@ -95,7 +109,7 @@ def test_a_sink_that_cannot_be_opened_stops_nobody(store: Store) -> None:
 def test_a_result_that_is_gone_stops_tracking_and_nothing_else(tmp_path: Path) -> None:
     said: list[str] = []
     with Tracker([Remembering], said.append) as tracker:
-        tracker.finished(STEP, RESULT, Store(str(tmp_path / "empty"), tmp_path / "cache"))
+        tracker.finished(RESULT, Store(str(tmp_path / "empty"), tmp_path / "cache"))
     assert len(said) == 1
     assert "NotFoundError" in said[0]
 
@@ -111,19 +125,107 @@ def test_sinks_get_the_files_of_models_wherever_those_were_published(store: Stor
     places = (ModelRepository(tmp_path / "models"), MirroredRepository("memory://tracked/models", tmp_path / "cache"))
     for models in places:
         with Tracker([Keeping], lambda line: None, models) as tracker:
-            tracker.finished(STEP, RESULT, store)
+            tracker.finished(RESULT, store)
         published.publish(models, name, published.linear(published.weights()))
         with Tracker([Keeping], lambda line: None, models) as tracker:
-            tracker.finished(STEP, RESULT, store)
+            tracker.finished(RESULT, store)
     assert kept[0] == kept[2] == ()
     for (folder,) in (kept[1], kept[3]):
         assert (folder.parent.name, folder.name) == (name, "1")
         assert (folder / "model.onnx").read_bytes() == b"model"
 
 
+def test_an_artefact_is_scored_after_its_training_is_finished_with_what_the_result_says(
+    store: Store, tmp_path: Path
+) -> None:
+    sink = Remembering()
+    files.write_json(tmp_path / "evaluated/result.json", SCORED)
+    store.put("results", SCORED.run_id, tmp_path / "evaluated")
+    with Tracker([lambda: sink], print) as tracker:
+        tracker.finished(RESULT, store)
+        tracker.scored(SUBJECT, SCORED.run_id, store)
+    figures = f"{SCORED.accuracy:.4f} {SCORED.log_loss:.4f}"
+    assert sink.told[1:] == [f"scored {RESULT.run_id} {SUBJECT.model.format} {figures}"]
+
+
+def test_a_score_that_cannot_be_read_is_left_out_and_tracking_goes_on(store: Store) -> None:
+    sink, said = Remembering(), list[str]()
+    with Tracker([lambda: sink], said.append) as tracker:
+        tracker.scored(SUBJECT, "evaluate-gone", store)
+        tracker.scored(SUBJECT, RESULT.run_id, store)
+        tracker.finished(RESULT, store)
+    assert said == []
+    assert [line.split()[0] for line in sink.told] == ["finished"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "runtime", "expected"),
+    [
+        ("onnx", "onnxruntime", "onnx"),
+        ("savedmodel", "tensorflow", "savedmodel"),
+        ("onnx-int8", "onnxruntime", "onnx-int8"),
+        ("onnx", "openvino-bf16", "onnx-openvino-bf16"),
+    ],
+)
+def test_a_score_is_named_by_format_precision_and_other_runtimes(suffix: str, runtime: str, expected: str) -> None:
+    model = RESULT.models[0].model_copy(update={"name": f"{RESULT.spec.model_prefix}-{suffix}"})
+    assert served_name(Subject(RESULT, model, runtime)) == expected
+
+
+def interrupt(sink: Sink, told: Callable[[Tracker], None]) -> None:
+    with contextlib.suppress(KeyboardInterrupt), Tracker([lambda: sink], print) as tracker:
+        told(tracker)
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_experiment_waits_until_that_is_written() -> None:
+    class Slow(Remembering):
+        def interrupted(self, run: Tracked) -> None:
+            time.sleep(0.2)
+            super().interrupted(run)
+
+    sink = Slow()
+    interrupt(sink, lambda tracker: tracker.interrupted(STEP))
+    assert sink.told == ["interrupted matched-keras-s0"]
+
+
+def test_an_interrupted_experiment_does_not_wait_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = threading.Event()
+
+    class Hanging(Remembering):
+        def finished(self, run: Tracked, outcome: Outcome) -> None:
+            hanging.wait(60)
+
+    monkeypatch.setattr("services.orchestrator.tracking.tracker.ERROR_TIMEOUT_S", 0.1)
+    start = time.monotonic()
+    interrupt(Hanging(), lambda tracker: tracker.finished(RESULT, store))
+    hanging.set()
+    assert time.monotonic() - start < 10
+
+
+def test_an_experiment_that_is_refused_before_anything_is_told_does_not_wait_for_libraries() -> None:
+    loading = threading.Event()
+
+    def slow() -> Sink:
+        loading.wait(60)
+        return Remembering()
+
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="no such class"), Tracker([slow], print):
+        raise ValueError("no such class")
+    loading.set()
+    assert time.monotonic() - start < 4
+
+
+def test_off_reads_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.orchestrator.tracking.tracker.read_result", lambda *_: pytest.fail("it was read"))
+    with OFF as tracker:
+        tracker.scored(SUBJECT, "evaluate-1", Store(str(tmp_path / "store"), tmp_path / "cache"))
+
+
 def test_off_does_nothing(store: Store) -> None:
     with OFF as tracker:
-        tracker.finished(STEP, RESULT, store)
+        tracker.finished(RESULT, store)
 
 
 def test_the_environment_turns_tracking_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

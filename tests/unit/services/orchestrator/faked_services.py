@@ -1,0 +1,117 @@
+"""Services that answer at once, for experiments that are driven from end to end without a training."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+import pytest
+from bakeoff.run.v1 import run_pb2
+from bakeoff.trainer.v1 import trainer_service_pb2
+
+from core import files
+from core.schemas.results import EvaluateResult, PrepareResult, PublishedModel, TrainResult
+from core.schemas.specs import EvaluateSpec, PrepareSpec, ReportSpec, TrainSpec
+from core.store import Store
+from services.client.directory import Directory
+from services.orchestrator import reconciler as module
+from services.orchestrator.experiment_file import read_experiment
+from services.orchestrator.reconciler import Reconciler
+from services.orchestrator.reporter import Reporter
+from services.orchestrator.tracking.tracker import OFF, Tracker
+from tests.unit.evaluator.builder import Experiment
+from tests.unit.services.orchestrator.test_reconciler import DIGITS, Silent
+
+MADE = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras", "pytorch"), load_tests=False)
+OVERRIDES = (
+    "loadtest=null",
+    "frameworks=[keras, pytorch]",
+    "formats={keras: [onnx], pytorch: [onnx, pt2]}",
+    "arms={matched: {architecture: digits-cnn, recipe: {epochs: 1}}}",
+    "seeds=[0]",
+)
+Fails = Callable[[Any], bool]
+
+
+class Services:
+    """Trainers and evaluator in one: every run ends at once, with a result in the store or with a failure."""
+
+    def __init__(self, store: Store, work: Path, fails: Fails) -> None:
+        self._store, self._work, self._fails = store, work, fails
+        self.specs: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def inspect(self, _: object) -> trainer_service_pb2.InspectSourceResponse:
+        return trainer_service_pb2.InspectSourceResponse(digest="d", classes=["0", "1"])
+
+    def describe(self, *_: object) -> trainer_service_pb2.DescribeArchitectureResponse:
+        return trainer_service_pb2.DescribeArchitectureResponse()
+
+    def create(self, run_id: str, spec: Any) -> None:
+        self.specs[run_id] = spec
+
+    def finish(self, run_id: str, _: object) -> run_pb2.Run:
+        spec = self.specs[run_id]
+        if self._fails(spec):
+            return run_pb2.Run(id=run_id, state=run_pb2.RUN_STATE_FAILED, error="out of memory")
+        folder = self._work / run_id
+        files.write_json(folder / "result.json", self._result(run_id, spec))
+        self._store.put("results", run_id, folder)
+        return run_pb2.Run(id=run_id, state=run_pb2.RUN_STATE_SUCCEEDED)
+
+    def _result(self, run_id: str, spec: Any) -> Any:
+        if isinstance(spec, ReportSpec):
+            return spec
+        kinds = {PrepareSpec: PrepareResult, TrainSpec: TrainResult, EvaluateSpec: EvaluateResult}
+        made = next(one for one in MADE.results if isinstance(one, kinds[type(spec)]))
+        changes: dict[str, Any] = {"run_id": run_id, "spec": spec}
+        if isinstance(spec, TrainSpec) and isinstance(made, TrainResult):
+            changes["models"] = tuple(_published(made.models[0], spec, name) for name in spec.formats)
+        return made.model_copy(update=changes)
+
+    def cancel(self, run_id: str) -> None: ...
+
+    def capabilities(self) -> SimpleNamespace:
+        """Scores two models at a time."""
+        return SimpleNamespace(slots=2)
+
+    def asked(self, kind: type[Any]) -> list[Any]:
+        """Specs of one kind, in the order they were asked for."""
+        return [spec for spec in self.specs.values() if isinstance(spec, kind)]
+
+
+def _published(model: PublishedModel, spec: TrainSpec, name: str) -> PublishedModel:
+    return model.model_copy(update={"name": spec.model_name(name), "format": name})
+
+
+class Served:
+    """Stands for the inference servers: every model is loaded at once."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def attended(self, step: Any, do: Callable[[Any], None]) -> None:
+        do(step)
+
+
+class Driver:
+    """Runs the experiment, as often as it is asked to, in one home folder."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._home, self._monkeypatch = home, monkeypatch
+        self.store = Store(str(home / "store"), home / "cache")
+
+    def reconciler(
+        self, fails: Fails, overrides: Sequence[str], reporter: Reporter | None = None, tracker: Tracker = OFF
+    ) -> tuple[Services, Reconciler]:
+        """The experiment, changed by overrides, with the steps that fail."""
+        services = Services(self.store, self._home / "work", fails)
+        for name in ("TrainerClient", "EvaluatorClient"):
+            self._monkeypatch.setattr(module, name, lambda _: services)
+        self._monkeypatch.setattr(module, "Measuring", Served)
+        experiment = read_experiment(DIGITS, (*OVERRIDES, *overrides))
+        directory = Directory(self._home)
+        return services, Reconciler(experiment, directory, self.store, reporter or Silent(), tracker=tracker)

@@ -1,0 +1,55 @@
+"""A Keras training that is one call, epoch by epoch: `Model.fit` prepares data and callbacks once, not every epoch."""
+
+import sys
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from threading import Semaphore, Thread
+from time import perf_counter
+
+import keras
+
+EPOCHS = sys.maxsize
+"""Of a fit that ends when nobody asks for another epoch."""
+
+
+class Turns(keras.callbacks.Callback):
+    """Waits before every epoch until it is asked for, and tells how long it took, waiting left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = Semaphore(0)
+        self.told: SimpleQueue[float | BaseException] = SimpleQueue()
+        self.ending = False
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        self.asked.acquire()
+        # Ends after one more batch.
+        self.model.stop_training = self.ending
+        self._began = perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        self.told.put(perf_counter() - self._began)
+
+
+def seconds(fit: Callable[[Turns], object]) -> Iterator[float]:
+    """Seconds of each epoch of a fit over EPOCHS, which runs in a thread only while the next one is waited for."""
+    turns = Turns()
+    Thread(target=_run, args=(fit, turns), daemon=True).start()
+    try:
+        while True:
+            turns.asked.release()
+            took = turns.told.get()
+            if isinstance(took, BaseException):
+                raise took
+            yield took
+    finally:
+        # The next measurement gets the memory.
+        turns.ending = True
+        turns.asked.release()
+
+
+def _run(fit: Callable[[Turns], object], turns: Turns) -> None:
+    try:
+        fit(turns)
+    except BaseException as error:
+        turns.told.put(error)
