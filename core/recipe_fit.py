@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Literal
 
 from core.errors import InvalidInputError
+from core.schemas.data import ImageSpec
 from core.schemas.recipe import HEAD, Recipe
 
 
@@ -16,6 +17,14 @@ def check_class_weights(given: Literal["balanced"] | Mapping[str, float] | None,
     if unknown := sorted(weights.keys() - set(classes)):
         raise InvalidInputError(
             f"recipe.class_weights names {', '.join(map(repr, unknown))}; the classes are {', '.join(classes)}"
+        )
+
+
+def check_normalization(recipe: Recipe, image: ImageSpec) -> None:
+    """Raises InvalidInputError where the figures are for colours and the images are grey."""
+    if recipe.normalization == "imagenet" and image.channels != 3:
+        raise InvalidInputError(
+            "recipe.normalization imagenet needs colour images; write image: {color: rgb}, or another normalization"
         )
 
 

@@ -131,7 +131,7 @@ def between_seeds(groups: Sequence[Group]) -> float | None:
 
 UNDECIDED: dict[Outcome, str] = {
     "no difference": "no difference shown",
-    "no spread": "no spread between seeds, so no test",
+    "no spread": "the same difference in every seed, so no test",
     "few seeds": "too few seeds",
 }
 """Outcomes that name no framework, as they are told."""

@@ -48,7 +48,10 @@ def pages(docs: Path) -> dict[Path, str]:
     written = {docs / one.chart: chart(one.summary, one.study) for one in found}
     written |= {docs / one.waterfall: waterfall(one.attribution) for one in found if one.attribution}
     changed = {name: changed_keys(kept, now[name]) for name, kept in kept_experiments(results).items()}
-    return {**written, docs / "studies.md": page(found, split_summaries(results), changed, search_summaries(results))}
+    return {
+        **written,
+        docs / "studies.md": page(found, split_summaries(results, now), changed, search_summaries(results, now)),
+    }
 
 
 def committed_files(results: Path) -> dict[str, Experiment]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from core.errors import InvalidInputError
 from core.prepared import PreparedData
+from core.recipe_fit import check_normalization
 from core.runtimes.devices import Device
 from core.schemas.data import PreparedManifest
 from core.schemas.metrics import EpochMetrics
@@ -203,10 +204,7 @@ def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -
     """
     recipe, image = spec.recipe, manifest.spec.image
     architecture = get_architecture(spec.architecture, image.shape, len(manifest.classes))
-    if recipe.normalization == "imagenet" and image.channels != 3:
-        raise InvalidInputError(
-            "recipe.normalization imagenet needs colour images; write image: {color: rgb}, or another normalization"
-        )
+    check_normalization(recipe, image)
     _refuse_darkness(spec)
     images = manifest.images("train")
     if architecture.single_norms and (images % recipe.batch or recipe.batch) == 1:

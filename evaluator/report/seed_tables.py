@@ -47,7 +47,7 @@ def finding(one: FrameworkTest) -> str:
     if found == "few seeds":
         return "one seed: nothing can be said" if one.test.seeds == 1 else "two seeds cannot tell"
     if found == "no spread":
-        return "no spread between seeds: cannot be tested"
+        return "the same difference in every seed: cannot be tested"
     if found == "no difference":
         return UNDECIDED[found]
     return f"{text.framework(ranked(one)[0])} is more accurate"

@@ -90,7 +90,7 @@ def shift_section(shift: Shift, published: float | None, elsewhere: str = "") ->
 def _moved(test: SeedTest) -> str:
     by = f"{text.bare_points(test.mean)} points"
     if test.interval is None or test.p_adjusted is None:
-        return f"Whether the defaults move it cannot be tested: {by}, too few common seeds or no spread between them."
+        return f"Whether the defaults move it cannot be tested: {by}, too few common seeds or the same in each."
     low, high = map(text.bare_points, test.interval)
     sure = f"{by} ({low} to {high}), {text.p_value(test.p_adjusted)} after correction"
     if test.p_adjusted < ALPHA:

@@ -56,7 +56,7 @@ def difference(finding: Finding) -> str:
         return MISSING
     show, unit = _units(finding.claim)
     if test.interval is None:
-        few = "one seed" if test.seeds == 1 else "no spread between seeds"
+        few = "one seed" if test.seeds == 1 else "the same in every seed"
         return f"{show(test.mean)} {unit}, {few}: no interval"
     return f"{show(test.mean)} {unit} ({show(test.interval[0])} to {show(test.interval[1])})"
 

@@ -104,7 +104,7 @@ def _measure(claim: Claim, study: Study, summary: Summary, arms: Mapping[str, Ar
             sides=sides,
             images=images,
             test=test,
-            shortfalls=tuple(_shortfalls(claim, study, sides, images, test)),
+            shortfalls=tuple(_shortfalls(claim, study, sides, summary, test)),
             verdict=NOT_TESTED,
         )
 
@@ -178,12 +178,15 @@ def _log_ratios(pairs: Sequence[tuple[float, float]], times: float) -> list[floa
 
 
 def _shortfalls(
-    claim: Claim, study: Study, sides: Sequence[Measured], images: int, test: SeedTest | None
+    claim: Claim, study: Study, sides: Sequence[Measured], summary: Summary, test: SeedTest | None
 ) -> Iterator[str]:
-    seeds = test.seeds if test else 0
+    seeds, images = test.seeds if test else 0, summary.data.images("train") if summary.data else 0
+    names = {one.name for row in summary.rows for one in row.classes}
     yield from shortfalls(study, seeds, images, [(side.epochs, side.side.epochs) for side in sides])
+    if claim.of_class and claim.of_class not in names:
+        yield f"there is no class {claim.of_class} among the results"
     if seeds >= SEEDS_NEEDED and test and test.p_value is None:
-        yield "no spread between seeds: cannot be tested"
+        yield "the same difference in every seed: cannot be tested"
     if claim.is_about_time and any(side.contended for side in sides):
         yield "the trainings shared the machine (contended), so their times do not compare"
 

@@ -37,10 +37,11 @@ images, as served, unless the row says training or validation images: those are 
 own loop.
 
 Of each claim and mode the table names the result with the best evidence: one with a verdict before one without, then
-the one of the most images × epochs × seeds. Its link leads to the chapter with the figures."""
+the one of the most images × epochs × seeds. Its link leads to the chapter with the figures. What rests on trainings
+that another result has too, with more seeds, is in that one's chapter only."""
 
-ELSEWHERE = "None of its claims could be measured here; another chapter of the study has them."
-"""Of a chapter whose claims were all unavailable to it."""
+ELSEWHERE = "Its claims are in another chapter of the study."
+"""Of a chapter whose claims were unavailable to it, or rest on trainings that another one has too."""
 
 
 def page(

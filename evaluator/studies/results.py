@@ -27,13 +27,18 @@ def chapters(folder: Path, committed: Mapping[str, Experiment] = MappingProxyTyp
         summary = parse_summary(path.read_bytes(), str(path))
         study = study_of(summary)
         if path.stem in committed:
-            kept, now = Experiment.model_validate_json(summary.spec_json), committed[path.stem]
-            study = study_now(kept, now)
-            if not changed_keys(kept, now):
-                summary = summary.model_copy(update={"title": now.title, "description": now.description})
+            study = study_now(Experiment.model_validate_json(summary.spec_json), committed[path.stem])
+            summary = in_words_of(committed[path.stem], summary)
         if study:
             found.append(Chapter(path.stem, summary, study, tuple(measure(summary, study))))
     return judged(found)
+
+
+def in_words_of(now: Experiment, summary: Summary) -> Summary:
+    """A result with title and description as its file has them now, where that is what was measured."""
+    if changed_keys(Experiment.model_validate_json(summary.spec_json), now):
+        return summary
+    return summary.model_copy(update={"title": now.title, "description": now.description})
 
 
 def judged(found: Sequence[Chapter]) -> list[Chapter]:
@@ -71,13 +76,18 @@ def _without_repeats(found: Sequence[Chapter]) -> list[Chapter]:
 
 
 def _repeats(finding: Finding, other: Finding) -> bool:
-    """Whether the other one has all its figures, and those of more seeds."""
-    if finding.test is None or other.test is None or finding.test.seeds >= other.test.seeds:
-        return False
-    if (finding.claim.text, finding.mode) != (other.claim.text, other.mode):
+    """Whether the other one has all its figures, and those of more seeds, after as much training.
+
+    Arms are named after their scale, so trainings are known by their figures.
+    """
+    if finding.seeds >= other.seeds or (other.shortfalls and not finding.shortfalls) or _work(finding) != _work(other):
         return False
     pairs = zip(finding.sides, other.sides, strict=True)
     return all(side.by_seed.items() <= more.by_seed.items() for side, more in pairs)
+
+
+def _work(finding: Finding) -> tuple[str, str, int, list[int]]:
+    return finding.claim.text, finding.mode, finding.images, [side.epochs for side in finding.sides]
 
 
 def _findings(found: Iterable[Chapter], study: str) -> list[Finding]:
@@ -91,18 +101,20 @@ def kept_experiments(folder: Path) -> dict[str, Experiment]:
     return {name: Experiment.model_validate_json(summary.spec_json) for name, summary in found.items()}
 
 
-def split_summaries(folder: Path) -> list[Summary]:
+def split_summaries(folder: Path, committed: Mapping[str, Experiment] = MappingProxyType({})) -> list[Summary]:
     """Results on two splits that repeat no study, in the order of their names; those that do have it in a chapter."""
-    return [summary for summary in _summaries(folder) if summary.other_split and not study_of(summary)]
+    return [one for one in _summaries(folder, committed) if one.other_split and not study_of(one)]
 
 
-def search_summaries(folder: Path) -> list[Summary]:
+def search_summaries(folder: Path, committed: Mapping[str, Experiment] = MappingProxyType({})) -> list[Summary]:
     """Results that searched, in the order of their names."""
-    return [summary for summary in _summaries(folder) if summary.search]
+    return [summary for summary in _summaries(folder, committed) if summary.search]
 
 
-def _summaries(folder: Path) -> Iterator[Summary]:
-    return (parse_summary(path.read_bytes(), str(path)) for path in sorted(folder.glob("*.json")))
+def _summaries(folder: Path, committed: Mapping[str, Experiment]) -> Iterator[Summary]:
+    for path in sorted(folder.glob("*.json")):
+        summary = parse_summary(path.read_bytes(), str(path))
+        yield in_words_of(committed[path.stem], summary) if path.stem in committed else summary
 
 
 def keep(path: Path, folder: Path) -> Path:

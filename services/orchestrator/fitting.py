@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from bakeoff.trainer.v1.trainer_service_pb2 import DescribeArchitectureResponse
 
 from core.errors import BakeoffError
-from core.recipe_fit import check_class_weights, thawed_from
+from core.recipe_fit import check_class_weights, check_normalization, thawed_from
 from core.schemas.experiment import Experiment
 from core.schemas.recipe import Recipe
 from services.client.control import TrainerClient
@@ -31,6 +31,8 @@ def check_arms(experiment: Experiment, trainer: TrainerClient, classes: Sequence
     for name, arm in experiment.arms.items():
         with _misfit("arms", name, "architecture"):
             found[arm.architecture] = network = trainer.describe(arm.architecture, shape, len(classes))
+        with _misfit("arms", name, "recipe", "normalization"):
+            check_normalization(arm.recipe, experiment.data.image)
         _check_recipe(name, arm.recipe, None if "architecture" in varied else network, classes)
     for architecture in steps.searched_architectures(experiment):
         with suppress(BakeoffError):  # Its trials will fail, each with the reason.

@@ -27,6 +27,7 @@ from services.orchestrator.steps import Step, originals
 
 RUN, REASON, FOLDS = "run", "reason", "folds"
 """What is noted at a trial: its (first) training's run, why it failed, the value of each fold."""
+PRUNED = "its trial was pruned"
 Pruned = optuna.TrialPruned
 """What a listener raises to stop a trial."""
 OnEpoch = Callable[[int, dict[str, float]], None]
@@ -74,12 +75,14 @@ def search(
         _run(study, trial, experiment, plan, data, begin)
         for step in trial_steps(experiment, plan, data, trial.number, trial.params):
             if step.label not in begun:
-                settled(step, "stopped", trial.user_attrs.get(REASON, "its trial was pruned"))
+                settled(step, "stopped", trial.user_attrs.get(REASON, PRUNED))
 
     finished = [one for one in study.trials if one.state.is_finished()]
     for one in finished[: plan.count]:
+        done = one.state is TrialState.COMPLETE
+        why = "" if done else one.user_attrs.get(REASON, PRUNED)
         for step in trial_steps(experiment, plan, data, one.number, one.params):
-            settled(step, "already done", "")
+            settled(step, "already done" if done else "stopped", why)
     interrupted = [one for one in study.trials if one.state is TrialState.RUNNING]
     for one in interrupted:
         run(optuna.Trial(study, one._trial_id))

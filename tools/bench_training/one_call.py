@@ -10,6 +10,8 @@ import keras
 
 EPOCHS = sys.maxsize
 """Of a fit that ends when nobody asks for another epoch."""
+ENDS_S = 60.0
+"""What its last batch may take."""
 
 
 class Turns(keras.callbacks.Callback):
@@ -34,7 +36,8 @@ class Turns(keras.callbacks.Callback):
 def seconds(fit: Callable[[Turns], object]) -> Iterator[float]:
     """Seconds of each epoch of a fit over EPOCHS, which runs in a thread only while the next one is waited for."""
     turns = Turns()
-    Thread(target=_run, args=(fit, turns), daemon=True).start()
+    thread = Thread(target=_run, args=(fit, turns), daemon=True)
+    thread.start()
     try:
         while True:
             turns.asked.release()
@@ -46,10 +49,12 @@ def seconds(fit: Callable[[Turns], object]) -> Iterator[float]:
         # The next measurement gets the memory.
         turns.ending = True
         turns.asked.release()
+        thread.join(ENDS_S)
 
 
 def _run(fit: Callable[[Turns], object], turns: Turns) -> None:
     try:
         fit(turns)
+        turns.told.put(RuntimeError("the fit ended by itself; give it EPOCHS epochs"))
     except BaseException as error:
         turns.told.put(error)

@@ -35,6 +35,8 @@ def batches(data: TrainingData, split: str, recipe: Recipe, size: int, shuffle_s
     vary = recipe.augmentation if shuffle_seed is not None else Augmentation()
     # Layers draw new numbers in every call; the network, and so the exported graph, never holds them.
     chain = augmenting(vary, arrays.images.shape[1:3], shuffle_seed or 0)
+    if originals is None and not chain:
+        return dataset.prefetch(tf.data.AUTOTUNE)  # Whole numbers already.
 
     def finish(images: Any, labels: Any) -> Any:
         for layer in chain:

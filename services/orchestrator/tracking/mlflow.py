@@ -78,9 +78,9 @@ class MlflowSink:
 
     def interrupted(self, run: Tracked) -> None:
         """Ends the run as killed; one that has not begun, or has ended already, is left as it is."""
-        mine = self._runs.get(run.run_id) or self._find(run)
-        if mine and self._client.get_run(mine).info.status == "RUNNING":
-            self._client.set_terminated(mine, "KILLED")
+        found = self._find(run)
+        if found and found.info.status == "RUNNING":
+            self._client.set_terminated(found.info.run_id, "KILLED")
 
     def failed(self, run: Tracked, reason: str) -> None:
         """Ends the run as failed, with the reason as a tag."""
@@ -96,24 +96,26 @@ class MlflowSink:
 
     def _run(self, run: Tracked) -> str:
         if run.run_id not in self._runs:
-            self._runs[run.run_id] = self._find(run) or self._create(run)
+            found = self._find(run)
+            self._runs[run.run_id] = self._reopened(found) if found else self._create(run)
         return self._runs[run.run_id]
 
-    def _find(self, run: Tracked) -> str | None:
-        found = self._client.search_runs(
-            [self._experiment(run.spec.experiment)], f"tags.`{RUN_TAG}` = '{run.run_id}'", max_results=1
-        )
-        if not found:
-            return None
-        mine = str(found[0].info.run_id)
+    def _find(self, run: Tracked) -> Any:
+        """MLflow's run of a training; None where there is none yet."""
+        experiment = self._experiment(run.spec.experiment)
+        wanted = f"tags.`{RUN_TAG}` = '{run.run_id}'"
+        return next(iter(self._client.search_runs([experiment], wanted, max_results=1)), None)
+
+    def _reopened(self, found: Any) -> str:
+        """The run's id; one that ended without a result goes on."""
+        mine, tags = str(found.info.run_id), found.data.tags
         history = self._client.get_metric_history(mine, "train_loss")
         self._last[mine] = max((metric.step for metric in history), default=0)
-        tags = found[0].data.tags
         if pruned := tags.get(STATE_TAG) == PRUNED:  # Now it goes on, in a search that prunes less.
             self._client.delete_tag(mine, STATE_TAG)
         if ERROR_TAG in tags:  # Now it is tried again.
             self._client.delete_tag(mine, ERROR_TAG)
-        if pruned or found[0].info.status in ("FAILED", "KILLED"):
+        if pruned or found.info.status in ("FAILED", "KILLED"):
             self._client.update_run(mine, "RUNNING")
         return mine
 

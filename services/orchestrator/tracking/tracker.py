@@ -4,6 +4,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,15 @@ ERROR_TIMEOUT_S = 5.0
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Message:
+    """What every sink is told."""
+
+    tell: Callable[[Sink], None]
+    again: bool
+    """Whether the experiment's next start tells it too."""
+
+
 class Tracker:
     """Several sinks behind one queue.
 
@@ -40,8 +50,8 @@ class Tracker:
     ) -> None:
         self._open, self._say, self._models = open_sinks, say, models
         self._networks: dict[str, tuple[Layer, ...]] = {}
-        self._told = False
-        self._queue: queue.SimpleQueue[Callable[[Sink], None] | None] = queue.SimpleQueue()
+        self._told, self._hurried = False, False
+        self._queue: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
 
     def __enter__(self) -> "Tracker":
@@ -52,15 +62,18 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Waits until everything is written; an interrupted experiment waits for a moment only."""
+        """Waits until everything is written; an interrupted experiment waits for a moment only, and leaves out what is
+        told again when it goes on."""
         if not self._thread.is_alive():
             return
+        self._hurried = error is not None
         self._queue.put(None)
         if error and not self._told:  # Nothing to write: only the sinks' libraries may still be loading.
             return
-        self._thread.join(ERROR_TIMEOUT_S if error else CLOSE_TIMEOUT_S)
-        if self._thread.is_alive() and error is None:
-            self._say(f"tracking: not everything was written within {CLOSE_TIMEOUT_S:.0f} s")
+        timeout = ERROR_TIMEOUT_S if error else CLOSE_TIMEOUT_S
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._say(f"tracking: not everything was written within {timeout:.0f} s")
 
     def network(self, name: str, described: trainer_service_pb2.DescribeArchitectureResponse) -> None:
         """Remembers a network's layers for its graph."""
@@ -77,7 +90,7 @@ class Tracker:
     def finished(self, result: TrainResult, store: Store) -> None:
         """A training is done."""
         run = Tracked(result.run_id, result.spec)
-        self._tell(lambda sink: sink.finished(run, self._outcome(result, store)))
+        self._tell(lambda sink: sink.finished(run, self._outcome(result, store)), again=True)
 
     def scored(self, subject: Subject, run_id: str, store: Store) -> None:
         """An artefact of a training that is done was scored.
@@ -91,7 +104,7 @@ class Tracker:
             if values := _scores(store, run_id):
                 sink.scored(run, name, values)
 
-        self._tell(tell)
+        self._tell(tell, again=True)
 
     def failed(self, step: Step, reason: str) -> None:
         """A step ended without a result; trainings are tracked."""
@@ -129,10 +142,15 @@ class Tracker:
                 models.fetch(model.name, model.version)
                 yield models.path(model.name, model.version)
 
-    def _tell(self, message: Callable[[Sink], None]) -> None:
+    def _tell(self, message: Callable[[Sink], None], again: bool = False) -> None:
+        """Hands a message on.
+
+        Args:
+            again: whether the experiment's next start tells it too.
+        """
         if self._open:
             self._told = True
-            self._queue.put(message)
+            self._queue.put(Message(message, again))
 
     def _work(self) -> None:
         sinks: list[Sink] = []
@@ -142,9 +160,11 @@ class Tracker:
             except Exception as error:  # Whatever a library or its server does, the experiment goes on.
                 self._say(_stopped("", error))
         while (message := self._queue.get()) is not None:
+            if self._hurried and message.again:
+                continue
             for sink in list(sinks):
                 try:
-                    message(sink)
+                    message.tell(sink)
                 except Exception as error:
                     self._say(_stopped(f" in {sink.name}", error))
                     sinks.remove(sink)

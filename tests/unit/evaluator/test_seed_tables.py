@@ -60,7 +60,7 @@ def test_preparation_is_said_to_be_in_nobodys_share() -> None:
 @pytest.mark.parametrize(
     ("mean", "p_adjusted", "expected"),
     [(0.01, 0.2, "no difference shown"), (0.01, 0.01, "Keras is more"), (-0.01, 0.01, "PyTorch is more"),
-     (0.01, None, "no spread between seeds: cannot be tested")],
+     (0.01, None, "the same difference in every seed: cannot be tested")],
 )  # fmt: skip
 def test_a_finding_says_no_more_than_the_corrected_test(mean: float, p_adjusted: float | None, expected: str) -> None:
     test = SeedTest(seeds=3, mean=mean, interval=(0, 1), p_value=p_adjusted, p_adjusted=p_adjusted)

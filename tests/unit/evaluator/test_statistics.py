@@ -74,7 +74,8 @@ def test_a_difference_larger_than_the_spread_of_seeds_is_none_where_the_test_sho
 
 def test_a_finding_counts_the_pairs_of_which_it_names_no_framework() -> None:
     assert finding(NOISY, BEHIND, (0.960, 0.963, 0.970)).endswith(
-        "Keras is more accurate than PyTorch and fastai; no spread between seeds, so no test for 1 of 3 pairs."
+        "Keras is more accurate than PyTorch and fastai; "
+        "the same difference in every seed, so no test for 1 of 3 pairs."
     )
     assert finding(NOISY, ALIKE, BEHIND[:2]).endswith(
         "Holm: no difference shown for 1 of 3 pairs; too few seeds for 2 of 3 pairs."
@@ -82,7 +83,7 @@ def test_a_finding_counts_the_pairs_of_which_it_names_no_framework() -> None:
 
 
 def test_no_difference_is_said_of_nothing_that_was_not_tested() -> None:
-    assert finding(NOISY, NOISY).endswith("Holm: no spread between seeds, so no test.")
+    assert finding(NOISY, NOISY).endswith("Holm: the same difference in every seed, so no test.")
     for seeds in (1, 2):
         assert finding(NOISY[:seeds], ALIKE[:seeds]).endswith(
             "points. Too few seeds to tell which is more accurate: a test takes 3."

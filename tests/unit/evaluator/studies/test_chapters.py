@@ -72,7 +72,7 @@ def test_without_a_key_the_beginning_of_the_experiments_name_is_the_study() -> N
 
 
 def test_the_overview_shows_each_claim_and_mode_once_with_the_best_evidence() -> None:
-    found = judged([chapter("one-seed", seeds=(0,)), chapter("two-seeds", seeds=(0, 1))])
+    found = [chapter("one-seed", seeds=(0,)), chapter("two-seeds", seeds=(0, 1))]
     assert {(one.name, finding.verdict) for one, finding in best_evidence(found)} == {("two-seeds", NOT_TESTED)}
     # A verdict counts for more than any amount of work without one.
     large = study(images=10**6)

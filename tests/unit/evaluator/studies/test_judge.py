@@ -101,9 +101,9 @@ def test_differences_without_spread_may_only_say_not_tested_and_why(other: float
     whole = summary(of, {"keras": [0.98] * 3, "pytorch": [other] * 3})
     found = judge(whole, of)
     assert {(finding.verdict, *finding.shortfalls) for finding in found} == {
-        (NOT_TESTED, "no spread between seeds: cannot be tested")
+        (NOT_TESTED, "the same difference in every seed: cannot be tested")
     }
-    assert "points, no spread between seeds: no interval |" in page([Chapter("test", whole, of, tuple(found))])
+    assert "points, the same in every seed: no interval |" in page([Chapter("test", whole, of, tuple(found))])
 
 
 def test_two_seeds_may_only_say_not_tested() -> None:

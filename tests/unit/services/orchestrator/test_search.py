@@ -153,7 +153,9 @@ def test_every_training_of_a_search_is_counted_once_however_its_trial_ends_and_a
     again, told = Trainer(), Settling()
     run(of, again, tmp_path, told)
     assert again.arms == []
-    assert told.told == [f"net-t{number}-f{fold} already done" for number in range(4) for fold in range(3)]
+    assert told.told[:6] == [f"net-t{number}-f{fold} already done" for number in range(2) for fold in range(3)]
+    assert told.told[6:9] == [f"net-t2-f{fold} stopped loss is nan" for fold in range(3)]
+    assert [line.split(":")[0] for line in told.told[9:]] == [f"net-t3-f{fold} stopped trial 3" for fold in range(3)]
 
 
 def test_the_folds_that_a_pruned_trial_leaves_out_are_counted(tmp_path: Path) -> None:

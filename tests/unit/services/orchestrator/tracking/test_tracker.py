@@ -189,6 +189,21 @@ def test_an_interrupted_experiment_waits_until_that_is_written() -> None:
     assert sink.told == ["interrupted matched-keras-s0"]
 
 
+def test_an_interrupted_experiment_leaves_out_what_is_told_again_when_it_goes_on(store: Store) -> None:
+    begun, sink = threading.Event(), Remembering()
+
+    def slow() -> Sink:
+        begun.wait(60)
+        return sink
+
+    with contextlib.suppress(KeyboardInterrupt), Tracker([slow], print) as tracker:
+        tracker.finished(RESULT, store)
+        tracker.interrupted(STEP)
+        threading.Timer(0.2, begun.set).start()
+        raise KeyboardInterrupt
+    assert sink.told == ["interrupted matched-keras-s0"]
+
+
 def test_an_interrupted_experiment_does_not_wait_long(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging = threading.Event()
 
