@@ -8,7 +8,7 @@ from core.schemas.experiment import Experiment
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.judge import NOT_TESTED
 from evaluator.studies.overview import best_evidence
-from evaluator.studies.results import chapters, kept_experiments
+from evaluator.studies.results import chapters, in_words_of, kept_experiments
 from evaluator.studies.revision import changed_keys, study_now
 from tools.studies import committed, committed_files, pages
 
@@ -121,6 +121,13 @@ def test_claims_are_those_of_the_file_now_as_long_as_it_is_what_was_measured() -
     assert study_now(kept, now) == now.study
     other = kept.model_copy(update={"seeds": (0,)})
     assert study_now(other, now) == kept.study
+
+
+def test_words_are_those_of_the_file_now_as_long_as_it_is_what_was_measured() -> None:
+    (one,) = (chapter.summary for chapter in CHAPTERS if chapter.name == "s2-mnist")
+    now = committed(KEPT["s2-mnist"]).model_copy(update={"title": "In other words"})
+    assert in_words_of(now, one).title == "In other words"
+    assert in_words_of(now.model_copy(update={"seeds": (0,)}), one) == one
 
 
 def test_a_digest_of_weights_is_filled_in_by_a_run_and_makes_no_other_revision() -> None:

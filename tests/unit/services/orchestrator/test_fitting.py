@@ -102,3 +102,11 @@ def test_the_networks_of_trials_are_described_too_and_a_misfit_stops_nobody() ->
             return describe.describe(name, shape, classes)
 
     assert list(check_arms(of, Partly(), CLASSES)) == ["resnet18", "cifar-cnn3"]  # type: ignore[arg-type]
+
+
+def test_figures_for_colours_are_refused_for_grey_images() -> None:
+    grey = experiment("mlp", normalization="imagenet").model_dump()
+    grey["data"]["image"]["color"] = "grey"
+    with pytest.raises(MisfitError, match="normalization imagenet needs colour images") as found:
+        check(Experiment.model_validate(grey))
+    assert found.value.key == ("arms", "net", "recipe", "normalization")
