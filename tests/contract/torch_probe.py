@@ -135,6 +135,19 @@ def restored_device() -> str:
     return f"{state['grad_avg'].device}, step {state['step']}"
 
 
+def far_below_zero(folder: Path) -> float:
+    """Largest gap between network and ONNX where every logit of a normalised sigmoid head is far below zero."""
+    framework, architecture = get_framework("pytorch"), networks.CASES["asl-cnn"]
+    weights = dict(networks.weights(architecture))
+    last = list(weights)[-1]
+    weights[last] = np.linspace(-130, -90, weights[last].size).astype(weights[last].dtype)
+    model = framework.build(architecture, weights, networks.settings(architecture, networks.matched()))
+    images = networks.images(architecture, 5, "predict").images
+    framework.export(model, "onnx", folder)
+    gaps = np.abs(load("onnx", folder / "model.onnx", 1)(images) - framework.predict(model, images))
+    return float(gaps.max())
+
+
 def workers(folder: Path) -> dict[str, int]:
     """Processes that decode for two threads: files, files in batches larger than any memory, and arrays."""
     from trainer.frameworks._fastai_workers import decoding_workers
@@ -159,5 +172,6 @@ if __name__ == "__main__":
         "cosine": rates({"name": "cosine", "final": 0.1}, epochs=4, steps=1),
         "one-cycle": rates({"name": "one-cycle", "first": 0.5, "final": 0.1}, epochs=1, steps=4),
         "restored": restored_device(),
+        "far below zero": far_below_zero(where),
     }
     print(json.dumps(found))

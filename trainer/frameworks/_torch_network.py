@@ -120,7 +120,12 @@ class Classifier(nn.Module):
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        return functional.softmax(head_scores(self.network.head, self.network(image)), dim=1)
+        logits = self.network(image)
+        if self.network.head == "normalized_sigmoid":
+            # log σ(z), written out: ONNX has no LogSigmoid, and the log(sigmoid(z)) that torch exports in its place
+            # underflows where z is far below zero.
+            return functional.softmax(logits.clamp(max=0) - torch.log1p(torch.exp(-logits.abs())), dim=1)
+        return functional.softmax(head_scores(self.network.head, logits), dim=1)
 
 
 def build_network(architecture: Architecture, settings: BuildSettings) -> Network:
