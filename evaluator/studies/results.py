@@ -59,20 +59,12 @@ def _kept(one: Chapter, measured: Set[tuple[str, str]]) -> Iterator[Finding]:
 
 
 def _without_repeats(found: Sequence[Chapter]) -> list[Chapter]:
-    every = [(one.name, one.study_key, finding) for one in found for finding in one.findings]
-    return [
-        replace(
-            one,
-            findings=tuple(
-                finding
-                for finding in one.findings
-                if not any(
-                    name != one.name and key == one.study_key and _repeats(finding, other) for name, key, other in every
-                )
-            ),
-        )
-        for one in found
-    ]
+    return [replace(one, findings=tuple(f for f in one.findings if not _repeated(f, one, found))) for one in found]
+
+
+def _repeated(finding: Finding, own: Chapter, found: Sequence[Chapter]) -> bool:
+    others = (one for one in found if one.name != own.name and one.study_key == own.study_key)
+    return any(_repeats(finding, other) for one in others for other in one.findings)
 
 
 def _repeats(finding: Finding, other: Finding) -> bool:
