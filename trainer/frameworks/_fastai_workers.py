@@ -2,8 +2,9 @@
 
 import multiprocessing
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from core.errors import InvalidInputError, KilledError
 from trainer.originals import Originals
 
 SHARED_MEMORY = Path("/dev/shm")
+NEWS_S = 1.0
+"""How long a process's end may be known later than its connections break."""
 
 
 def decoding_workers(originals: Originals | None, batch_size: int, threads: int) -> int:
@@ -41,3 +44,8 @@ def own_words() -> Iterator[None]:
         if not str(error).startswith("DataLoader worker"):
             raise
         raise KilledError(str(error)) from error
+    except (ConnectionError, EOFError) as error:
+        # Nothing else here has connections. What torch raises once, wherever the signal arrives, is waited for.
+        with suppress(RuntimeError):
+            time.sleep(NEWS_S)
+        raise KilledError(f"a process that decodes is gone: {error}") from error
