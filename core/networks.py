@@ -68,8 +68,10 @@ ActivationName = Literal["tanh", "sigmoid"]
 ACTIVATIONS: tuple[ActivationName, ...] = get_args(ActivationName)
 AVERAGE = "average"
 """What may be in place of max in the pools of a network."""
-ENDINGS = f"[-<{'|'.join(ACTIVATIONS)}>][-{AVERAGE}]"
-"""How names of networks go on that have something else than ReLU and max pools."""
+NO_DROPOUT = "nodropout"
+"""What may be left out of a network."""
+ENDINGS = f"[-<{'|'.join(ACTIVATIONS)}>][-{AVERAGE}][-{NO_DROPOUT}]"
+"""How names of networks go on that have something else than ReLU and max pools, or no dropout."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class NetworkName:
     """In place of ReLU."""
     average: bool = False
     """Whether pools take the mean in place of the maximum."""
+    dropout: bool = True
+    """Whether the network's dropout is kept."""
 
 
 def parse_network(name: str) -> NetworkName:
@@ -90,7 +94,8 @@ def parse_network(name: str) -> NetworkName:
     Raises:
         NotFoundError: unknown, with the known names, or the syntax of the family it begins like.
     """
-    rest = name.removesuffix(f"-{AVERAGE}")
+    dropped = name.removesuffix(f"-{NO_DROPOUT}")
+    rest = dropped.removesuffix(f"-{AVERAGE}")
     activation = next((one for one in ACTIVATIONS if rest.endswith(f"-{one}")), None)
     network = rest.removesuffix(f"-{activation}") if activation else rest
     if network not in NETWORKS:
@@ -99,7 +104,7 @@ def parse_network(name: str) -> NetworkName:
             known = ", ".join((*NETWORKS, *(one.syntax for one in FAMILY_NAMES)))
             raise NotFoundError(f"unknown architecture {name!r}; known: {known}, each also with {ENDINGS}")
         family.parse(network)
-    return NetworkName(network, activation, rest != name)
+    return NetworkName(network, activation, average=rest != dropped, dropout=dropped == name)
 
 
 def check_network(name: str) -> str:

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from core.errors import InvalidInputError
-from core.networks import ENDINGS, parse_network
+from core.networks import ENDINGS, NO_DROPOUT, parse_network
 from trainer.architectures import asl, imagenet, studies
 from trainer.architectures.asl import CLASSES, SHAPE
 from trainer.architectures.entry import Entry, Family, ImageShape
-from trainer.layers import Activation, Architecture, Layer, Pool, Residual
+from trainer.layers import Activation, Architecture, Dropout, Layer, Pool, Residual
 
 ARCHITECTURES: dict[str, Entry] = {
     "mlp": Entry("Dense network without convolution (study S2).", studies.mlp, (28, 28, 1), 10),
@@ -36,7 +36,9 @@ ARCHITECTURES: dict[str, Entry] = {
     "resnet34": Entry("ResNet-34, torchvision's layout.", imagenet.resnet34, (224, 224, 3), 1000),
     "vgg11": Entry("VGG-11 without batch norm, torchvision's layout.", imagenet.vgg11, (224, 224, 3), 1000),
 }
-VARIED = {f"<name>{ENDINGS}": "A network with tanh or sigmoid in place of ReLU, or average in place of its max pools."}
+VARIED = {
+    f"<name>{ENDINGS}": "A network with tanh or sigmoid for ReLU, average pools for max pools, or without its dropout."
+}
 FAMILIES: tuple[Family, ...] = (asl.GRID,)
 
 
@@ -57,6 +59,9 @@ def get_architecture(name: str, input_shape: ImageShape | None = None, classes: 
     if parsed.average:
         layers = _replaced(layers, Pool, "max", "average", name)
         description += " Average pools in place of max pools."
+    if not parsed.dropout:
+        layers = _without_dropout(layers, name)
+        description += " Without its dropout."
     return Architecture(name, description, shape, number, layers, entry.head_for(number))
 
 
@@ -83,6 +88,14 @@ def _replaced(
         what = f"{old} {kind_of.__name__.lower()}"
         raise InvalidInputError(f"{name} has no {what} that {new} could replace; leave -{new} out")
     return swapped
+
+
+def _without_dropout(layers: tuple[Layer, ...], name: str) -> tuple[Layer, ...]:
+    """The layers but for every dropout. No residual block here has any."""
+    kept = tuple(layer for layer in layers if not isinstance(layer, Dropout))
+    if kept == layers:
+        raise InvalidInputError(f"{name} has no dropout; leave -{NO_DROPOUT} out")
+    return kept
 
 
 def _entry(name: str) -> Entry:

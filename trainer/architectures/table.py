@@ -12,9 +12,10 @@ whatever the data has. `bakeoff architectures NAME --input 64x64x3 --classes 29`
 |---|---|---|---|---|---|---|
 """
 NOTES = """
-**Activations and pools.** A name may go on with `-tanh` or `-sigmoid` (in place of every ReLU), and with `-average` (in
-place of every max pool): `asl-cnn-tanh-average`. A network without what is replaced is refused when it is built, and
-`pretrained` goes with the plain names only. Parameters stay the same, and a search can try them:
+**Activations, pools, dropout.** A name may go on with `-tanh` or `-sigmoid` (in place of every ReLU), with `-average`
+(in place of every max pool), and with `-nodropout`: `asl-cnn-tanh-average`, `cats-dogs-cnn-nodropout`. A network
+without what is replaced or left out is refused when it is built, and `pretrained` goes with the plain names only.
+Parameters stay the same, and a search can try them:
 `architecture: [asl-cnn, asl-cnn-tanh, asl-cnn-sigmoid, asl-cnn-average]`.
 
 **Heads.** `softmax`: one logit per class. `sigmoid`: one logit for two classes, exported as [σ(−z), σ(z)].

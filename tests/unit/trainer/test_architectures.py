@@ -124,7 +124,7 @@ def test_the_listing_has_every_network_and_one_line_per_family() -> None:
     assert list(listing()) == [
         *ARCHITECTURES,
         "asl-grid-d<0|1|2>-u<32|64|128>-c<1|2|3>",
-        "<name>[-<tanh|sigmoid>][-average]",
+        "<name>[-<tanh|sigmoid>][-average][-nodropout]",
     ]
 
 
@@ -148,6 +148,7 @@ def test_a_name_may_end_in_another_activation_and_another_pool(base, ending, act
     [
         ("mlp-average", "mlp-average has no max pool that average could replace; leave -average out"),
         ("asl-strided-tanh-average", "has no max pool"),
+        ("resnet18-nodropout", "resnet18-nodropout has no dropout; leave -nodropout out"),
     ],
 )
 def test_what_a_network_does_not_have_cannot_be_replaced(name, problem) -> None:
@@ -156,11 +157,30 @@ def test_what_a_network_does_not_have_cannot_be_replaced(name, problem) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["asl-cnn-average-tanh", "asl-cnn-relu", "asl-cnn-tanh-tanh", "tanh", "-average", "asl-cnn-None"]
+    "name",
+    [
+        "asl-cnn-average-tanh",
+        "asl-cnn-relu",
+        "asl-cnn-tanh-tanh",
+        "mlp-nodropout-tanh",
+        "tanh",
+        "-average",
+        "asl-cnn-None",
+    ],
 )
 def test_other_endings_or_another_order_are_no_network(name) -> None:
-    with pytest.raises(NotFoundError, match=r"each also with \[-<tanh\|sigmoid>\]\[-average\]"):
+    with pytest.raises(NotFoundError, match=r"each also with \[-<tanh\|sigmoid>\]\[-average\]\[-nodropout\]"):
         get_architecture(name)
+
+
+@pytest.mark.parametrize(("base", "ending"), [("cats-dogs-cnn", ""), ("cnn5", "-tanh-average"), ("vgg11", "")])
+def test_a_network_may_leave_its_dropout_out_and_keeps_everything_else(base: str, ending: str) -> None:
+    whole, without = get_architecture(base + ending), get_architecture(f"{base}{ending}-nodropout")
+    kept = [node.layer for node in whole.nodes if not isinstance(node.layer, Dropout)]
+    assert [node.layer for node in without.nodes] == kept
+    assert whole.dropouts
+    assert not without.dropouts
+    assert without.parameters == whole.parameters
 
 
 @pytest.mark.parametrize(("name", "blocks"), [("resnet18", (2, 2, 2, 2)), ("resnet34", (3, 4, 6, 3))])
