@@ -16,6 +16,7 @@ from evaluator.studies.chart import chart
 from evaluator.studies.page import page
 from evaluator.studies.results import chapters, keep, kept_experiments, search_summaries, split_summaries
 from evaluator.studies.revision import changed_keys
+from evaluator.studies.wall_time import bars
 from evaluator.studies.waterfall import waterfall
 from services.orchestrator.experiment_file import read_experiment
 
@@ -41,11 +42,12 @@ def main() -> None:
 
 
 def pages(docs: Path) -> dict[Path, str]:
-    """The page, one picture for each result file, and a waterfall for each that has an attribution: path to text."""
+    """The page, two pictures for each result file, and a waterfall for each that has an attribution: path to text."""
     results = docs / "results"
     now = committed_files(results)
     found = chapters(results, now)
     written = {docs / one.chart: chart(one.summary, one.study) for one in found}
+    written |= {docs / one.wall_time: bars(one.summary) for one in found}
     written |= {docs / one.waterfall: waterfall(one.attribution) for one in found if one.attribution}
     changed = {name: changed_keys(kept, now[name]) for name, kept in kept_experiments(results).items()}
     return {

@@ -100,19 +100,12 @@ def time_shares(summary: Summary) -> Table:
     framework does not show.
     """
     phases = list(dict.fromkeys(phase for training in summary.trainings for phase in training.seconds))
-    headers = (
-        "Framework",
-        "Arm",
-        "Seeds",
-        *(title for phase in phases for title in (("Open", "Wait") if phase == DATA_PHASE else (phase.capitalize(),))),
-        "Images/s",
-        "Peak memory",
-        "Bare loop",
-    )
+    named = ("Framework", "Arm", "Seeds")
+    headers = (*named, *wall_time(summary.trainings), "Images/s", "Peak memory", "Bare loop")
     rows = []
     for (arm, framework), members in by_framework(summary.trainings).items():
         total = sum(sum(training.seconds.values()) for training in members)
-        spent = [one for phase in phases for one in _spent(phase, members)]
+        spent = wall_time(members, phases).values()
         speed = text.significant(sum(training.images_per_second for training in members) / len(members))
         note = " (contended)" if any(training.contended for training in members) else ""
         shares = [text.MISSING if part is None or not total else text.percent(part / total, 1) for part in spent]
@@ -122,11 +115,22 @@ def time_shares(summary: Summary) -> Table:
     return Table("Share of wall time by phase, and speed", headers, tuple(rows), names=2)
 
 
-def _spent(phase: str, members: Sequence[Training]) -> tuple[float | None, ...]:
-    """Seconds of a phase, all trainings together; of the data two: opening it, and waiting for it."""
-    whole = sum(training.seconds.get(phase, 0.0) for training in members)
-    if phase != DATA_PHASE:
-        return (whole,)
-    waits = [epoch.data_seconds for training in members for epoch in training.history]
-    measured = [seconds for seconds in waits if seconds is not None]
-    return (whole - sum(measured), sum(measured) if len(measured) == len(waits) else None)
+def wall_time(trainings: Sequence[Training], phases: Sequence[str] = ()) -> dict[str, float | None]:
+    """Title of a phase to its seconds in all of the trainings together; of the data two: opening it, waiting for it.
+
+    None for waiting that the framework does not show, which is part of training.
+
+    Args:
+        phases: their names, where others than those of the trainings are to have a title too.
+    """
+    spent: dict[str, float | None] = {}
+    for phase in phases or dict.fromkeys(phase for training in trainings for phase in training.seconds):
+        whole = sum(training.seconds.get(phase, 0.0) for training in trainings)
+        if phase == DATA_PHASE:
+            waits = [epoch.data_seconds for training in trainings for epoch in training.history]
+            measured = [seconds for seconds in waits if seconds is not None]
+            spent["Open"] = whole - sum(measured)
+            spent["Wait"] = sum(measured) if len(measured) == len(waits) else None
+        else:
+            spent[phase.capitalize()] = whole
+    return spent

@@ -39,6 +39,11 @@ class Chapter:
         return f"images/study-{self.name}.svg"
 
     @property
+    def wall_time(self) -> str:
+        """The picture of where the time went, likewise."""
+        return f"images/study-{self.name}-time.svg"
+
+    @property
     def attribution(self) -> Attribution | None:
         """Which default makes how much of the difference, without p values where it is too small for them; None where
         that was not asked."""

@@ -1,32 +1,14 @@
 """One picture per study: every seed's accuracy, the mean with its interval, and what was published. Plain SVG."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from core.schemas.study import Study
 from core.schemas.summary import Group, Summary
 from evaluator import text
+from evaluator.studies.svg import BOTTOM, COLOURS, LEFT, LINE, MUTED, TEXT, TOP, Axis, height_of, label, middle, picture
 
-COLOURS = {"keras": "#c2265a", "tensorflow": "#d97f00", "pytorch": "#2f66e0", "fastai": "#0c8f7f"}
-TEXT, MUTED, LINE = "#12151b", "#596170", "#e4e7ec"
-WIDTH, LEFT, RIGHT, ROW, TOP, BOTTOM = 860, 250, 30, 30, 46, 40
 TICKS = 5
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Maps accuracies to horizontal positions."""
-
-    low: float
-    high: float
-
-    def x(self, value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (value - self.low) / (self.high - self.low)
-
-    @property
-    def ticks(self) -> list[float]:
-        return [self.low + (self.high - self.low) * number / (TICKS - 1) for number in range(TICKS)]
 
 
 def chart(summary: Summary, study: Study) -> str:
@@ -34,16 +16,10 @@ def chart(summary: Summary, study: Study) -> str:
     groups = [group for group in summary.groups if group.accuracy]
     published = published_accuracies(study)
     axis = _axis(groups, published)
-    height = TOP + ROW * max(1, len(groups)) + BOTTOM
-    title = escape(f"Test accuracy, {summary.title}")
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img" aria-label="{title}" font-family="system-ui, sans-serif" font-size="13">\n'
-        f'<rect width="{WIDTH}" height="{height}" rx="10" fill="#ffffff"/>\n'
-        f'<text x="16" y="26" font-size="15" font-weight="600" fill="{TEXT}">{title}</text>'
-    )
+    height = height_of(len(groups))
     rows = [part for number, group in enumerate(groups) for part in _row(group, number, axis, published)]
-    return "\n".join([head, *_grid(axis, height), *rows, *_legend(height, bool(published)), "</svg>"]) + "\n"
+    parts = [*_grid(axis, height), *rows, *_legend(height, bool(published))]
+    return picture(f"Test accuracy, {summary.title}", len(groups), parts)
 
 
 def published_accuracies(study: Study) -> dict[tuple[str, str], float]:
@@ -67,17 +43,17 @@ def _axis(groups: Sequence[Group], published: dict[tuple[str, str], float]) -> A
 
 
 def _grid(axis: Axis, height: int) -> Iterator[str]:
-    for tick in axis.ticks:
+    for tick in (axis.low + (axis.high - axis.low) * number / (TICKS - 1) for number in range(TICKS)):
         x = f"{axis.x(tick):.1f}"
         yield f'<line x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{height - BOTTOM + 2}" stroke="{LINE}"/>'
-        label = text.percent(tick, 1)
-        yield f'<text x="{x}" y="{height - BOTTOM + 18}" text-anchor="middle" fill="{MUTED}">{label}</text>'
+        figure = text.percent(tick, 1)
+        yield f'<text x="{x}" y="{height - BOTTOM + 18}" text-anchor="middle" fill="{MUTED}">{figure}</text>'
 
 
 def _row(group: Group, number: int, axis: Axis, published: dict[tuple[str, str], float]) -> Iterator[str]:
-    y, colour = TOP + ROW * number + ROW / 2, COLOURS[group.framework]
-    name = escape(f"{text.framework(group.framework)} · {group.arm}")
-    yield f'<text x="{LEFT - 14}" y="{y + 4:.1f}" text-anchor="end" fill="{TEXT}">{name}</text>'
+    y, colour = middle(number), COLOURS[group.framework]
+    name = f"{text.framework(group.framework)} · {group.arm}"
+    yield label(name, number)
     assert group.accuracy, "rows without accuracy are not drawn"
     if interval := group.accuracy.interval:
         low, high = (axis.x(min(max(end, axis.low), axis.high)) for end in interval)
@@ -86,7 +62,7 @@ def _row(group: Group, number: int, axis: Axis, published: dict[tuple[str, str],
             'stroke-opacity="0.22" stroke-linecap="round"/>'
         )
     for seed in group.seeds:
-        tip = f"{name}, seed {seed.seed}: {text.percent(seed.accuracy)}"
+        tip = escape(f"{name}, seed {seed.seed}: {text.percent(seed.accuracy)}")
         yield (
             f'<circle cx="{axis.x(seed.accuracy):.1f}" cy="{y}" r="4" fill="{colour}" fill-opacity="0.75">'
             f"<title>{tip}</title></circle>"

@@ -114,7 +114,9 @@ def _chapter(one: Chapter, changed: Changed, moved: Sequence[Shift], chapters: S
     if one.summary.other_split:
         yield from splits.section(one.summary)
     told = f"{effort(one.summary)} {time_note(one.summary)}".strip()
-    yield f"**Where the time went.** {escape(told)}\n\n{markdown_table(time_shares(one.summary))}"
+    yield f"**Where the time went.** {escape(told)}"
+    yield f"![Share of wall time by phase, of every framework and arm]({one.wall_time})"
+    yield markdown_table(time_shares(one.summary))
     yield from (f"> {escape(note)}" for note in one.summary.notes)
     if one.summary.missing:
         yield "> **Incomplete:** " + escape("; ".join(one.summary.missing))

@@ -6,12 +6,29 @@ from html import escape
 from core.schemas.attribution import Attribution
 from evaluator import text
 from evaluator.report.attribution import UNCLEAR, Bar, bars, is_clear
-from evaluator.studies.chart import BOTTOM, COLOURS, LEFT, LINE, MUTED, ROW, TEXT, TOP, WIDTH, Axis
+from evaluator.studies.svg import (
+    BAR,
+    BOTTOM,
+    COLOURS,
+    LEFT,
+    LINE,
+    MUTED,
+    TEXT,
+    TOP,
+    WIDTH,
+    Axis,
+    height_of,
+    label,
+    middle,
+    picture,
+)
 
-BAR = 16
-"""Height of a bar; what is left of a row is air."""
 LABEL = 70
 """Room for the figure beside a bar."""
+HATCHING = (
+    '<defs><pattern id="unclear" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<rect width="3" height="6" fill="#ffffff" fill-opacity="0.75"/></pattern></defs>'
+)
 UNTESTED = "not tested"
 """Of a change without a p value, as the table of the attribution calls it."""
 
@@ -19,21 +36,13 @@ UNTESTED = "not tested"
 def waterfall(found: Attribution) -> str:
     """SVG text; equal inputs give equal bytes."""
     drawn = list(bars(found))
-    axis, height = _axis(drawn), TOP + ROW * len(drawn) + BOTTOM
+    axis, height = _axis(drawn), height_of(len(drawn))
     first, second = map(text.framework, found.between)
-    title = escape(f"Test accuracy of {first} minus {second}, in points: which default makes the difference")
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img" aria-label="{title}" font-family="system-ui, sans-serif" font-size="13">\n'
-        '<defs><pattern id="unclear" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-        '<rect width="3" height="6" fill="#ffffff" fill-opacity="0.75"/></pattern></defs>\n'
-        f'<rect width="{WIDTH}" height="{height}" rx="10" fill="#ffffff"/>\n'
-        f'<text x="16" y="26" font-size="15" font-weight="600" fill="{TEXT}">{title}</text>'
-    )
     rows = [part for number, bar in enumerate(drawn) for part in _row(bar, number, axis, found)]
     legend = f"to the right: in favour of {first}; to the left: of {second}{_hatched(found)}"
     foot = f'<text x="16" y="{height - 10}" font-size="12" fill="{MUTED}">{escape(legend)}</text>'
-    return "\n".join([head, *_grid(axis, height), *rows, foot, "</svg>"]) + "\n"
+    title = f"Test accuracy of {first} minus {second}, in points: which default makes the difference"
+    return picture(title, len(drawn), [HATCHING, *_grid(axis, height), *rows, foot])
 
 
 def _hatched(found: Attribution) -> str:
@@ -58,11 +67,11 @@ def _grid(axis: Axis, height: int) -> Iterator[str]:
 
 
 def _row(bar: Bar, number: int, axis: Axis, found: Attribution) -> Iterator[str]:
-    y = TOP + ROW * number + ROW / 2
+    y = middle(number)
     colour = MUTED if bar.gap else COLOURS[found.between[0 if bar.size > 0 else 1]]
     left, right = sorted((axis.x(bar.base), axis.x(bar.base + bar.size)))
     place = f'x="{left:.1f}" y="{y - BAR / 2:g}" width="{max(right - left, 1.0):.1f}" height="{BAR}"'
-    yield f'<text x="{LEFT - 14}" y="{y + 4:g}" text-anchor="end" fill="{TEXT}">{escape(bar.label)}</text>'
+    yield label(bar.label, number)
     yield f'<rect {place} fill="{colour}"><title>{escape(bar.label)}: {bar.figure} points</title></rect>'
     if not bar.clear:
         yield f'<rect {place} fill="url(#unclear)" pointer-events="none"/>'

@@ -9,9 +9,9 @@ from core.schemas.statistics import SeedTest
 from evaluator.attribution import attribute
 from evaluator.report.attribution import UNCLEAR, bars
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.chart import COLOURS
 from evaluator.studies.page import page
-from evaluator.studies.waterfall import BAR, waterfall
+from evaluator.studies.svg import BAR, COLOURS
+from evaluator.studies.waterfall import waterfall
 from tests.unit.evaluator.studies.test_judge import EPOCHS, IMAGES, SAME, claim, study, summary
 from tests.unit.evaluator.test_attribution import CLEAR, PLAN, groups
 

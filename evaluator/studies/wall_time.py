@@ -1,0 +1,77 @@
+"""Where the time of the trainings went, as bars of equal length: S4's pies. Plain SVG."""
+
+from collections.abc import Iterator, Sequence
+
+from core.schemas.summary import Summary, Training
+from evaluator import text
+from evaluator.groups import by_framework
+from evaluator.report.seed_tables import wall_time
+from evaluator.studies.svg import BAR, LEFT, MUTED, RIGHT, TEXT, WIDTH, Axis, height_of, label, middle, picture
+
+COLOURS = {
+    "Start": "#c3cad5",
+    "Open": "#8d97a7",
+    "Wait": "#c2265a",
+    "Build": "#4b5568",
+    "Train": "#3b4fd8",
+    "Validate": "#8f9bf0",
+    "Export": "#9a6fd0",
+}
+"""By phase, in their order; waiting stands out."""
+ON_LIGHT = ("Start", "Validate")
+"""Phases whose colour wants dark figures."""
+TOTAL = 62
+"""Room for the seconds beside a bar."""
+HIDDEN_WAIT = " with waiting"
+"""Of training that shows no waiting of its own."""
+LEAST = 0.06
+"""Share of a bar in which a figure has room."""
+AXIS = Axis(0.0, (WIDTH - LEFT - RIGHT) / (WIDTH - LEFT - RIGHT - TOTAL))
+"""Bars end at 1, where the room for the seconds begins."""
+
+
+def bars(summary: Summary) -> str:
+    """SVG text with a bar for each framework of an arm, all seeds together; equal inputs give equal bytes."""
+    groups = list(by_framework(summary.trainings).items())
+    rows = [
+        part
+        for number, ((arm, framework), members) in enumerate(groups)
+        for part in _row(f"{text.framework(framework)} · {arm}", number, members)
+    ]
+    title = f"Share of wall time by phase, {summary.title}"
+    contended = any(training.contended for training in summary.trainings)
+    return picture(title, len(groups), [*rows, *_legend(height_of(len(groups)), contended)])
+
+
+def _row(name: str, number: int, members: Sequence[Training]) -> Iterator[str]:
+    y, base = middle(number), 0.0
+    shown = wall_time(members)
+    spent = {phase: seconds for phase in COLOURS if (seconds := shown.get(phase))}
+    total = sum(spent.values())
+    yield label(name, number)
+    for phase, seconds in spent.items():
+        share = seconds / total
+        left, right = AXIS.x(base), AXIS.x(base + share)
+        base += share
+        words = f"{phase}: {text.percent(share, 1)}, {text.seconds(seconds / len(members))} a training"
+        place = f'x="{left:.1f}" y="{y - BAR / 2:g}" width="{right - left:.1f}" height="{BAR}"'
+        yield f'<rect {place} fill="{COLOURS[phase]}" stroke="#ffffff" stroke-width="0.8"><title>{words}</title></rect>'
+        if share >= LEAST:
+            figure = text.percent(share, 0) + HIDDEN_WAIT * (phase == "Train" and shown.get("Wait", 0.0) is None)
+            colour = TEXT if phase in ON_LIGHT else "#ffffff"
+            yield (
+                f'<text x="{(left + right) / 2:.1f}" y="{y + 4:g}" text-anchor="middle" font-size="11" fill="{colour}" '
+                f'pointer-events="none">{figure}</text>'
+            )
+    colour = MUTED if any(training.contended for training in members) else TEXT
+    yield f'<text x="{AXIS.x(1.0) + 8:.1f}" y="{y + 4:g}" fill="{colour}">{text.seconds(total / len(members))}</text>'
+
+
+def _legend(height: int, contended: bool) -> Iterator[str]:
+    y = height - 10
+    for number, (phase, colour) in enumerate(COLOURS.items()):
+        x = LEFT + 54 + 74 * number
+        yield f'<rect x="{x}" y="{y - 10}" width="11" height="11" fill="{colour}"/>'
+        yield f'<text x="{x + 16}" y="{y}" font-size="12" fill="{MUTED}">{phase}</text>'
+    words = "at the right: mean of a training" + "; grey: contended" * contended
+    yield f'<text x="16" y="{y}" font-size="12" fill="{MUTED}">{words}</text>'
