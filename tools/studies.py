@@ -13,6 +13,7 @@ from pathlib import Path
 from core import files
 from core.schemas.experiment import Experiment
 from evaluator.studies.chart import chart
+from evaluator.studies.gaps import PATH, gap_chart
 from evaluator.studies.page import page
 from evaluator.studies.results import chapters, keep, kept_experiments, search_summaries, split_summaries
 from evaluator.studies.revision import changed_keys
@@ -42,7 +43,7 @@ def main() -> None:
 
 
 def pages(docs: Path) -> dict[Path, str]:
-    """The page, two pictures for each result file, and a waterfall for each that has an attribution: path to text."""
+    """The page, its picture, two for each result file, a waterfall for each that has an attribution: path to text."""
     results = docs / "results"
     now = committed_files(results)
     found = chapters(results, now)
@@ -52,6 +53,7 @@ def pages(docs: Path) -> dict[Path, str]:
     changed = {name: changed_keys(kept, now[name]) for name, kept in kept_experiments(results).items()}
     return {
         **written,
+        docs / PATH: gap_chart(found),
         docs / "studies.md": page(found, split_summaries(results, now), changed, search_summaries(results, now)),
     }
 

@@ -6,7 +6,20 @@ from html import escape
 from core.schemas.study import Study
 from core.schemas.summary import Group, Summary
 from evaluator import text
-from evaluator.studies.svg import BOTTOM, COLOURS, LEFT, LINE, MUTED, TEXT, TOP, Axis, height_of, label, middle, picture
+from evaluator.studies.svg import (
+    BOTTOM,
+    COLOURS,
+    LEFT,
+    LINE,
+    MUTED,
+    TOP,
+    Axis,
+    diamond,
+    height_of,
+    label,
+    middle,
+    picture,
+)
 
 TICKS = 5
 
@@ -70,14 +83,7 @@ def _row(group: Group, number: int, axis: Axis, published: dict[tuple[str, str],
     mean = axis.x(group.accuracy.mean)
     yield f'<line x1="{mean:.1f}" x2="{mean:.1f}" y1="{y - 9}" y2="{y + 9}" stroke="{colour}" stroke-width="2"/>'
     if (figure := published.get((group.arm, group.framework))) is not None:
-        yield _diamond(axis.x(figure), y, f"published: {text.percent(figure)}")
-
-
-def _diamond(x: float, y: float, tip: str) -> str:
-    points = f"{x:.1f},{y - 6} {x + 6:.1f},{y} {x:.1f},{y + 6} {x - 6:.1f},{y}"
-    return (
-        f'<polygon points="{points}" fill="#ffffff" stroke="{TEXT}" stroke-width="1.6"><title>{tip}</title></polygon>'
-    )
+        yield diamond(axis.x(figure), y, f"published: {text.percent(figure)}")
 
 
 def _legend(height: int, published: bool) -> Iterator[str]:
@@ -85,5 +91,5 @@ def _legend(height: int, published: bool) -> Iterator[str]:
     signs = "● one seed   | mean   ▬ 95% interval of the mean"
     yield f'<text x="{LEFT}" y="{y}" font-size="12" fill="{MUTED}">{signs}</text>'
     if published:
-        yield _diamond(LEFT + 310, y - 4, "published")
+        yield diamond(LEFT + 310, y - 4, "published")
         yield f'<text x="{LEFT + 322}" y="{y}" font-size="12" fill="{MUTED}">published by the study</text>'

@@ -16,6 +16,7 @@ from evaluator.studies.chart import published_accuracies
 from evaluator.studies.defaults import Shift, attribution_section, shift_section, shifts
 from evaluator.studies.evidence import SHARE_NEEDED
 from evaluator.studies.findings import findings_table, published_gap
+from evaluator.studies.gaps import PATH
 from evaluator.studies.judge import NOT_TESTED, Finding
 from evaluator.studies.overview import overview
 
@@ -34,11 +35,15 @@ may times of trainings that shared the machine (*contended*). Which default make
 under the same rule: both modes against each other, corrected for all such tests of the study, and switch by switch,
 corrected for those of its section. Intervals are not corrected. Accuracies are those of the ONNX artefact on the test
 images, as served, unless the row says training or validation images: those are the last epoch's, from the framework's
-own loop.
-
-Of each claim and mode the table names the result with the best evidence: one with a verdict before one without, then
-the one of the most images × epochs × seeds. Its link leads to the chapter with the figures. What rests on trainings
-that another result has too, with more seeds, is in that one's chapter only."""
+own loop."""
+GLANCE = """**At a glance.** Every claim that compares the accuracy of two frameworks by one measure: what the study
+published, what is measured with the frameworks' own defaults (idiomatic), and with everything equal but their kernels
+(matched). Where both train one network and the marks are solid, a published difference that is gone in both modes came
+of a single run or of what else the study did differently, and one that is there in idiomatic mode only comes of
+defaults."""
+EVIDENCE = """Of each claim and mode the table names the result with the best evidence: one with a verdict before one
+without, then the one of the most images × epochs × seeds. Its link leads to the chapter with the figures. What rests on
+trainings that another result has too, with more seeds, is in that one's chapter only."""
 
 ELSEWHERE = "Its claims are in another chapter of the study."
 """Of a chapter whose claims were unavailable to it, or rest on trainings that another one has too."""
@@ -61,7 +66,10 @@ def page(
     moved = [shift for key in keys for shift in shifts([one.findings for one in chapters if one.study_key == key])]
     told = [part for one in chapters for part in _chapter(one, changed, moved, chapters)]
     told += [part for one in searched for part in _search(one, changed)]
-    return "\n\n".join([INTRO, overview(chapters, changed), *told, *_splits(by_split, changed)]) + "\n"
+    glance = f"{GLANCE}\n\n![Published and measured differences in accuracy between two frameworks]({PATH})"
+    return (
+        "\n\n".join([INTRO, glance, EVIDENCE, overview(chapters, changed), *told, *_splits(by_split, changed)]) + "\n"
+    )
 
 
 def _search(one: Summary, changed: Changed) -> Iterator[str]:

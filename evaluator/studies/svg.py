@@ -17,9 +17,11 @@ class Axis:
 
     low: float
     high: float
+    room: float = 0.0
+    """Beside the rows' ends, for figures."""
 
     def x(self, value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (value - self.low) / (self.high - self.low)
+        return LEFT + (WIDTH - LEFT - RIGHT - self.room) * (value - self.low) / (self.high - self.low)
 
 
 def height_of(rows: int) -> int:
@@ -35,6 +37,15 @@ def middle(row: int) -> float:
 def label(words: str, row: int) -> str:
     """What a row is about, to the left of it."""
     return f'<text x="{LEFT - 14}" y="{middle(row) + 4:g}" text-anchor="end" fill="{TEXT}">{escape(words)}</text>'
+
+
+def diamond(x: float, y: float, tip: str) -> str:
+    """What a study published."""
+    points = f"{x:.1f},{y - 6:g} {x + 6:.1f},{y:g} {x:.1f},{y + 6:g} {x - 6:.1f},{y:g}"
+    return (
+        f'<polygon points="{points}" fill="#ffffff" stroke="{TEXT}" stroke-width="1.6">'
+        f"<title>{escape(tip)}</title></polygon>"
+    )
 
 
 def picture(title: str, rows: int, parts: Iterable[str]) -> str:

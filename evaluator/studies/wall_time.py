@@ -6,7 +6,7 @@ from core.schemas.summary import Summary, Training
 from evaluator import text
 from evaluator.groups import by_framework
 from evaluator.report.seed_tables import wall_time
-from evaluator.studies.svg import BAR, LEFT, MUTED, RIGHT, TEXT, WIDTH, Axis, height_of, label, middle, picture
+from evaluator.studies.svg import BAR, LEFT, MUTED, TEXT, Axis, height_of, label, middle, picture
 
 COLOURS = {
     "Start": "#c3cad5",
@@ -26,8 +26,7 @@ HIDDEN_WAIT = " with waiting"
 """Of training that shows no waiting of its own."""
 LEAST = 0.06
 """Share of a bar in which a figure has room."""
-AXIS = Axis(0.0, (WIDTH - LEFT - RIGHT) / (WIDTH - LEFT - RIGHT - TOTAL))
-"""Bars end at 1, where the room for the seconds begins."""
+AXIS = Axis(0.0, 1.0, room=TOTAL)
 
 
 def bars(summary: Summary) -> str:
