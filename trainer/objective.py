@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InvalidInputError
 from core.recipe_fit import check_class_weights
 from core.schemas.recipe import Recipe
 
@@ -45,7 +44,7 @@ def class_weights(
     """Weights by class index; None where all are equal by definition.
 
     Raises:
-        InvalidInputError: a class is unknown, or nothing is left to train on.
+        InvalidInputError: a class is unknown.
     """
     if given is None:
         return None
@@ -55,7 +54,4 @@ def class_weights(
         return tuple(total / (len(counts) * max(count, 1)) for count in counts.values())
     check_class_weights(given, counts)
     weights: Mapping[str, float] = given
-    found = tuple(float(weights.get(name, 1.0)) for name in counts)
-    if not any(weight and count for weight, count in zip(found, counts.values(), strict=True)):
-        raise InvalidInputError("recipe.class_weights leave nothing to train on: every class in the data weighs 0")
-    return found
+    return tuple(float(weights.get(name, 1.0)) for name in counts)

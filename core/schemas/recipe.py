@@ -1,6 +1,6 @@
 """How a network is trained. Every default that differs between frameworks is a switch of its own."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 
@@ -44,6 +44,20 @@ class Sgd(Schema):
 
 
 Optimizer = Annotated[Adam | AdamW | Sgd, pydantic.Field(discriminator="name")]
+
+
+KEYS_OF_KIND: dict[str, frozenset[str]] = {
+    kind.model_fields["name"].default: frozenset(kind.model_fields)
+    for union in (Optimizer, Schedule)
+    for kind in get_args(get_args(union)[0])
+}
+"""Name of an optimiser or a schedule to its keys."""
+
+
+def of_kind(name: str, written: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser or schedule under another name, with the keys that both have; those it lacks are its defaults."""
+    keys = KEYS_OF_KIND.get(name, frozenset(written))
+    return {key: value for key, value in written.items() if key in keys} | {"name": name}
 
 
 class BatchNormSpec(Schema):
@@ -114,7 +128,7 @@ class Recipe(Schema):
     sigmoids); mean_squared_error: mean over classes of (probability − target)²."""
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
     """Targets are (1 − s) for the label plus s / classes for every class (Szegedy et al. 2016), in validation too."""
-    class_weights: Literal["balanced"] | dict[str, Annotated[float, pydantic.Field(ge=0)]] | None = None
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, pydantic.Field(gt=0)]] | None = None
     """Factors of the images' losses in training, by class name, 1 where not named; balanced: images / (classes · images
     of the class). A batch's loss is divided by its number of images where `arithmetic` is shared."""
     sampler: Literal["shuffle", "weighted"] = "shuffle"

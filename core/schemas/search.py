@@ -43,9 +43,10 @@ class SearchPlan(Schema):
     folds: int | None = pydantic.Field(None, ge=2, le=100)
     """Cross-validation: a trial is trained once for each fold of `data.split`, its value is the mean over them."""
     prune: bool = True
-    """Stop a trial whose validation accuracy lies below the median of the earlier ones at the same epoch."""
+    """Stop a trial whose best validation accuracy so far lies below the median that the complete ones had after as many
+    epochs (Golovin et al. 2017)."""
     startup: int = pydantic.Field(3, ge=1)
-    """Trials that run to their end before any is pruned."""
+    """Trials that are complete before any is pruned."""
 
     @pydantic.model_validator(mode="after")
     def _countable(self) -> "SearchPlan":
@@ -57,6 +58,11 @@ class SearchPlan(Schema):
         elif self.trials is None:
             raise ValueError(f"method {self.method} needs trials: how many")
         return self
+
+    @property
+    def random_trials(self) -> int:
+        """How many a Bayesian search draws evenly before it has something to go by: a third, at most Optuna's ten."""
+        return min(10, max(1, self.count // 3))
 
     @property
     def count(self) -> int:

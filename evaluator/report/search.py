@@ -79,7 +79,7 @@ def _row(trial: Trial, keys: list[str]) -> tuple[str, ...]:
     parameters = [_show(trial.parameters[key]) if key in trial.parameters else text.MISSING for key in keys]
     value = text.MISSING if trial.value is None else text.percent(trial.value)
     if trial.folds:
-        value += f" ± {text.points(statistics.stdev(trial.folds))} over {len(trial.folds)} folds"
+        value += f", standard deviation {text.points(statistics.stdev(trial.folds))} over {len(trial.folds)} folds"
     return (str(trial.number), trial.state, *parameters, str(trial.epochs), value, trial.reason or text.MISSING)
 
 

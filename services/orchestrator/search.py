@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from core.errors import BakeoffError, CancelledError, InvalidInputError, NotReadyError
 from core.schemas.base import content_id, explain
 from core.schemas.experiment import Arm, Experiment
+from core.schemas.recipe import of_kind
 from core.schemas.results import TrainResult
 from core.schemas.search import Range, Scalar, SearchOutcome, SearchPlan, Trial
 from core.schemas.specs import TrainSpec
@@ -106,8 +107,12 @@ def open_study(experiment: Experiment, plan: SearchPlan, data: SearchData, stora
         load_if_exists=True,
     )
     # A sampler does not remember what it drew: the same seed again would draw the same again.
-    sampler = optuna.samplers.TPESampler if plan.method == "bayes" else optuna.samplers.RandomSampler
-    study.sampler = sampler(seed=seed + len(study.trials))
+    start = seed + len(study.trials)
+    study.sampler = (
+        optuna.samplers.TPESampler(n_startup_trials=plan.random_trials, seed=start)
+        if plan.method == "bayes"
+        else optuna.samplers.RandomSampler(seed=start)
+    )
     if plan.method == "grid":
         for parameters in missing(study, plan):
             study.enqueue_trial(parameters)
@@ -176,6 +181,9 @@ def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: 
             _report(trial, before + epoch, statistics.fmean([*values, seen["validation_accuracy"]]))
 
         history = train(step, report).history
+        # Epochs of a training that went on while nobody listened, or that an earlier command had begun.
+        for epoch in history:
+            _note(trial, epochs + epoch.epoch, statistics.fmean([*values, epoch.validation_accuracy]))
         values.append(history[-1].validation_accuracy)
         epochs += len(history)
     if plan.folds:
@@ -183,10 +191,14 @@ def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: 
     return statistics.fmean(values)
 
 
-def _report(trial: optuna.Trial, epoch: int, value: float) -> None:
-    """Raises Pruned for a trial that is not worth going on with."""
+def _note(trial: optuna.Trial, epoch: int, value: float) -> None:
     if epoch not in trial.study.trials[trial.number].intermediate_values:
         trial.report(value, epoch)
+
+
+def _report(trial: optuna.Trial, epoch: int, value: float) -> None:
+    """Raises Pruned for a trial that is not worth going on with."""
+    _note(trial, epoch, value)
     if trial.should_prune():
         raise Pruned
 
@@ -218,7 +230,8 @@ def trial_step(
     """
     name = trial_arm(plan, number, fold)
     document = experiment.arms[plan.arm].model_dump(mode="json")
-    for key, value in parameters.items():
+    # Names first: the other keys are those of the optimiser or schedule that is drawn.
+    for key, value in sorted(parameters.items(), key=lambda item: not item[0].endswith(".name")):
         document = _with(document, key.split("."), value)
     try:
         arm = Arm.model_validate(document)
@@ -255,7 +268,12 @@ def trial_arm(plan: SearchPlan, number: int, fold: int = 0) -> str:
 
 
 def _with(document: dict[str, Any], path: list[str], value: Scalar) -> dict[str, Any]:
+    """The document with another value; as it is where the optimiser or schedule of this trial has no such key."""
     key, *rest = path
+    if key not in document:
+        return document
+    if key == "name" and isinstance(value, str):
+        return of_kind(value, document)
     return {**document, key: _with(document[key], rest, value) if rest else value}
 
 

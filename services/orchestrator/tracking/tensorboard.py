@@ -93,7 +93,7 @@ class TensorBoardSink:
     def pruned(self, run: Tracked) -> None:
         """Keeps the epochs there were and says why there are no more."""
         writer = self._writer(str(self._place(run)), filename_suffix=".pruned")
-        writer.add_event(self._text("pruned", "stopped by the search: below the median of the earlier trials"))
+        writer.add_event(self._text("pruned", "stopped by the search: below the median of the complete trials"))
         writer.close()
 
     def _place(self, run: Tracked) -> Path:

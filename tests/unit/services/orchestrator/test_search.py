@@ -10,7 +10,9 @@ import pytest
 
 from core.errors import CancelledError, DivergedError, NotReadyError
 from core.schemas.experiment import Experiment
+from core.schemas.recipe import Adam, Sgd
 from core.schemas.results import TrainResult
+from core.schemas.schedule import Constant, StepDecay
 from core.schemas.search import SearchOutcome, SearchPlan
 from core.schemas.specs import TrainSpec
 from evaluator.report.search import chart, sentence, table
@@ -92,7 +94,7 @@ def test_cross_validation_trains_each_fold_and_takes_the_mean(tmp_path: Path) ->
     assert trial.folds == pytest.approx([0.883] * 3)
     assert trial.value == pytest.approx(0.883)
     assert trial.epochs == 9
-    assert "± 0.00 points over 3 folds" in table(found).rows[0][-2]
+    assert ", standard deviation 0.00 points over 3 folds" in table(found).rows[0][-2]
 
 
 def test_cross_validation_prepares_one_data_set_for_each_fold_with_the_same_test_images() -> None:
@@ -263,6 +265,63 @@ def test_a_trial_reads_what_a_plain_training_of_its_arm_reads(mode: str, folds: 
     assert isinstance(plain, TrainSpec)
     assert (plain.originals is None) == (mode == "matched")
     assert [spec.originals for spec in trainer.specs] == [plain.originals] * (folds or 1)
+
+
+def test_a_bayesian_search_goes_by_what_it_has_seen_after_a_third_of_its_trials(tmp_path: Path) -> None:
+    space = {"recipe.optimizer.learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
+    drawn = {}
+    for method in ("bayes", "random"):
+        found = run(experiment(method=method, trials=9, space=space, prune=False), Trainer(), tmp_path / method)
+        drawn[method] = [trial.parameters for trial in found.trials]
+    assert drawn["bayes"][:3] == drawn["random"][:3]
+    assert all(bayes not in drawn["random"] for bayes in drawn["bayes"][3:])
+
+
+@pytest.mark.parametrize(("trials", "expected"), [(1, 1), (2, 1), (10, 3), (30, 10), (500, 10)])
+def test_a_bayesian_search_draws_ten_trials_at_random_at_most(trials: int, expected: int) -> None:
+    plan = experiment(method="bayes", trials=trials).search
+    assert plan is not None
+    assert plan.random_trials == expected
+
+
+def test_epochs_that_nobody_heard_of_are_noted_when_their_training_is_found(tmp_path: Path) -> None:
+    class Silent(Trainer):
+        def __call__(self, step: Step, on_epoch: OnEpoch) -> TrainResult:
+            return super().__call__(step, lambda *_: None)
+
+    of = experiment(folds=2, prune=False, space={"recipe.batch_size": [16]})
+    heard, silent = (run(of, trainer, tmp_path / type(trainer).__name__) for trainer in (Trainer(), Silent()))
+    assert silent == heard
+    assert silent.trials[0].epochs == 6
+    values = [opened(of, tmp_path / name).trials[0].intermediate_values for name in ("Trainer", "Silent")]
+    assert values[0] == values[1]
+    assert list(values[1]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_search_may_draw_the_optimiser_and_the_schedule(tmp_path: Path) -> None:
+    trainer = Trainer()
+    space = {
+        "recipe.optimizer.name": ["adam", "sgd"],
+        "recipe.optimizer.beta_1": [0.8],
+        "recipe.schedule.name": ["constant", "step"],
+    }
+    found = run(experiment(space=space), trainer, tmp_path)
+    assert {trial.state for trial in found.trials} == {"complete"}
+    recipes = [spec.recipe for spec in trainer.specs]
+    assert {(type(one.optimizer), type(one.schedule)) for one in recipes} == {
+        (optimizer, schedule) for optimizer in (Adam, Sgd) for schedule in (Constant, StepDecay)
+    }
+    for recipe in recipes:
+        assert recipe.optimizer.learning_rate == Adam().learning_rate, "what both have is kept"
+        assert isinstance(recipe.optimizer, Sgd) or recipe.optimizer.beta_1 == 0.8
+
+
+def test_an_optimiser_that_is_drawn_in_idiomatic_mode_has_the_frameworks_own_values(tmp_path: Path) -> None:
+    trainer = Trainer()
+    arm = {**DOCUMENT["arms"]["net"], "mode": "idiomatic"}
+    search_plan = {**GRID, "space": {"recipe.optimizer.name": ["sgd"], "recipe.batch_size": [16]}}
+    run(Experiment.model_validate({**DOCUMENT, "arms": {"net": arm}, "search": search_plan}), trainer, tmp_path)
+    assert [spec.recipe.optimizer for spec in trainer.specs] == [Sgd(learning_rate=None, momentum=None)]
 
 
 def test_another_arm_is_another_search(tmp_path: Path) -> None:
