@@ -54,6 +54,13 @@ def test_torchs_cycle_may_rise_for_exactly_one_step(found: dict[str, Any]) -> No
     assert second[0] > last[0] == pytest.approx(0.1)
 
 
+def test_every_group_that_learns_has_fastais_rate_until_everything_does(found: dict[str, Any]) -> None:
+    alike, apart = found["stages"]["1"], found["stages"]["100"]
+    assert alike == [[0.01] * 3] * 3
+    assert apart[:2] == alike[:2], "the groups that are frozen have it too, for nothing"
+    assert apart[2] == pytest.approx([0.0001, 0.001, 0.01])
+
+
 def test_a_fastai_optimizer_goes_on_where_its_network_is(found: dict[str, Any]) -> None:
     assert found["restored"] == "meta, step 3"
 

@@ -20,10 +20,11 @@ from core.runtimes import load
 from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe, complete
 from tests.contract import networks
+from tests.contract import training_cases as cases
 from trainer.framework import get_framework
 from trainer.frameworks._torchvision import import_torchvision
 from trainer.originals import Originals
-from trainer.phases import Phase
+from trainer.phases import Phase, phases
 
 SAMPLES = "exported_program/data/sample_inputs/model.pt"
 
@@ -120,6 +121,23 @@ def rates(schedule: dict[str, Any], epochs: int, steps: int) -> list[list[float]
     return found
 
 
+def stage_rates(discriminative: float) -> list[list[float]]:
+    """What fastai's optimiser has for its three groups in each stage of an unfreezing, of a rate of 0.01."""
+    import torch
+    from fastai.optimizer import SGD
+
+    from trainer.frameworks._fastai_phases import PhaseRun
+
+    optimizer = SGD([[torch.zeros(1, requires_grad=True)] for _ in range(3)], lr=0.5)
+    recipe = cases.recipe("idiomatic", 5, {"freeze": cases.FREEZE, "discriminative": discriminative})
+    found = []
+    for phase in phases(recipe, cases.NETWORK):
+        learner = SimpleNamespace(lr=0.01)
+        optimizer.set_hyper("lr", PhaseRun(learner, cases.NETWORK, recipe, phase, 0, None)._rates())
+        found.append([hyper["lr"] for hyper in optimizer.hypers])
+    return found
+
+
 def restored_device() -> str:
     """Where fastai's optimiser has its moments after a checkpoint, which is read to the CPU, for a model elsewhere."""
     import torch
@@ -171,6 +189,7 @@ if __name__ == "__main__":
         "workers": workers(where),
         "cosine": rates({"name": "cosine", "final": 0.1}, epochs=4, steps=1),
         "one-cycle": rates({"name": "one-cycle", "first": 0.5, "final": 0.1}, epochs=1, steps=4),
+        "stages": {ratio: stage_rates(ratio) for ratio in (1, 100)},
         "restored": restored_device(),
         "far below zero": far_below_zero(where),
     }

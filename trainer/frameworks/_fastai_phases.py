@@ -140,11 +140,12 @@ class PhaseRun:
         return not all(self.phase.trains(node.path) for node in self.architecture.nodes)
 
     def _rates(self, factor: float = 1.0) -> Any:
-        """fastai's notation: slice(r) for frozen groups, slice(low, r) for discriminative ones."""
+        """One rate for all groups that learn, or fastai's slice(low, r) for discriminative ones.
+
+        Its slice(r), a tenth of r for all groups but the last, would be another ratio than the recipe's.
+        """
         rate, ratio = self.learner.lr * factor, self.recipe.discriminative
-        if self._frozen:
-            return slice(rate)
-        return slice(rate / ratio, rate) if ratio > 1 else rate
+        return rate if self._frozen or ratio == 1 else slice(rate / ratio, rate)
 
     def _shared_rates(self, optimizer: Any) -> RateCallback:
         assert self.recipe.schedule is not None
