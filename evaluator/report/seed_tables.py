@@ -38,7 +38,7 @@ def _cells(one: FrameworkTest) -> tuple[str, ...]:
 BARE_LINES: dict[str, int] = {"keras": 21, "tensorflow": 51, "pytorch": 31, "fastai": 31}
 """Lines of code, without blanks, comments and docstrings, of the bare training loops that ours are measured against
 (docs/training-speed.md). Counted, not judged; a test counts them again."""
-DATA_PHASE = "data"
+DATA_PHASE, START_PHASE = "data", "start"
 
 
 def finding(one: FrameworkTest) -> str:
@@ -84,12 +84,16 @@ def time_note(summary: Summary) -> str:
     """What the phases are, and what is in none of them."""
     seconds = summary.data.seconds if summary.data else None
     took = "" if seconds is None else f" ({text.seconds(seconds)})"
+    start = (
+        "Start is importing the framework, where a training does that itself. "
+        if _starts(summary)
+        else "The services had imported the frameworks before; no training paid for that. "
+    )
     return (
-        "Start is importing the framework; a service's later runs do not pay for it again. Open is opening the data, "
-        "wait is for batches in training. A dash there: not measured, and part of train; Keras's Model.fit does not "
-        f"show its waiting, and earlier versions measured none. Preparing the images once for all trainings{took} is "
-        "in nobody's share: matched arms train on what came out of it, idiomatic ones decode and resize the originals "
-        "themselves, in their own time."
+        f"{start}Open is opening the data, wait is for batches in training. A dash there: not measured, and part of "
+        "train; Keras's Model.fit does not show its waiting, and earlier versions measured none. Preparing the images "
+        f"once for all trainings{took} is in nobody's share: matched arms train on what came out of it, idiomatic ones "
+        "decode and resize the originals themselves, in their own time."
     )
 
 
@@ -99,9 +103,9 @@ def time_shares(summary: Summary) -> Table:
     Opening the data and waiting for batches, one phase of a training, are apart here; a dash for waiting that the
     framework does not show.
     """
-    phases = list(dict.fromkeys(phase for training in summary.trainings for phase in training.seconds))
+    phases = phases_of(summary)
     named = ("Framework", "Arm", "Seeds")
-    headers = (*named, *wall_time(summary.trainings), "Images/s", "Peak memory", "Bare loop")
+    headers = (*named, *wall_time(summary.trainings, phases), "Images/s", "Peak memory", "Bare loop")
     rows = []
     for (arm, framework), members in by_framework(summary.trainings).items():
         total = sum(sum(training.seconds.values()) for training in members)
@@ -115,16 +119,25 @@ def time_shares(summary: Summary) -> Table:
     return Table("Share of wall time by phase, and speed", headers, tuple(rows), names=2)
 
 
-def wall_time(trainings: Sequence[Training], phases: Sequence[str] = ()) -> dict[str, float | None]:
+def phases_of(summary: Summary) -> list[str]:
+    """The phases of its trainings, without importing the framework where none of them did that."""
+    found = dict.fromkeys(phase for training in summary.trainings for phase in training.seconds)
+    return [phase for phase in found if phase != START_PHASE or _starts(summary)]
+
+
+def _starts(summary: Summary) -> bool:
+    """Whether any training spent a thousandth of its time on importing the framework; forks find it imported."""
+    times = [training.seconds for training in summary.trainings]
+    return any(seconds.get(START_PHASE, 0.0) >= 0.001 * sum(seconds.values()) for seconds in times if seconds)
+
+
+def wall_time(trainings: Sequence[Training], phases: Sequence[str]) -> dict[str, float | None]:
     """Title of a phase to its seconds in all of the trainings together; of the data two: opening it, waiting for it.
 
     None for waiting that the framework does not show, which is part of training.
-
-    Args:
-        phases: their names, where others than those of the trainings are to have a title too.
     """
     spent: dict[str, float | None] = {}
-    for phase in phases or dict.fromkeys(phase for training in trainings for phase in training.seconds):
+    for phase in phases:
         whole = sum(training.seconds.get(phase, 0.0) for training in trainings)
         if phase == DATA_PHASE:
             waits = [epoch.data_seconds for training in trainings for epoch in training.history]

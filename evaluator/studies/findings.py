@@ -97,7 +97,8 @@ def _mean(side: Measured, finding: Finding) -> str:
     what = OF_WHAT[side.measure].format(of_class=finding.claim.of_class)
     if not finding.claim.is_about_time:
         return f"{name} {text.percent(value)}{what}"
-    return f"{name} {text.seconds(value)}{what}" + (" (contended)" if side.contended else "")
+    notes = [f"{side.epochs} epochs, scaled to {side.side.epochs}"] * side.scaled + ["contended"] * side.contended
+    return f"{name} {text.seconds(value)}{what}" + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _ratio(times: float, value: float) -> str:

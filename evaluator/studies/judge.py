@@ -39,10 +39,17 @@ class Measured:
     measure: Measure
     arm: str
     by_seed: Mapping[int, float]
-    epochs: int
-    """The fewest epochs any of its trainings ran; 0 without a training."""
+    ran: Mapping[int, int]
+    """Epochs by seed."""
     contended: bool
     """At least one of its trainings overlapped with other work: its times do not compare."""
+    scaled: bool = False
+    """Seconds are those of all the study's epochs, at the mean of those that ran, of which others ran another share."""
+
+    @property
+    def epochs(self) -> int:
+        """The fewest that any of its trainings ran; 0 without a training."""
+        return min(self.ran.values(), default=0)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,8 @@ def _measure(claim: Claim, study: Study, summary: Summary, arms: Mapping[str, Ar
     images = summary.data.images("train") if summary.data else 0
     for number, arm in enumerate(claim.first.arms):
         sides = tuple(_side(claim, side, side.arms[number], summary) for side in claim.sides)
+        if claim.is_about_time and _unequal(sides):
+            sides = tuple(_scaled(side) for side in sides)
         test = _test(claim, sides)
         yield Finding(
             claim=claim,
@@ -117,9 +126,20 @@ def _side(claim: Claim, side: Side, arm: str, summary: Summary) -> Measured:
         measure=measure,
         arm=arm,
         by_seed=FIGURES[measure](summary, trainings, claim.of_class),
-        epochs=min((len(training.history) for training in trainings), default=0),
+        ran={training.seed: len(training.history) for training in trainings},
         contended=any(training.contended for training in trainings),
     )
+
+
+def _unequal(sides: Sequence[Measured]) -> bool:
+    """Whether not all trainings ran the same share of the study's epochs."""
+    return len({epochs / side.side.epochs for side in sides for epochs in side.ran.values()}) > 1
+
+
+def _scaled(side: Measured) -> Measured:
+    """Without trainings that were stopped before their first epoch ended."""
+    seconds = {seed: took * side.side.epochs / side.ran[seed] for seed, took in side.by_seed.items() if side.ran[seed]}
+    return replace(side, by_seed=seconds, scaled=True)
 
 
 Figures = Callable[[Summary, Sequence[Training], str | None], dict[int, float]]
@@ -187,6 +207,8 @@ def _shortfalls(
         yield f"there is no class {claim.of_class} among the results"
     if seeds >= SEEDS_NEEDED and test and test.p_value is None:
         yield "the same difference in every seed: cannot be tested"
+    if any(side.scaled for side in sides):
+        yield "times of different shares of the study's epochs, scaled to all of them"
     if claim.is_about_time and any(side.contended for side in sides):
         yield "the trainings shared the machine (contended), so their times do not compare"
 

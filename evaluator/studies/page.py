@@ -31,7 +31,8 @@ corrected by Holm for all rows of the study that may lead to a verdict, in which
 A figure instead of a comparison is tested against what was published; a number of times as long against that factor,
 as a ratio, on a log scale. Every row of a chapter says how many training images, epochs and seeds are behind it. Fewer
 than {SEEDS_NEEDED} seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only say *{NOT_TESTED}*; so
-may times of trainings that shared the machine (*contended*). Which default makes a difference is tested by seed too,
+may times of trainings that shared the machine (*contended*), and times of sides that ran different shares of the
+study's epochs, which are scaled to all of them. Which default makes a difference is tested by seed too,
 under the same rule: both modes against each other, corrected for all such tests of the study, and switch by switch,
 corrected for those of its section. Intervals are not corrected. Accuracies are those of the ONNX artefact on the test
 images, as served, unless the row says training or validation images: those are the last epoch's, from the framework's

@@ -1,11 +1,11 @@
 """Where the time of the trainings went, as bars of equal length: S4's pies. Plain SVG."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from core.schemas.summary import Summary, Training
 from evaluator import text
 from evaluator.groups import by_framework
-from evaluator.report.seed_tables import wall_time
+from evaluator.report.seed_tables import phases_of, wall_time
 from evaluator.studies.svg import BAR, LEFT, MUTED, TEXT, Axis, height_of, label, middle, picture
 
 COLOURS = {
@@ -31,20 +31,20 @@ AXIS = Axis(0.0, 1.0, room=TOTAL)
 
 def bars(summary: Summary) -> str:
     """SVG text with a bar for each framework of an arm, all seeds together; equal inputs give equal bytes."""
-    groups = list(by_framework(summary.trainings).items())
+    groups, phases = list(by_framework(summary.trainings).items()), phases_of(summary)
     rows = [
         part
         for number, ((arm, framework), members) in enumerate(groups)
-        for part in _row(f"{text.framework(framework)} · {arm}", number, members)
+        for part in _row(f"{text.framework(framework)} · {arm}", number, members, wall_time(members, phases))
     ]
     title = f"Share of wall time by phase, {summary.title}"
     contended = any(training.contended for training in summary.trainings)
-    return picture(title, len(groups), [*rows, *_legend(height_of(len(groups)), contended)])
+    legend = _legend(height_of(len(groups)), wall_time((), phases), contended)
+    return picture(title, len(groups), [*rows, *legend])
 
 
-def _row(name: str, number: int, members: Sequence[Training]) -> Iterator[str]:
+def _row(name: str, number: int, members: Sequence[Training], shown: Mapping[str, float | None]) -> Iterator[str]:
     y, base = middle(number), 0.0
-    shown = wall_time(members)
     spent = {phase: seconds for phase in COLOURS if (seconds := shown.get(phase))}
     total = sum(spent.values())
     yield label(name, number)
@@ -66,11 +66,11 @@ def _row(name: str, number: int, members: Sequence[Training]) -> Iterator[str]:
     yield f'<text x="{AXIS.x(1.0) + 8:.1f}" y="{y + 4:g}" fill="{colour}">{text.seconds(total / len(members))}</text>'
 
 
-def _legend(height: int, contended: bool) -> Iterator[str]:
+def _legend(height: int, phases: Iterable[str], contended: bool) -> Iterator[str]:
     y = height - 10
-    for number, (phase, colour) in enumerate(COLOURS.items()):
+    for number, phase in enumerate(phases):
         x = LEFT + 54 + 74 * number
-        yield f'<rect x="{x}" y="{y - 10}" width="11" height="11" fill="{colour}"/>'
+        yield f'<rect x="{x}" y="{y - 10}" width="11" height="11" fill="{COLOURS[phase]}"/>'
         yield f'<text x="{x + 16}" y="{y}" font-size="12" fill="{MUTED}">{phase}</text>'
     words = "at the right: mean of a training" + "; grey: contended" * contended
     yield f'<text x="16" y="{y}" font-size="12" fill="{MUTED}">{words}</text>'

@@ -50,6 +50,16 @@ def test_waiting_that_was_not_measured_is_a_dash_and_no_zero(seconds: tuple[floa
     assert time_shares(waiting(0.0, 0.0)).rows[0][3:6] == ("10.0%", "0.0%", "90.0%")
 
 
+@pytest.mark.parametrize(("seconds", "shown"), [(0.01, False), (2.0, True)], ids=["a fork", "a new interpreter"])
+def test_importing_the_framework_is_shown_where_a_training_did_it(seconds: float, shown: bool) -> None:
+    times = {"start": seconds, "train": 100.0}
+    trainings = tuple(one.model_copy(update={"seconds": times}) for one in SUMMARY.trainings)
+    summary = SUMMARY.model_copy(update={"trainings": trainings})
+    assert ("Start" in time_shares(summary).headers) == shown
+    assert ("Start is importing the framework" in time_note(summary)) == shown
+    assert ("no training paid for that" in time_note(summary)) != shown
+
+
 def test_preparation_is_said_to_be_in_nobodys_share() -> None:
     assert "Preparing the images once for all trainings (1.20 s) is in nobody's share" in time_note(SUMMARY)
     assert SUMMARY.data is not None

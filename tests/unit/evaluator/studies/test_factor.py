@@ -8,7 +8,7 @@ import pytest
 from core.schemas.study import Claim, Study
 from core.schemas.summary import Summary, Training
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.findings import difference, why
+from evaluator.studies.findings import difference, measured, why
 from evaluator.studies.judge import NOT_TESTED, Finding
 from evaluator.studies.page import page
 from tests.unit.evaluator.studies.test_judge import EPOCHS, SAME, claim, judge, study, summary
@@ -53,6 +53,26 @@ def test_the_ratio_of_the_times_is_tested_against_the_factor_and_shown(
     assert finding.verdict == verdict
     assert difference(finding).startswith(shown)
     assert why(finding).endswith("after correction; published: 7 times")
+
+
+@pytest.mark.parametrize("seeds", [(0, 1, 2), (1,)], ids=["every training", "one that stopped early"])
+def test_times_of_unequal_work_are_scaled_to_the_studys_epochs_and_lead_to_no_verdict(seeds: tuple[int, ...]) -> None:
+    """Equally fast; half of PyTorch's epochs must not make it twice as fast."""
+    of = study(claim(measure="training_seconds", times=7), claim(text="Slower.", measure="training_seconds"))
+    whole = timed(summary(of, SAME), (1.0, 1.001, 1.002))
+    halved = tuple(
+        one.model_copy(update={"history": one.history[: EPOCHS // 2]})
+        if one.framework == "pytorch" and one.seed in seeds
+        else one
+        for one in whole.trainings
+    )
+    first, _, plain, _ = judge(whole.model_copy(update={"trainings": halved}), of)
+    assert difference(first).startswith("1.00 times")
+    assert difference(plain).startswith("+0.0 s")
+    for finding in (first, plain):
+        assert finding.verdict == NOT_TESTED
+        assert finding.shortfalls == ("times of different shares of the study's epochs, scaled to all of them",)
+    assert f"10.0 s ({EPOCHS // 2} epochs, scaled to {EPOCHS})" in measured(first)
 
 
 def test_twice_and_half_of_the_factor_are_equally_far_from_it() -> None:
