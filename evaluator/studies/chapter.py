@@ -22,6 +22,8 @@ class Chapter:
     summary: Summary
     study: Study
     findings: tuple[Finding, ...]
+    repeated: tuple[Finding, ...] = ()
+    """What rests on trainings that another result has too, with more seeds, and so is a finding of that one's alone."""
 
     @property
     def experiment(self) -> Experiment:

@@ -113,7 +113,7 @@ def _chapter(one: Chapter, changed: Changed, moved: Sequence[Shift], chapters: S
     for shift in moved:
         if any(shift.idiomatic is finding for finding in one.findings):
             yield shift_section(shift, published_gap(shift.idiomatic.claim), _elsewhere(shift, one, chapters))
-    yield from same_images.section(one.findings, one.summary)
+    yield from same_images.section((*one.findings, *one.repeated), one.summary)
     if why := _reasons(one.findings):
         yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in why)
     figures = " and the published figures" if published_accuracies(one.study) else ""

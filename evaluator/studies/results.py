@@ -59,7 +59,11 @@ def _kept(one: Chapter, measured: Set[tuple[str, str]]) -> Iterator[Finding]:
 
 
 def _without_repeats(found: Sequence[Chapter]) -> list[Chapter]:
-    return [replace(one, findings=tuple(f for f in one.findings if not _repeated(f, one, found))) for one in found]
+    repeats = [tuple(f for f in one.findings if _repeated(f, one, found)) for one in found]
+    return [
+        replace(one, findings=tuple(f for f in one.findings if f not in repeated), repeated=repeated)
+        for one, repeated in zip(found, repeats, strict=True)
+    ]
 
 
 def _repeated(finding: Finding, own: Chapter, found: Sequence[Chapter]) -> bool:

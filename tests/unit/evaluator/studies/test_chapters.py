@@ -9,7 +9,10 @@ from evaluator.studies.judge import NOT_TESTED, measure
 from evaluator.studies.overview import best_evidence
 from evaluator.studies.page import ELSEWHERE, page
 from evaluator.studies.results import judged
-from tests.unit.evaluator.studies.test_judge import CLEAR, claim, study, summary
+from tests.unit.evaluator.studies.test_judge import claim, study, summary
+from tests.unit.evaluator.studies.test_same_images import compared, row
+
+CLEAR = {"keras": [0.980, 0.981, 0.982, 0.983], "pytorch": [0.970, 0.9712, 0.9721, 0.9729]}
 
 MISSING = Claim(
     text=claim().text,
@@ -115,6 +118,16 @@ def test_trainings_that_two_results_share_count_once() -> None:
     assert ELSEWHERE in page([fewer, more])
     other, _ = judged([chapter("fewer", key="s2", seeds=(0, 1)), chapter("more", key="s1")])
     assert len(other.findings) == 2
+
+
+def test_what_is_another_results_finding_is_still_compared_on_the_same_images_where_those_were_kept() -> None:
+    few = chapter("few", key="s1", seeds=(0, 1, 2))
+    kept = compared(few.summary, row(few.summary, "keras"), row(few.summary, "pytorch"))
+    more = chapter("more", key="s1", seeds=(0, 1, 2, 3))
+    found = judged([Chapter("few", kept, few.study, tuple(measure(kept, few.study))), more])
+    assert [len(one.findings) for one in found] == [0, 2]
+    told, _, _ = page(found).partition('<a id="more">')
+    assert "| Keras is better. | idiomatic | Keras 30 | PyTorch 10 |" in told
 
 
 def test_the_overview_tells_an_earlier_revision() -> None:
