@@ -298,10 +298,19 @@ class Experiment(Schema):
         document = self.arms[plan.arm].model_dump()
         for key in plan.space:
             node: Any = document
-            for part in key.split("."):
+            for number, part in enumerate(parts := key.split(".")):
                 if not isinstance(node, dict) or part not in node:
-                    raise ValueError(f"search.space: an arm has no key {key!r}; write for example recipe.batch_size")
+                    above = ".".join(parts[:number])
+                    there = (
+                        f"where {part!r} is, it has {', '.join(node)}"
+                        if isinstance(node, dict)
+                        else f"{above} is {node}"
+                    )
+                    raise ValueError(f"search.space: the arm as it is written has no key {key!r}; {there}")
                 node = node[part]
+        for key in plan.space:
+            if inner := [other for other in plan.space if other.startswith(f"{key}.")]:
+                raise ValueError(f"search.space: {key} holds {', '.join(inner)}; draw one or the other")
 
     def _check_other_split(self) -> None:
         if (plan := self.other_split) is None:

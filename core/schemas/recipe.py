@@ -46,18 +46,10 @@ class Sgd(Schema):
 Optimizer = Annotated[Adam | AdamW | Sgd, pydantic.Field(discriminator="name")]
 
 
-KEYS_OF_KIND: dict[str, frozenset[str]] = {
-    kind.model_fields["name"].default: frozenset(kind.model_fields)
-    for union in (Optimizer, Schedule)
-    for kind in get_args(get_args(union)[0])
+OPTIMIZERS: dict[str, type[Schema]] = {
+    one.model_fields["name"].default: one for one in get_args(get_args(Optimizer)[0])
 }
-"""Name of an optimiser or a schedule to its keys."""
-
-
-def of_kind(name: str, written: dict[str, Any]) -> dict[str, Any]:
-    """An optimiser or schedule under another name, with the keys that both have; those it lacks are its defaults."""
-    keys = KEYS_OF_KIND.get(name, frozenset(written))
-    return {key: value for key, value in written.items() if key in keys} | {"name": name}
+SCHEDULES: dict[str, type[Schema]] = {one.model_fields["name"].default: one for one in get_args(get_args(Schedule)[0])}
 
 
 class BatchNormSpec(Schema):

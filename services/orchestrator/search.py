@@ -17,9 +17,9 @@ import pydantic
 from optuna.trial import FrozenTrial, TrialState
 
 from core.errors import BakeoffError, CancelledError, InvalidInputError, NotReadyError
-from core.schemas.base import content_id, explain
+from core.schemas.base import Schema, content_id, explain
 from core.schemas.experiment import Arm, Experiment
-from core.schemas.recipe import of_kind
+from core.schemas.recipe import OPTIMIZERS, SCHEDULES
 from core.schemas.results import TrainResult
 from core.schemas.search import Range, Scalar, SearchOutcome, SearchPlan, Trial
 from core.schemas.specs import TrainSpec
@@ -231,8 +231,8 @@ def trial_step(
     name = trial_arm(plan, number, fold)
     document = experiment.arms[plan.arm].model_dump(mode="json")
     # Names first: the other keys are those of the optimiser or schedule that is drawn.
-    for key, value in sorted(parameters.items(), key=lambda item: not item[0].endswith(".name")):
-        document = _with(document, key.split("."), value)
+    for key, value in sorted(used(parameters).items(), key=lambda item: item[0] not in KINDS):
+        document = _drawn(document, key, value)
     try:
         arm = Arm.model_validate(document)
     except pydantic.ValidationError as error:
@@ -267,13 +267,37 @@ def trial_arm(plan: SearchPlan, number: int, fold: int = 0) -> str:
     return f"{plan.arm}-t{number}" + (f"-f{fold}" if plan.folds else "")
 
 
-def _with(document: dict[str, Any], path: list[str], value: Scalar) -> dict[str, Any]:
-    """The document with another value; as it is where the optimiser or schedule of this trial has no such key."""
+KINDS: dict[str, dict[str, type[Schema]]] = {"recipe.optimizer.name": OPTIMIZERS, "recipe.schedule.name": SCHEDULES}
+"""Keys that decide which other keys there are beside them."""
+
+
+def used(parameters: dict[str, Scalar]) -> dict[str, Scalar]:
+    """Without what the optimiser or the schedule that was drawn does not have."""
+    found = dict(parameters)
+    for name, kinds in KINDS.items():
+        if kind := kinds.get(str(parameters.get(name))):
+            beside = name.removesuffix("name")
+            found = {
+                key: value
+                for key, value in found.items()
+                if not key.startswith(beside) or key.removeprefix(beside) in kind.model_fields
+            }
+    return found
+
+
+def _drawn(arm: dict[str, Any], key: str, value: Scalar) -> dict[str, Any]:
+    """The arm with another value. An optimiser keeps what another one has too, a schedule begins with its defaults."""
+    if key not in KINDS:
+        return _with(arm, key.split("."), value)
+    above = key.removesuffix(".name")
+    kind = KINDS[key].get(str(value))
+    written = arm["recipe"]["optimizer"] if kind and above == "recipe.optimizer" else {}
+    kept = {name: one for name, one in written.items() if kind and name in kind.model_fields}
+    return _with(arm, above.split("."), {**kept, "name": value})
+
+
+def _with(document: dict[str, Any], path: list[str], value: Scalar | dict[str, Any]) -> dict[str, Any]:
     key, *rest = path
-    if key not in document:
-        return document
-    if key == "name" and isinstance(value, str):
-        return of_kind(value, document)
     return {**document, key: _with(document[key], rest, value) if rest else value}
 
 
@@ -283,7 +307,7 @@ def _trial(one: FrozenTrial, plan: SearchPlan) -> Trial:
     return Trial(
         number=one.number,
         arm=trial_arm(plan, one.number),
-        parameters=one.params,
+        parameters=used(one.params),
         state=STATES[one.state],
         value=one.value if one.state is TrialState.COMPLETE else None if last is None else seen[last],
         folds=tuple(one.user_attrs.get(FOLDS, ())),

@@ -12,7 +12,7 @@ from core.errors import CancelledError, DivergedError, NotReadyError
 from core.schemas.experiment import Experiment
 from core.schemas.recipe import Adam, Sgd
 from core.schemas.results import TrainResult
-from core.schemas.schedule import Constant, StepDecay
+from core.schemas.schedule import Constant, Cosine, Exponential, OneCycle, StepDecay
 from core.schemas.search import SearchOutcome, SearchPlan
 from core.schemas.specs import TrainSpec
 from evaluator.report.search import chart, sentence, table
@@ -314,6 +314,19 @@ def test_a_search_may_draw_the_optimiser_and_the_schedule(tmp_path: Path) -> Non
     for recipe in recipes:
         assert recipe.optimizer.learning_rate == Adam().learning_rate, "what both have is kept"
         assert isinstance(recipe.optimizer, Sgd) or recipe.optimizer.beta_1 == 0.8
+    for trial in found.trials:
+        drawn = trial.parameters["recipe.optimizer.name"]
+        assert ("recipe.optimizer.beta_1" in trial.parameters) == (drawn == "adam"), "only what a training had is told"
+
+
+def test_a_schedule_that_is_drawn_has_its_own_defaults(tmp_path: Path) -> None:
+    """Cosine ends at 0, which is no end of an exponential one."""
+    trainer = Trainer()
+    arm = {"architecture": "digits-cnn", "recipe": {"epochs": 3, "schedule": "cosine"}}
+    plan = {**GRID, "space": {"recipe.schedule.name": ["cosine", "exponential", "one-cycle"]}}
+    found = run(Experiment.model_validate({**DOCUMENT, "arms": {"net": arm}, "search": plan}), trainer, tmp_path)
+    assert {trial.state for trial in found.trials} == {"complete"}
+    assert [spec.recipe.schedule for spec in trainer.specs] == [Cosine(), Exponential(), OneCycle()]
 
 
 def test_an_optimiser_that_is_drawn_in_idiomatic_mode_has_the_frameworks_own_values(tmp_path: Path) -> None:
@@ -337,7 +350,16 @@ def test_another_arm_is_another_search(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"space": {"recipe.batchsize": [1]}}, "an arm has no key 'recipe.batchsize'"),
+        (
+            {"space": {"recipe.batchsize": [1]}},
+            "no key 'recipe.batchsize'; where 'batchsize' is, it has mode, epochs, batch_size",
+        ),
+        ({"space": {"recipe.optimizer.momentum": [0.9]}}, "'momentum' is, it has learning_rate, beta_1"),
+        ({"space": {"recipe.epochs.first": [1]}}, "no key 'recipe.epochs.first'; recipe.epochs is 3"),
+        (
+            {"space": {"recipe.schedule": ["cosine"], "recipe.schedule.name": ["constant"]}},
+            "recipe.schedule holds recipe.schedule.name; draw one or the other",
+        ),
         ({"arm": "other"}, "search.arm 'other' or search.framework"),
         ({"framework": "fastai"}, "search.framework 'fastai' is not there"),
         ({"trials": 3}, "leave trials out"),
