@@ -126,13 +126,14 @@ def stage_rates(discriminative: float) -> list[list[float]]:
     import torch
     from fastai.optimizer import SGD
 
-    from trainer.frameworks._fastai_phases import PhaseRun
+    from trainer.frameworks._fastai_phases import PhaseRun, frozen_groups
 
     optimizer = SGD([[torch.zeros(1, requires_grad=True)] for _ in range(3)], lr=0.5)
     recipe = cases.recipe("idiomatic", 5, {"freeze": cases.FREEZE, "discriminative": discriminative})
     found = []
     for phase in phases(recipe, cases.NETWORK):
-        learner = SimpleNamespace(lr=0.01)
+        optimizer.freeze_to(frozen_groups(cases.NETWORK, recipe, phase))
+        learner = SimpleNamespace(lr=0.01, opt=optimizer)
         optimizer.set_hyper("lr", PhaseRun(learner, cases.NETWORK, recipe, phase, 0, None)._rates())
         found.append([hyper["lr"] for hyper in optimizer.hypers])
     return found

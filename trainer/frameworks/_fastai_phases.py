@@ -142,10 +142,14 @@ class PhaseRun:
     def _rates(self, factor: float = 1.0) -> Any:
         """One rate for all groups that learn, or fastai's slice(low, r) for discriminative ones.
 
-        Its slice(r), a tenth of r for all groups but the last, would be another ratio than the recipe's.
+        Its slice(r), a tenth of r for all groups but the last, would be another ratio than the recipe's. Groups that
+        are frozen, whose batch norms it trains all the same, keep that tenth.
         """
         rate, ratio = self.learner.lr * factor, self.recipe.discriminative
-        return rate if self._frozen or ratio == 1 else slice(rate / ratio, rate)
+        if self._frozen:
+            frozen = self.learner.opt.frozen_idx
+            return [rate / 10] * frozen + [rate] * (len(self.learner.opt.param_lists) - frozen)
+        return slice(rate / ratio, rate) if ratio > 1 else rate
 
     def _shared_rates(self, optimizer: Any) -> RateCallback:
         assert self.recipe.schedule is not None

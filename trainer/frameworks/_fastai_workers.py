@@ -45,6 +45,8 @@ def own_words() -> Iterator[None]:
             raise
         raise KilledError(str(error)) from error
     except (ConnectionError, EOFError) as error:
+        if str(error).startswith("Caught "):  # By torch, in a process that lives.
+            raise
         # Nothing else here has connections. What torch raises once, wherever the signal arrives, is waited for.
         with suppress(RuntimeError):
             time.sleep(NEWS_S)

@@ -45,6 +45,9 @@ def test_what_torch_says_later_of_a_process_that_is_gone_breaks_nothing_off(monk
     assert told == [NEWS]
 
 
-def test_every_other_error_is_left_as_it_is() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), own_words():
-        raise RuntimeError("shapes do not fit")
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes do not fit"), EOFError("Caught EOFError in DataLoader worker process 0.")]
+)
+def test_every_other_error_is_left_as_it_is(error: Exception) -> None:
+    with pytest.raises(type(error), match=str(error)), own_words():
+        raise error
