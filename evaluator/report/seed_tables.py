@@ -88,6 +88,8 @@ def time_note(summary: Summary) -> str:
         "Start is importing the framework, where a training does that itself. "
         if _starts(summary)
         else "The services had imported the frameworks before; no training paid for that. "
+        if any(START_PHASE in training.seconds for training in summary.trainings)
+        else ""
     )
     return (
         f"{start}Open is opening the data, wait is for batches in training. A dash there: not measured, and part of "
@@ -128,7 +130,7 @@ def phases_of(summary: Summary) -> list[str]:
 def _starts(summary: Summary) -> bool:
     """Whether any training spent a thousandth of its time on importing the framework; forks find it imported."""
     times = [training.seconds for training in summary.trainings]
-    return any(seconds.get(START_PHASE, 0.0) >= 0.001 * sum(seconds.values()) for seconds in times if seconds)
+    return any(seconds.get(START_PHASE, 0.0) > 0.001 * sum(seconds.values()) for seconds in times)
 
 
 def wall_time(trainings: Sequence[Training], phases: Sequence[str]) -> dict[str, float | None]:

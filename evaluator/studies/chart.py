@@ -6,6 +6,7 @@ from html import escape
 from core.schemas.study import Study
 from core.schemas.summary import Group, Summary
 from evaluator import text
+from evaluator.studies.arms import short_arm
 from evaluator.studies.svg import (
     BOTTOM,
     COLOURS,
@@ -30,7 +31,11 @@ def chart(summary: Summary, study: Study) -> str:
     published = published_accuracies(study)
     axis = _axis(groups, published)
     height = height_of(len(groups))
-    rows = [part for number, group in enumerate(groups) for part in _row(group, number, axis, published)]
+    rows = [
+        part
+        for number, group in enumerate(groups)
+        for part in _row(group, short_arm(group.arm, summary), number, axis, published)
+    ]
     parts = [*_grid(axis, height), *rows, *_legend(height, bool(published))]
     return picture(f"Test accuracy, {summary.title}", len(groups), parts)
 
@@ -63,9 +68,9 @@ def _grid(axis: Axis, height: int) -> Iterator[str]:
         yield f'<text x="{x}" y="{height - BOTTOM + 18}" text-anchor="middle" fill="{MUTED}">{figure}</text>'
 
 
-def _row(group: Group, number: int, axis: Axis, published: dict[tuple[str, str], float]) -> Iterator[str]:
+def _row(group: Group, arm: str, number: int, axis: Axis, published: dict[tuple[str, str], float]) -> Iterator[str]:
     y, colour = middle(number), COLOURS[group.framework]
-    name = f"{text.framework(group.framework)} · {group.arm}"
+    name = f"{text.framework(group.framework)} · {arm}"
     yield label(name, number)
     assert group.accuracy, "rows without accuracy are not drawn"
     if interval := group.accuracy.interval:

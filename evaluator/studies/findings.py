@@ -97,8 +97,18 @@ def _mean(side: Measured, finding: Finding) -> str:
     what = OF_WHAT[side.measure].format(of_class=finding.claim.of_class)
     if not finding.claim.is_about_time:
         return f"{name} {text.percent(value)}{what}"
-    notes = [f"{side.epochs} epochs, scaled to {side.side.epochs}"] * side.scaled + ["contended"] * side.contended
+    notes = [_scaling(side)] * side.scaled + ["contended"] * side.contended
+    notes = [note for note in notes if note]
     return f"{name} {text.seconds(value)}{what}" + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _scaling(side: Measured) -> str:
+    """Empty for a side that ran all epochs."""
+    ran = {side.ran[seed] for seed in side.by_seed} - {side.side.epochs}
+    if not ran:
+        return ""
+    fewest, most = min(ran), max(ran)
+    return f"{fewest}{f' to {most}' if most > fewest else ''} epochs, scaled to {side.side.epochs}"
 
 
 def _ratio(times: float, value: float) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from core.schemas.study import Claim
 from evaluator import text
+from evaluator.studies.arms import short_arm
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.findings import published_gap
-from evaluator.studies.judge import NOT_TESTED, Finding, Measured
+from evaluator.studies.judge import NOT_TESTED, Finding
 from evaluator.studies.overview import best_evidence
 from evaluator.studies.svg import BOTTOM, LINE, MUTED, TEXT, TOP, Axis, diamond, height_of, label, middle, picture
 
@@ -68,16 +69,16 @@ def _compares_frameworks(claim: Claim) -> bool:
 
 def _name(one: Chapter, finding: Finding) -> str:
     frameworks = [text.framework(side.side.framework) for side in finding.sides]
-    arms = [_arm(side, one.experiment.scale, finding.mode) for side in finding.sides]
+    arms = [_arm(short_arm(side.arm, one.summary), finding.mode) for side in finding.sides]
     if len(set(arms)) == 1:
         return f"{one.study_key.upper()} · {' − '.join(frameworks)}" + f", {arms[0]}" * bool(arms[0])
     sides = (f"{framework} {arm}".strip() for framework, arm in zip(frameworks, arms, strict=True))
     return f"{one.study_key.upper()} · {' − '.join(sides)}"
 
 
-def _arm(side: Measured, scale: str, mode: str) -> str:
+def _arm(name: str, mode: str) -> str:
     """Without what all arms of the row have in their names."""
-    return f"-{side.arm.removesuffix(f'-{scale}')}".removesuffix(f"-{mode}").removeprefix("-")
+    return f"-{name}".removesuffix(f"-{mode}").removeprefix("-")
 
 
 def _scaled(share: float) -> float:

@@ -44,7 +44,7 @@ class Measured:
     contended: bool
     """At least one of its trainings overlapped with other work: its times do not compare."""
     scaled: bool = False
-    """Seconds are those of all the study's epochs, at the mean of those that ran, of which others ran another share."""
+    """Seconds are extrapolated to all of the study's epochs, because some training ran another share of them."""
 
     @property
     def epochs(self) -> int:
@@ -132,8 +132,9 @@ def _side(claim: Claim, side: Side, arm: str, summary: Summary) -> Measured:
 
 
 def _unequal(sides: Sequence[Measured]) -> bool:
-    """Whether not all trainings ran the same share of the study's epochs."""
-    return len({epochs / side.side.epochs for side in sides for epochs in side.ran.values()}) > 1
+    """Whether not all trainings ran the same share of the study's epochs; a published figure is one of all of them."""
+    shares = {epochs / side.side.epochs for side in sides for epochs in side.ran.values()}
+    return len(shares | ({1.0} if len(sides) == 1 else set())) > 1
 
 
 def _scaled(side: Measured) -> Measured:

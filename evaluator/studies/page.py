@@ -39,9 +39,10 @@ images, as served, unless the row says training or validation images: those are 
 own loop."""
 GLANCE = """**At a glance.** Every claim that compares the accuracy of two frameworks by one measure: what the study
 published, what is measured with the frameworks' own defaults (idiomatic), and with everything equal but their kernels
-(matched). Where both train one network and the marks are solid, a published difference that is gone in both modes came
-of a single run or of what else the study did differently, and one that is there in idiomatic mode only comes of
-defaults."""
+(matched).  Where both
+train one network and a solid mark's band excludes what was published, the published difference came of a single run or
+of what else the study did differently. Whether defaults move a difference is tested in the chapters, under *Framework
+or defaults?*"""
 EVIDENCE = """Of each claim and mode the table names the result with the best evidence: one with a verdict before one
 without, then the one of the most images × epochs × seeds. Its link leads to the chapter with the figures. What rests on
 trainings that another result has too, with more seeds, is in that one's chapter only."""

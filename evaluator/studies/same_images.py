@@ -12,7 +12,7 @@ from evaluator.studies.judge import Finding, Measured
 NOTE = (
     "**On the same test images.** One training of each side, of one seed, as ONNX: how many images only it has right, "
     "and McNemar's exact test of them, corrected by Holm for all pairs that the report compares. It is about these "
-    "trained networks; what another seed would give is in the verdict."
+    "trained networks; what another seed would give is in the verdict, here or in the chapter that has it."
 )
 
 

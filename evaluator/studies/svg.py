@@ -6,7 +6,7 @@ from html import escape
 
 COLOURS = {"keras": "#c2265a", "tensorflow": "#d97f00", "pytorch": "#2f66e0", "fastai": "#0c8f7f"}
 TEXT, MUTED, LINE = "#12151b", "#596170", "#e4e7ec"
-WIDTH, LEFT, RIGHT, ROW, TOP, BOTTOM = 860, 270, 30, 30, 46, 40
+WIDTH, LEFT, RIGHT, ROW, TOP, BOTTOM = 860, 270, 30, 30, 46, 46
 BAR = 16
 """Height of a bar; what is left of a row is air."""
 

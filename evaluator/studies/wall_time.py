@@ -6,6 +6,7 @@ from core.schemas.summary import Summary, Training
 from evaluator import text
 from evaluator.groups import by_framework
 from evaluator.report.seed_tables import phases_of, wall_time
+from evaluator.studies.arms import short_arm
 from evaluator.studies.svg import BAR, LEFT, MUTED, TEXT, Axis, height_of, label, middle, picture
 
 COLOURS = {
@@ -17,7 +18,7 @@ COLOURS = {
     "Validate": "#8f9bf0",
     "Export": "#9a6fd0",
 }
-"""By phase, in their order; waiting stands out."""
+"""By phase; waiting stands out."""
 ON_LIGHT = ("Start", "Validate")
 """Phases whose colour wants dark figures."""
 TOTAL = 62
@@ -35,7 +36,9 @@ def bars(summary: Summary) -> str:
     rows = [
         part
         for number, ((arm, framework), members) in enumerate(groups)
-        for part in _row(f"{text.framework(framework)} · {arm}", number, members, wall_time(members, phases))
+        for part in _row(
+            f"{text.framework(framework)} · {short_arm(arm, summary)}", number, members, wall_time(members, phases)
+        )
     ]
     title = f"Share of wall time by phase, {summary.title}"
     contended = any(training.contended for training in summary.trainings)
@@ -45,7 +48,7 @@ def bars(summary: Summary) -> str:
 
 def _row(name: str, number: int, members: Sequence[Training], shown: Mapping[str, float | None]) -> Iterator[str]:
     y, base = middle(number), 0.0
-    spent = {phase: seconds for phase in COLOURS if (seconds := shown.get(phase))}
+    spent = {phase: seconds for phase, seconds in shown.items() if seconds}
     total = sum(spent.values())
     yield label(name, number)
     for phase, seconds in spent.items():

@@ -72,7 +72,18 @@ def test_times_of_unequal_work_are_scaled_to_the_studys_epochs_and_lead_to_no_ve
     for finding in (first, plain):
         assert finding.verdict == NOT_TESTED
         assert finding.shortfalls == ("times of different shares of the study's epochs, scaled to all of them",)
-    assert f"10.0 s ({EPOCHS // 2} epochs, scaled to {EPOCHS})" in measured(first)
+    keras, pytorch = measured(first).split(" · ")
+    assert keras.endswith("10.0 s"), "which ran all of them"
+    assert pytorch.endswith(f"10.0 s ({EPOCHS // 2} epochs, scaled to {EPOCHS})")
+
+
+def test_seconds_of_fewer_epochs_are_not_held_against_the_published_ones_of_all() -> None:
+    epochs = 2 * EPOCHS - 1
+    side = claim().first.model_copy(update={"published": 20.0, "epochs": epochs})
+    of = study(claim(measure="training_seconds", first=side, second=None))
+    finding, _ = judge(timed(summary(of, SAME), (1.0, 1.0, 1.0)), of)
+    assert finding.verdict == NOT_TESTED
+    assert measured(finding).endswith(f"17.5 s ({EPOCHS} epochs, scaled to {epochs})")
 
 
 def test_twice_and_half_of_the_factor_are_equally_far_from_it() -> None:
