@@ -1,7 +1,8 @@
 """`python -m tools.studies`: writes docs/studies.md and its pictures from docs/results/*.json.
 
 `python -m tools.studies keep SUMMARY.json …` first puts a report's summary.json among them, without what the page
-does not need and without the names of this machine's folders.
+does not need and without the names of this machine's folders; with `--shared` where the machine did other work
+meanwhile.
 
 It is no part of the evaluator, because it also reads the experiment files: the page says which results are older than
 their file.
@@ -31,10 +32,11 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder with results/ and studies.md")
     parser.add_argument("command", nargs="?", choices=("write", "keep"), default="write")
     parser.add_argument("summaries", nargs="*", type=Path)
-    arguments = parser.parse_args()
+    parser.add_argument("--shared", action="store_true", help="keep: compare no times, the machine did other work")
+    arguments = parser.parse_intermixed_args()
     if arguments.command == "keep":
         for path in arguments.summaries:
-            print(keep(path, arguments.docs / "results"))
+            print(keep(path, arguments.docs / "results", arguments.shared))
     written = pages(arguments.docs)
     for path, text in written.items():
         files.write_text(path, text)

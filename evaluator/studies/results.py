@@ -113,8 +113,15 @@ def _summaries(folder: Path, committed: Mapping[str, Experiment]) -> Iterator[Su
         yield in_words_of(committed[path.stem], summary) if path.stem in committed else summary
 
 
-def keep(path: Path, folder: Path) -> Path:
+SHARED = "Whoever measured says that the machine did other work meanwhile, which the trainings cannot see."
+"""The note of a result none of whose times is compared."""
+
+
+def keep(path: Path, folder: Path, shared: bool = False) -> Path:
     """Copies a report's summary to the result files and returns its place.
+
+    Args:
+        shared: the machine did other work meanwhile that held none of Bakeoff's locks: every training is contended.
 
     Raises:
         InvalidInputError: not a summary, or one of an experiment that the page has no place for.
@@ -124,6 +131,9 @@ def keep(path: Path, folder: Path) -> Path:
         raise InvalidInputError(
             f"{path} is no study's: {summary.experiment} has no key study, searches nothing and has no other_split"
         )
+    if shared:
+        trainings = tuple(one.model_copy(update={"contended": True}) for one in summary.trainings)
+        summary = summary.model_copy(update={"trainings": trainings, "notes": (*summary.notes, SHARED)})
     target = folder / f"{summary.experiment}.json"
     files.write_text(target, json.dumps(_slim(summary).model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
     return target

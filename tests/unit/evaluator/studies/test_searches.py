@@ -7,8 +7,9 @@ import pytest
 from core.errors import InvalidInputError
 from core.schemas.experiment import Experiment
 from core.schemas.search import SearchOutcome, SearchPlan, Trial
+from core.schemas.summary import parse_summary
 from evaluator.studies.page import page
-from evaluator.studies.results import keep, search_summaries
+from evaluator.studies.results import SHARED, keep, search_summaries
 from tests.unit.evaluator.studies.test_judge import study, summary
 
 WHOLE = summary(study(), {"keras": (0.5, 0.6, 0.7), "pytorch": (0.5, 0.6, 0.7)})
@@ -42,6 +43,15 @@ def test_a_search_is_kept_and_shown_with_every_trial(tmp_path: Path) -> None:
     assert "2 trials of arm net in Keras by grid: 2 complete. Best: trial 2 with 75.00%" in text
     assert "| 2 | complete | 64 | 3 | 75.00% |" in text
     assert "earlier revision" not in text
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_result_may_be_kept_as_one_whose_times_do_not_compare(shared: bool, tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    path.write_text(SEARCHED.model_dump_json())
+    found = parse_summary(keep(path, tmp_path, shared).read_bytes(), "kept")
+    assert {one.contended for one in found.trainings} == {shared}
+    assert (SHARED in found.notes) == shared
 
 
 def test_a_search_whose_file_changed_since_says_so() -> None:
