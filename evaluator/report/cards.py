@@ -8,8 +8,9 @@ from core.schemas.summary import Arm, Row, Summary
 from evaluator import naming, text
 from evaluator.report import operating_tables, tables
 from evaluator.report.columns import percentile_note
-from evaluator.report.html import describe_load, describe_recipe
+from evaluator.report.html import describe_load
 from evaluator.report.markdown import escape, markdown_table
+from evaluator.report.recipes import describe_recipe
 
 FEW = 100
 """Test images of a class below which its recall is known only roughly."""

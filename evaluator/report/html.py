@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from core.labels import FRAMEWORK_NAMES
 from core.schemas.environment import Environment
-from core.schemas.summary import Arm, Classification, Row, Summary, Training
+from core.schemas.summary import Classification, Row, Summary, Training
 from evaluator import naming, pareto, text
 from evaluator.paired import ALPHA
 from evaluator.report import (
@@ -34,6 +34,7 @@ from evaluator.report import (
 )
 from evaluator.report.augmented import Augmented
 from evaluator.report.columns import columns
+from evaluator.report.recipes import describe_recipe
 from evaluator.report.samples import Pictures, Sample
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -128,20 +129,6 @@ def commands(summary: Summary) -> list[tuple[str, str]]:
         model = summary.rows[summary.verdict.row].model
         found.append(("Ask the recommended artefact", f"bakeoff predict --model {model} image.png"))
     return found
-
-
-def describe_recipe(arm: Arm) -> str:
-    """One line: network, parameters and the main points of the recipe."""
-    recipe = arm.recipe
-    rate = recipe.optimizer.learning_rate
-    optimizer = (
-        f"{recipe.optimizer.name}, {'the framework’s learning rate' if rate is None else f'learning rate {rate:g}'}"
-    )
-    batches = "each framework’s own size" if recipe.batch_size is None else str(recipe.batch_size)
-    return (
-        f"{arm.architecture}, {text.count(arm.parameters, 'parameter')}; {text.count(recipe.epochs, 'epoch')} of "
-        f"batches of {batches}; {optimizer}"
-    )
 
 
 def describe_machine(environment: Environment) -> str:

@@ -16,7 +16,8 @@ from evaluator.report import (
     variant_tables,
 )
 from evaluator.report.columns import columns
-from evaluator.report.html import commands, describe_load, describe_recipe, machines
+from evaluator.report.html import commands, describe_load, machines
+from evaluator.report.recipes import describe_recipe
 from evaluator.report.tables import Table
 
 TIMES = "Where the time goes"

@@ -6,8 +6,8 @@ from types import MappingProxyType
 from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary
 from evaluator import text
-from evaluator.report.html import describe_recipe
 from evaluator.report.markdown import escape, markdown_table
+from evaluator.report.recipes import describe_recipe
 from evaluator.report.seed_tables import effort, time_note, time_shares
 from evaluator.statistics import SEEDS_NEEDED
 from evaluator.studies import same_images, searches, splits

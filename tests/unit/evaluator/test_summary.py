@@ -3,7 +3,7 @@ import pytest
 
 from core.schemas.results import EvaluateResult, LoadTestResult, TrainResult
 from core.schemas.summary import Row, Summary
-from evaluator.report.html import describe_recipe
+from evaluator.report.recipes import describe_recipe
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment, changed, environment
 
