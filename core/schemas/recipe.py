@@ -44,12 +44,11 @@ class Sgd(Schema):
 
 
 Optimizer = Annotated[Adam | AdamW | Sgd, pydantic.Field(discriminator="name")]
-
-
 OPTIMIZERS: dict[str, type[Schema]] = {
     one.model_fields["name"].default: one for one in get_args(get_args(Optimizer)[0])
 }
 SCHEDULES: dict[str, type[Schema]] = {one.model_fields["name"].default: one for one in get_args(get_args(Schedule)[0])}
+"""By name, with the keys that each has."""
 
 
 class BatchNormSpec(Schema):

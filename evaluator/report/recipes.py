@@ -41,6 +41,6 @@ def _beyond_plain(recipe: Recipe) -> Iterator[str]:
     if recipe.freeze:
         yield f"first layers frozen in {text.count(len(recipe.freeze), 'stage')}"
     if recipe.early_stopping is not None:
-        yield "stopped early"
+        yield "early stopping"
     if recipe.keep_best is not None:
         yield f"best epoch by {recipe.keep_best.replace('_', ' ')}"

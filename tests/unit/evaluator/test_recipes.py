@@ -33,7 +33,7 @@ def test_a_plain_recipe_is_told_by_network_epochs_batches_and_optimiser() -> Non
         ({"freeze": {"until": "head", "epochs": 1}}, "first layers frozen in 1 stage"),
         (
             {"early_stopping": {"patience": 2}, "keep_best": "validation_loss"},
-            "stopped early; best epoch by validation loss",
+            "early stopping; best epoch by validation loss",
         ),
     ],
 )
