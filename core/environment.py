@@ -17,6 +17,12 @@ DISTRIBUTIONS = (
     "datasets", "locust", "openvino", "uvloop", "pyvoy", "hdrhistogram",
 )  # fmt: skip
 
+SPEED_VARIABLES = (
+    "DNNL_", "GLIBC_TUNABLES", "GOMP_", "KMP_", "LD_PRELOAD", "MALLOC_", "MKL_", "OMP_", "ONEDNN_", "OPENBLAS_",
+    "TF_ENABLE_", "TF_NUM_", "TF_XLA_FLAGS", "XLA_FLAGS",
+)  # fmt: skip
+"""How the names of environment variables begin from which libraries take threads, kernels and allocation."""
+
 
 def versions(names: tuple[str, ...] = DISTRIBUTIONS) -> dict[str, str]:
     """Installed versions of the named distributions; absent ones are left out."""
@@ -42,6 +48,7 @@ def describe(threads: int, contended: bool = False, device: str = "cpu") -> Envi
         versions=versions(),
         threads=threads,
         device=device,
+        variables={name: os.environ[name] for name in sorted(os.environ) if name.startswith(SPEED_VARIABLES)},
         load_average=os.getloadavg()[0],
         contended=contended,
     )

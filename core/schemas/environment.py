@@ -1,5 +1,7 @@
 """Where a result was measured."""
 
+from pydantic import Field
+
 from core.schemas.base import Schema
 
 
@@ -21,6 +23,8 @@ class Environment(Schema):
     threads: int
     device: str = "cpu"
     """What was computed on: cpu or cuda."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """Environment variables that change how fast it computes, with their values; earlier versions kept none."""
     load_average: float
     """One-minute load when the measurement began."""
     contended: bool = False

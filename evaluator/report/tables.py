@@ -128,16 +128,20 @@ def artefacts(summary: Summary) -> Table:
 
 
 def versions(places: Iterable[Place]) -> Table:
-    """Library versions by environment."""
+    """Library versions by environment, and the variables that change how fast it computes."""
     found = list(places)
     libraries = sorted({name for place in found for name in place.environment.versions})
+    variables = sorted({name for place in found for name in place.environment.variables})
     rows = tuple(
         (name, *(place.environment.versions.get(name, text.MISSING) for place in found))
         for name in ("python", *libraries)
     )
     pythons = ("python", *(place.environment.python for place in found))
-    headers = ("Library", *(", ".join(place.roles) for place in found))
-    return Table("Library versions", headers, (pythons, *rows[1:]), names=len(headers))
+    set_here = tuple(
+        (name, *(place.environment.variables.get(name, text.MISSING) for place in found)) for name in variables
+    )
+    headers = ("Library or variable", *(", ".join(place.roles) for place in found))
+    return Table("Library versions and variables", headers, (pythons, *rows[1:], *set_here), names=len(headers))
 
 
 def _spread(spread: Spread) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
+from core import cpu, memory
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 FRAMEWORKS = ("keras", "tensorflow", "pytorch", "fastai")
@@ -78,6 +80,9 @@ def main() -> None:
 def child(framework: str) -> Iterator[dict[str, Any]]:
     """One framework's rows, from a process of its own."""
     command = [sys.executable, str(HERE), *sys.argv[1:], "--child", framework]
+    # In the surroundings that a trainer service gives its workers; for both loops.
+    cpu.share_cores()
+    memory.keep_freed()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     assert process.stdout is not None

@@ -1,7 +1,9 @@
+import os
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from core import environment
 
@@ -27,3 +29,12 @@ def test_an_environment_says_what_it_measured_on() -> None:
     assert found.memory_bytes > 1 << 28
     assert found.boot_id == environment.describe(threads=1).boot_id
     assert {"numpy", "pillow"} <= found.versions.keys()
+
+
+def test_it_tells_the_variables_that_change_speed_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(environment.SPEED_VARIABLES)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "0")
+    monkeypatch.setenv("TF_VAR_password", "secret")
+    assert environment.describe(threads=1).variables == {"MALLOC_MMAP_MAX_": "0", "OMP_NUM_THREADS": "2"}
