@@ -39,7 +39,8 @@ def thawed_from(recipe: Recipe, network: str, trunk: Mapping[str, bool]) -> list
         InvalidInputError: a stage names no layer of the trunk that has layers with weights before it, or thaws nothing.
     """
     found = [_position(stage.until, network, trunk) for stage in recipe.freeze]
-    if any(later >= earlier for earlier, later in pairwise(found)):
+    trained = list(trunk.values())
+    if any(not any(trained[later:earlier]) for earlier, later in pairwise(found)):
         names = ", ".join(stage.until for stage in recipe.freeze)
         raise InvalidInputError(f"recipe.freeze: each stage must thaw more than the one before it, got until: {names}")
     return found

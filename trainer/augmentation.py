@@ -1,4 +1,4 @@
-"""The shared augmentation: the same pixels for every framework, a pure function of (seed, epoch, item).
+"""The shared augmentation: the same pixels for every framework, a pure function of (seed, epoch, view).
 
 Pillow computes the affine part. It is there for decoding anyway, resamples in C without the interpreter lock, so that
 a thread of its own keeps ahead of the training, and gives equal bytes for equal versions. Of 32×32 and 150×150 colour
@@ -23,23 +23,23 @@ class Augmenter:
 
     Args:
         augmentation: what to vary, and how far.
-        seed, epoch: with the item's number they decide everything.
-        items: number of training images.
+        seed, epoch: with the view's number they decide everything.
+        views: how many there are. An image that is drawn again in an epoch is another view of it.
     """
 
-    def __init__(self, augmentation: Augmentation, seed: int, epoch: int, items: int) -> None:
+    def __init__(self, augmentation: Augmentation, seed: int, epoch: int, views: int) -> None:
         self._spec = augmentation
         # Row after row from one counter-based stream: row i does not depend on how many follow.
-        self._places = generator(seed, "augment", epoch).random((items, COLUMNS))
-        self._lights = generator(seed, "brightness", epoch).random(items)
+        self._places = generator(seed, "augment", epoch).random((views, COLUMNS))
+        self._lights = generator(seed, "brightness", epoch).random(views)
 
-    def __call__(self, images: NDArray[np.uint8], items: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Varied copies of uint8 images [n, height, width, channels], which are the items of these numbers [n]."""
+    def __call__(self, images: NDArray[np.uint8], views: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Varied copies of uint8 images [n, height, width, channels], which are the views of these numbers [n]."""
         if not self._spec.active:
             return images
-        places = self._places[items]
+        places = self._places[views]
         move = self._resample if self._spec.resamples else self._rearrange
-        return self._light(move(images, places), self._lights[items])
+        return self._light(move(images, places), self._lights[views])
 
     def _resample(self, images: NDArray[np.uint8], places: NDArray[np.float64]) -> NDArray[np.uint8]:
         height, width = images.shape[1:3]

@@ -52,6 +52,16 @@ def balanced_chances(labels: NDArray[np.int64]) -> NDArray[np.float64]:
     return shares
 
 
+def view_numbers(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What each draw of an epoch takes its augmentation from [n]: the image's number when it is drawn first, a new one
+    from n on when it is drawn again, so that repeats are varied anew, as in each framework's own pipeline."""
+    views = order.copy()
+    again = np.ones(len(order), dtype=bool)
+    again[np.unique(order, return_index=True)[1]] = False
+    views[again] = len(order) + np.arange(np.count_nonzero(again))
+    return views
+
+
 def matched_batches(
     split: Split,
     architecture: Architecture,
@@ -66,14 +76,18 @@ def matched_batches(
     Order, augmentation and masks depend only on (seed, epoch, step, item or layer), so an epoch can be repeated or
     resumed exactly.
     """
-    vary = Augmenter(augmentation or Augmentation(), seed, epoch, len(split))
     order = epoch_order(split.labels, seed, epoch, sampler)
+    views = view_numbers(order)
+    vary = Augmenter(augmentation or Augmentation(), seed, epoch, int(views.max(initial=-1)) + 1)
     for step in range(steps_per_epoch(len(split), batch_size)):
+        places = slice(step * batch_size, (step + 1) * batch_size)
         # Sorted rows read a memory map forwards; the order inside a batch does not matter to the mean.
-        rows = np.sort(order[step * batch_size : (step + 1) * batch_size])
+        forwards = np.argsort(order[places], kind="stable")
+        rows = order[places][forwards]
         masks = {node.path: _mask(node.layer, node.output_shape, len(rows), (seed, "mask", epoch, step, node.path))
                  for node in architecture.dropouts if isinstance(node.layer, Dropout)}  # fmt: skip
-        yield Batch(vary(np.ascontiguousarray(split.images[rows]), rows), split.labels[rows], masks)
+        images = vary(np.ascontiguousarray(split.images[rows]), views[places][forwards])
+        yield Batch(images, split.labels[rows], masks)
 
 
 def _mask(layer: Dropout, shape: tuple[int, ...], rows: int, key: tuple[int | str, ...]) -> NDArray[np.uint8]:

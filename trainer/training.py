@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from core.epochs import best_epoch, exported_epoch
 from core.errors import InvalidInputError
 from core.prepared import PreparedData
 from core.recipe_fit import check_normalization
@@ -24,7 +25,7 @@ from trainer.layers import Architecture
 from trainer.objective import class_weights
 from trainer.originals import Originals, check_originals, open_originals
 from trainer.phases import phases
-from trainer.schedules import best_epoch, exported_epoch, stops
+from trainer.schedules import stops
 from trainer.weights import Weights, initial_weights
 
 CHECKPOINT_EVERY_S = 1.0
@@ -74,8 +75,9 @@ class TrainingCallbacks:
     @property
     def stopped(self) -> bool:
         """Whether no more epochs are wanted; follows from the history, so that it survives a resumption."""
-        done = len(self.history) >= self._spec.recipe.epochs
-        return done or stops(self._spec.recipe.early_stopping, self.history)
+        recipe = self._spec.recipe
+        # An optimum of the head alone says nothing of what the rest will learn once it may.
+        return len(self.history) >= recipe.epochs or stops(recipe.early_stopping, self.history[recipe.last_stage :])
 
     def step(self, epoch: int, done: int, total: int, loss: float | None) -> None:
         """Reports progress. Raises CancelledError on request and DivergedError for a loss that is not finite."""
@@ -207,7 +209,7 @@ def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -
     check_normalization(recipe, image)
     _refuse_darkness(spec)
     images = manifest.images("train")
-    if architecture.single_norms and (images % recipe.batch or recipe.batch) == 1:
+    if architecture.single_norms and _last_batch(spec, images) == 1:
         raise InvalidInputError(
             f"the last of {images} training images would be a batch of one, of which {spec.architecture}'s "
             f"{architecture.single_norms[0].path} cannot compute a variance; choose a recipe.batch_size other than "
@@ -219,6 +221,13 @@ def check_training(spec: TrainSpec | FindRateSpec, manifest: PreparedManifest) -
         check_originals(spec.originals)
     if recipe.pretrained is not None:
         weight_files.check(recipe.pretrained, architecture)
+
+
+def _last_batch(spec: TrainSpec | FindRateSpec, images: int) -> int:
+    """Images in an epoch's last batch. A search for a rate has whole batches alone, and so has fastai's own loader."""
+    whole = isinstance(spec, FindRateSpec) or (spec.framework == "fastai" and spec.recipe.pipeline == "framework")
+    rest = images % spec.recipe.batch
+    return rest if rest and not (whole and images > rest) else min(images, spec.recipe.batch)
 
 
 def _refuse_darkness(spec: TrainSpec | FindRateSpec) -> None:

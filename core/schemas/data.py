@@ -82,7 +82,10 @@ class SplitSpec(Schema):
     class; contiguous: per class, in file order, one block for each split (neighbouring video frames stay together)."""
     validation: float | pydantic.StrictInt = 0.1
     """Share of the training items (given) or of all items (other policies); a whole number: so many images of every
-    class. Not used by policy given where the source has a validation split."""
+    class. Not used by policy given where it keeps the source's own validation split."""
+    own_validation: Literal["keep", "join"] = "keep"
+    """What policy given does with the source's own validation split: keep it, or join it with train and carve another,
+    where its few images say nothing."""
     test: float = pydantic.Field(0.2, gt=0, lt=1)
     """Share of all items; not used by policy given where the source has a test split."""
     folds: int | None = pydantic.Field(None, ge=2, le=100)
@@ -98,6 +101,14 @@ class SplitSpec(Schema):
         if 0 < validation < 1 or (isinstance(validation, int) and validation >= 1):
             return validation
         raise ValueError("expected a share between 0 and 1, or a whole number of images of every class")
+
+    @pydantic.model_validator(mode="after")
+    def _own_splits(self) -> "SplitSpec":
+        if self.own_validation == "join" and self.policy != "given":
+            raise ValueError(
+                f"own_validation join goes with policy given; {self.policy} divides all images anew anyway"
+            )
+        return self
 
     @pydantic.model_validator(mode="after")
     def _one_of_the_folds(self) -> "SplitSpec":

@@ -1,5 +1,6 @@
 """How a network is trained. Every default that differs between frameworks is a switch of its own."""
 
+import itertools
 from typing import Annotated, Any, Literal, get_args
 
 import pydantic
@@ -126,8 +127,8 @@ class Recipe(Schema):
     """weighted: as many images an epoch as there are, drawn with replacement, every class equally likely."""
     freeze: tuple[Frozen, ...] = ()
     """Stages one after the other, each thawing more; then everything trains. Every stage is a training of its own: the
-    optimiser's moments and the schedule start anew. Fixed layers are computed as in inference, batch norm too, where
-    `arithmetic` is shared."""
+    optimiser's moments and the schedule start anew. Batch norm in fixed layers is computed as in inference where
+    `arithmetic` is shared; dropout there drops on."""
     discriminative: float = pydantic.Field(1.0, ge=1)
     """Once everything trains: how much smaller the first layers' learning rate is than the last ones'. Groups are cut
     where the stages of `freeze` are, their rates evenly spaced on a log scale."""
@@ -135,7 +136,7 @@ class Recipe(Schema):
     """Of convolutions and matrix products in training and its validation. Weights, batch norm, loss and optimiser stay
     float32, and so does what is exported. The promises of `matched` are for float32."""
     early_stopping: EarlyStopping | None = None
-    """Null: all epochs."""
+    """Null: all epochs. It counts in the last stage alone: stages of `freeze` before it take the epochs they name."""
     keep_best: Monitor | None = None
     """Figure whose best epoch is exported; null: the last epoch."""
 
@@ -150,6 +151,12 @@ class Recipe(Schema):
             raise ValueError("batch_size is left to the framework: for_framework() says which it is")
         return self.batch_size
 
+    @property
+    def last_stage(self) -> int:
+        """Epochs before the last stage of the training; 0 where nothing is frozen."""
+        ends = list(itertools.accumulate(stage.epochs for stage in self.freeze))
+        return max((end for end in ends if end < self.epochs), default=0)
+
     def for_framework(self, framework: Framework) -> "Recipe":
         """The same with the framework's own batch size where none is written."""
         if self.batch_size is not None:
@@ -157,13 +164,20 @@ class Recipe(Schema):
         return self.model_copy(update={"batch_size": OWN_BATCH_SIZE[framework]})
 
     @pydantic.model_validator(mode="after")
-    def _same_batches(self) -> "Recipe":
-        if self.mode == "matched" and self.batch_size is None:
+    def _nothing_left_open(self) -> "Recipe":
+        if self.mode == "matched" and (left := self._left_to_frameworks()):
             raise ValueError(
-                "batch_size is null, which leaves it to each framework; mode matched needs one number for all, for "
-                "example batch_size: 64"
+                f"{left[0]} is null, which leaves it to each framework; mode matched needs one value for all: write "
+                "one, or leave the key out for Bakeoff's default"
             )
         return self
+
+    def _left_to_frameworks(self) -> list[str]:
+        """Keys whose null means the framework's own value."""
+        parts = {"optimizer": self.optimizer, "batch_norm": self.batch_norm}
+        return [name for name in ("batch_size", "schedule") if getattr(self, name) is None] + [
+            f"{name}.{key}" for name, part in parts.items() for key, value in part if value is None
+        ]
 
     @pydantic.field_validator("freeze", mode="before")
     @classmethod
@@ -243,5 +257,9 @@ def complete(mode: str, given: dict[str, Any]) -> dict[str, Any]:
     optimizer = dict(chosen)
     defaults = IDIOMATIC_OPTIMIZER.get(str(optimizer.get("name", "adam")), {})
     # ε belongs to the weights: with another one the same numbers are another function.
-    norm = {"batch_norm": {"momentum": None, "epsilon": IMAGENET_EPSILON}} if given.get("pretrained") else {}
-    return {"mode": mode, **IDIOMATIC, **norm, **given, "optimizer": {**defaults, "name": "adam", **optimizer}}
+    norm = {**IDIOMATIC["batch_norm"], **({"epsilon": IMAGENET_EPSILON} if given.get("pretrained") else {})}
+    written = given.get("batch_norm", {})
+    if isinstance(written, dict):
+        written = {**norm, **written}
+    named = {"name": "adam", **optimizer}
+    return {"mode": mode, **IDIOMATIC, **given, "batch_norm": written, "optimizer": {**defaults, **named}}

@@ -1,5 +1,6 @@
 """Reads an experiment file; an error names line, key and what is allowed."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,9 @@ from core.errors import InvalidInputError, NotFoundError
 from core.schemas.base import explain_one, problems_of
 from core.schemas.experiment import FULL, Experiment
 from services.orchestrator.scales import choose_scale, name_scale
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+"""`owner/name` of a data set on the Hugging Face hub."""
 
 
 class MisfitError(InvalidInputError):
@@ -32,7 +36,8 @@ def read_experiment(
         path: a YAML file.
         scale: one of the file's `scales`, or "full": the file as it stands.
         overrides: `key.path=value` pairs, the value as YAML; they win over the file.
-        data: path or hub name that replaces the one of `data.source`.
+        data: path or hub name that replaces the one of `data.source`. A hub name in a folder's place makes the source
+            one of kind dataset.
 
     Raises:
         NotFoundError: no such file.
@@ -119,8 +124,14 @@ def _replace_source(document: CommentedMap, data: str) -> None:
     key = {"folder": "path", "dataset": "name"}.get(str(kind))
     if key is None or not isinstance(source, dict):
         raise InvalidInputError(f"--data goes with data.source.kind folder or dataset, not {kind!r}")
-    # The service that reads it has another working directory.
-    source[key] = str(Path(data).absolute()) if Path(data).exists() else data
+    if Path(data).exists():
+        # The service that reads it has another working directory.
+        source[key] = str(Path(data).absolute())
+    elif kind == "folder" and HUB_NAME.fullmatch(data):
+        source.clear()
+        source.update(kind="dataset", name=data)
+    else:
+        source[key] = data
 
 
 def _plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ import optuna
 import pydantic
 from optuna.trial import FrozenTrial, TrialState
 
+from core.epochs import exported_epoch
 from core.errors import BakeoffError, CancelledError, InvalidInputError, NotReadyError
 from core.schemas.base import Schema, content_id, explain
 from core.schemas.experiment import Arm, Experiment
@@ -184,7 +185,8 @@ def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: 
         # Epochs of a training that went on while nobody listened, or that an earlier command had begun.
         for epoch in history:
             _note(trial, epochs + epoch.epoch, statistics.fmean([*values, epoch.validation_accuracy]))
-        values.append(history[-1].validation_accuracy)
+        # What is exported is what the trial is judged by.
+        values.append(history[exported_epoch(step.spec.recipe, history) - 1].validation_accuracy)
         epochs += len(history)
     if plan.folds:
         trial.set_user_attr(FOLDS, values)

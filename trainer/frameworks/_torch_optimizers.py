@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from core.epochs import monitored
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Adam, AdamW, Recipe, Sgd
 from core.schemas.schedule import Cosine, Exponential, OneCycle, Plateau, Schedule, StepDecay
@@ -13,7 +14,7 @@ from trainer.frameworks._torch_network import Network
 from trainer.frameworks._torch_weights import slots
 from trainer.layers import Architecture
 from trainer.phases import Phase
-from trainer.schedules import epoch_shares, monitored
+from trainer.schedules import epoch_shares
 
 Group = dict[str, Any]
 """A parameter group; `share` is its part of the learning rate."""

@@ -98,6 +98,8 @@ def _given(labels: Indices, classes: tuple[str, ...], own: dict[str, Indices], s
         raise InvalidInputError(
             f"the source has no train split, only {', '.join(splits)}; choose split policy stratified"
         )
+    if spec.own_validation == "join" and "validation" in splits:
+        splits["train"] = np.sort(np.concatenate([splits["train"], splits.pop("validation")]))
     if "test" not in splits:
         # The share is one of all items, so that a source with and one without a validation split give the same.
         _carve(splits, "test", spec.test, np.bincount(labels, minlength=len(classes)), labels, classes, spec.seed)

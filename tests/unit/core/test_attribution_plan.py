@@ -78,7 +78,7 @@ def test_added_arms_train_two_frameworks_and_export_onnx_alone() -> None:
         ({"order": ["initializer", "initializer"]}, "order has duplicates"),
         (
             {"arms": ["matched", "idiomatic"], "order": ["batch_size"]},
-            "batch_size is null.* mode matched needs one number",
+            "batch_size is null.* mode matched needs one value",
         ),
         ({"arms": ["idiomatic", "other"]}, r"attribution.arms names \['other'\]"),
         ({"between": ["keras", "keras"]}, "between has duplicates"),

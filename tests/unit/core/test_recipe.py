@@ -70,9 +70,30 @@ def test_one_stage_needs_no_list() -> None:
         ({"label_smoothing": 1.0}, "less than 1"),
         ({"early_stopping": {"patience": 0}}, "greater than or equal to 1"),
         ({"keep_best": "f1"}, "validation_loss"),
-        ({"batch_size": None}, "batch_size is null.* mode matched needs one number for all, .* batch_size: 64"),
+        ({"batch_size": None}, "batch_size is null.* mode matched needs one value for all"),
+        ({"schedule": None}, "schedule is null"),
+        ({"optimizer": {"name": "sgd", "learning_rate": None}}, "optimizer.learning_rate is null"),
+        ({"batch_norm": {"epsilon": None}}, "batch_norm.epsilon is null"),
     ],
 )
 def test_what_makes_no_sense_is_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=message):
         recipe(**keys)
+
+
+def test_early_stopping_counts_in_the_last_stage() -> None:
+    first, second = {"until": "head", "epochs": 2}, {"until": "dense1", "epochs": 3}
+    stages: list[tuple[int, list[dict[str, Any]], int]] = [
+        (5, [], 0), (5, [first], 2), (6, [first, second], 5), (5, [first, second], 2), (2, [first], 0),
+    ]  # fmt: skip
+    for epochs, freeze, before in stages:
+        assert recipe(epochs=epochs, freeze=freeze).last_stage == before
+
+
+def test_one_key_of_batch_norm_leaves_the_other_to_the_framework() -> None:
+    for written, left in (("momentum", "epsilon"), ("epsilon", "momentum")):
+        norm = Recipe(**complete("idiomatic", {"epochs": 1, "batch_norm": {written: 0.5}})).batch_norm
+        assert (getattr(norm, written), getattr(norm, left)) == (0.5, None)
+    refused = complete("idiomatic", {"epochs": 1, "batch_norm": "none"})
+    with pytest.raises(pydantic.ValidationError, match="batch_norm"):
+        Recipe(**refused)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from core.prepared import Split
 from core.schemas.augmentation import Augmentation
-from trainer.batches import Batch, epoch_order, matched_batches, steps_per_epoch
+from trainer.batches import Batch, epoch_order, matched_batches, steps_per_epoch, view_numbers
 from trainer.layers import Architecture, Conv, Dense, Dropout, Flatten
 from trainer.random import generator
 
@@ -59,6 +59,26 @@ def test_augmented_images_are_those_of_their_epoch_and_item_in_any_batch_size() 
         )
     assert by_item[0] == by_item[1]
     assert by_item[0] != dict(enumerate(image.tobytes() for image in images))
+
+
+def test_an_image_that_is_drawn_again_in_an_epoch_is_varied_anew_whatever_the_batch_size() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
+    data, vary = Split(images, np.array([0] * 36 + [1] * 4)), Augmentation(flip=True, shift=0.2, brightness=0.5)
+    found = []
+    for size in (7, 40):
+        batches = matched_batches(data, NET, 0, 1, size, vary, "weighted")
+        rare = [image.tobytes() for b in batches for image in b.images[b.labels == 1]]
+        # 20 draws of four images on average.
+        assert len(rare) > 10
+        assert len(set(rare)) > 0.9 * len(rare)
+        found.append(sorted(rare))
+    assert found[0] == found[1]
+
+
+def test_what_is_drawn_first_has_the_numbers_of_its_image_and_repeats_have_new_ones() -> None:
+    assert view_numbers(np.array([2, 0, 1])).tolist() == [2, 0, 1]
+    assert view_numbers(np.array([2, 2, 0, 2])).tolist() == [2, 4, 0, 5]
+    assert view_numbers(np.array([], dtype=np.int64)).tolist() == []
 
 
 def test_masks_are_zeros_and_ones_of_the_layers_shape_and_rate() -> None:

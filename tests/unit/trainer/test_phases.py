@@ -75,6 +75,7 @@ def test_a_training_may_stay_frozen_to_its_end() -> None:
         ([{"until": "conv1", "epochs": 1}], "leaves nothing to freeze"),
         ([{"until": "residual7", "epochs": 1}, {"until": "head", "epochs": 1}], "each stage must thaw more"),
         ([{"until": "head", "epochs": 1}, {"until": "dense1", "epochs": 1}], "each stage must thaw more"),
+        ([{"until": "head", "epochs": 1}, {"until": "globalpool1", "epochs": 1}], "each stage must thaw more"),
     ],
 )
 def test_a_stage_that_makes_no_sense_is_refused(freeze: list[dict[str, Any]], message: str) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from core.epochs import best_epoch, exported_epoch
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
 from core.schemas.schedule import (
@@ -15,7 +16,7 @@ from core.schemas.schedule import (
     Schedule,
     StepDecay,
 )
-from trainer.schedules import best_epoch, epoch_shares, exported_epoch, reductions, stops
+from trainer.schedules import epoch_shares, reductions, stops
 
 
 def history(*losses: float, accuracies: tuple[float, ...] = ()) -> list[EpochMetrics]:

@@ -11,7 +11,7 @@ from core.errors import CancelledError, DivergedError, InvalidInputError, NotFou
 from core.schemas.data import PreparedManifest
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from core.schemas.specs import TrainSpec
+from core.schemas.specs import FindRateSpec, TrainSpec
 from core.worker import RunFolder
 from trainer import checkpoint, training, weight_files
 from trainer.architectures import get_architecture
@@ -144,6 +144,19 @@ def test_a_training_stops_after_its_patience_and_is_still_stopped_when_it_is_res
     assert (again.stopped, again.resume_epoch) == (True, 3)
 
 
+def test_a_stage_before_the_last_is_never_stopped_early_and_the_last_counts_from_its_own_first_epoch(
+    run: RunFolder, spec: TrainSpec
+) -> None:
+    stages = {"until": "dense2", "epochs": 4}
+    patient = changed(spec, "mlp", epochs=9, early_stopping={"patience": 2}, freeze=stages)
+    found = callbacks(run, patient)
+    stopped = []
+    for epoch in range(1, 8):
+        found.epoch(metrics(epoch), lambda: {"w": np.ones(2)})
+        stopped.append(found.stopped)
+    assert stopped == [False] * 6 + [True]
+
+
 def test_the_best_epochs_weights_are_kept_across_a_resumption(run: RunFolder, spec: TrainSpec) -> None:
     best = changed(spec, "mlp", epochs=3, keep_best="validation_loss")
     now = {"w": np.zeros(1)}
@@ -239,6 +252,15 @@ def test_a_last_batch_of_one_is_refused_where_a_norm_sees_one_value_per_image(
         training.check_training(changed(spec, "asl-strided", batch_size=batch_size), small)
     training.check_training(changed(spec, "asl-strided", batch_size=batch_size), manifest(images=images))
     training.check_training(changed(spec, "mlp", batch_size=batch_size), small)
+
+
+def test_a_last_batch_of_one_that_no_step_sees_is_not_refused(spec: TrainSpec) -> None:
+    small = manifest(images=65, size=32)
+    own = {"framework": "fastai", "recipe": Recipe(mode="idiomatic", pipeline="framework", epochs=1, batch_size=64)}
+    training.check_training(spec.model_copy(update={**own, "architecture": "asl-strided"}), small)
+    shared = Recipe(mode="matched", epochs=1, batch_size=64)
+    search = FindRateSpec(framework="keras", seed=0, architecture="asl-strided", data="0" * 64, recipe=shared)
+    training.check_training(search, small)
 
 
 def test_imagenet_normalisation_needs_colour(spec: TrainSpec) -> None:

@@ -61,6 +61,14 @@ def test_data_replaces_the_place_of_the_source(tmp_path: Path) -> None:
     assert source.model_dump() == {"kind": "folder", "path": "/images"}
 
 
+def test_a_hub_name_in_a_folders_place_is_a_data_set_of_the_hub(tmp_path: Path) -> None:
+    text = SMALL.replace("{kind: digits}", "{kind: folder, path: /nowhere}")
+    source = read_experiment(write(tmp_path, text), data="somebody/asl-alphabet").data.source
+    assert source.model_dump(exclude_none=True) == {"kind": "dataset", "name": "somebody/asl-alphabet"}
+    missing = read_experiment(write(tmp_path, text), data="/nowhere/else").data.source
+    assert missing.model_dump() == {"kind": "folder", "path": "/nowhere/else"}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

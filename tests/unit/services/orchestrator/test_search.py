@@ -97,6 +97,19 @@ def test_cross_validation_trains_each_fold_and_takes_the_mean(tmp_path: Path) ->
     assert ", standard deviation 0.00 points over 3 folds" in table(found).rows[0][-2]
 
 
+@pytest.mark.parametrize(("keep_best", "judged"), [(None, 0.6), ("validation_accuracy", 0.8)])
+def test_a_trial_is_judged_by_the_epoch_that_it_exports(tmp_path: Path, keep_best: str | None, judged: float) -> None:
+    space = {"recipe.batch_size": [16]} | ({"recipe.keep_best": [keep_best]} if keep_best else {})
+
+    def train(step: Step, on_epoch: OnEpoch) -> TrainResult:
+        return trained([0.5, 0.8, 0.6])
+
+    of = experiment(prune=False, space=space)
+    assert of.search
+    (trial,) = search(of, of.search, inputs(of.search), train, lambda *_: None, tmp_path).trials
+    assert trial.value == judged
+
+
 def test_cross_validation_prepares_one_data_set_for_each_fold_with_the_same_test_images() -> None:
     splits = [data.split for data in data_of(experiment(folds=3))]
     assert [(split.folds, split.fold) for split in splits] == [(3, 0), (3, 1), (3, 2)]

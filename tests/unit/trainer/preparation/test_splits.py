@@ -4,6 +4,7 @@ from math import floor
 from typing import Any
 
 import numpy as np
+import pydantic
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -89,6 +90,18 @@ def test_a_source_with_all_three_splits_keeps_them() -> None:
     splits = run(labels, spec("given"), **own)
     assert {name: items.tolist() for name, items in splits.items()} == {k: v.tolist() for k, v in own.items()}
     assert tuple(splits) == NAMES
+
+
+def test_the_sources_own_validation_split_may_join_train_before_another_is_carved() -> None:
+    labels = np.repeat([0, 1], [40, 60])
+    test, few = np.arange(30, 40), np.array([0, 1, 50, 51])
+    train = np.setdiff1d(np.arange(100), np.concatenate([test, few]))
+    splits = run(labels, spec("given", validation=0.1, own_validation="join"), train=train, test=test, validation=few)
+    assert np.bincount(labels[splits["validation"]]).tolist() == [3, 6]
+    np.testing.assert_array_equal(np.sort(np.concatenate([splits["train"], splits["validation"]])),
+                                  np.setdiff1d(np.arange(100), test))  # fmt: skip
+    with pytest.raises(pydantic.ValidationError, match="own_validation join goes with policy given"):
+        spec("stratified", own_validation="join")
 
 
 def test_a_missing_validation_split_is_a_share_of_the_training_items() -> None:
