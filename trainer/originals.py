@@ -19,6 +19,7 @@ from trainer.preparation.sources import Tick
 
 PILLOW_MODES: dict[int, Literal["L", "RGB"]] = {1: "L", 3: "RGB"}
 """Channels to the mode loaders ask Pillow for."""
+COLORS = {1: "grey", 3: "colour"}
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,12 @@ class Originals:
         return root
 
     def refuse_other_than(self, extensions: Sequence[str], framework: str) -> None:
-        """Raises InvalidInputError for the first file that a framework's loader does not read."""
+        """Raises InvalidInputError for the first file that a framework's loader does not read, judged by its name."""
         for path in self.paths:
             if path.suffix.lower() not in extensions:
                 raise InvalidInputError(
-                    f"{framework}'s own loader does not read {path}; it reads {', '.join(extensions)}: convert the "
-                    "images, or train this arm with pipeline: shared"
+                    f"{framework}'s own loader does not read {path} as {COLORS[self.spec.channels]}; it reads "
+                    f"{', '.join(extensions)}: convert the images, or train this arm with pipeline: shared"
                 )
 
 
@@ -130,7 +131,8 @@ def _filled(split: Originals, source: FolderSource | DatasetSource, items: list[
             raise WrongStateError(f"{missing} was prepared and is no longer there; put it back or prepare again")
         return replace(split, paths=paths)
     try:
-        rows = dataset.open_rows(source, items, split.work, tick)
+        # One place for both splits: the data set is converted once, with all the splits it has.
+        rows = dataset.open_rows(source, items, split.work.parent, tick)
     except NotFoundError as error:
         raise WrongStateError(f"the originals of the prepared data cannot be opened: {error}") from error
     return replace(split, rows=rows)

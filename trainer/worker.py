@@ -35,7 +35,15 @@ def main() -> None:
 
 
 def work(run: RunFolder, arguments: argparse.Namespace) -> None:
-    """Executes the run's spec."""
+    """Executes the run's spec. What it needed on the way is gone afterwards, however it ends."""
+    try:
+        execute(run, arguments)
+    finally:
+        shutil.rmtree(run.path / "work", ignore_errors=True)
+
+
+def execute(run: RunFolder, arguments: argparse.Namespace) -> None:
+    """By the kind of the spec."""
     store = Store(arguments.store, arguments.cache)
     spec = parse_trainer_spec(run.spec())
     if isinstance(spec, PrepareSpec):
@@ -53,11 +61,11 @@ def prepare(run: RunFolder, spec: PrepareSpec, store: Store, threads: int) -> No
     """Prepares a data source."""
     start = time.perf_counter()
     folder = run.path / "work"
+    # A killed attempt's.
     shutil.rmtree(folder, ignore_errors=True)
     prepared = preparation.prepare(
         spec, store, folder, lambda done, total: run.progress("prepare", done, total, "images")
     )
-    shutil.rmtree(folder, ignore_errors=True)
     manifest = prepared.manifest
     for item in manifest.skipped:
         run.log("warning", f"skipped {item}")
@@ -102,7 +110,6 @@ def train_and_publish(
             publisher = Publisher(framework, spec, data, trained, machine.threads)
             models = export(run, spec, publisher, repository)
             framework.extras(trained.model, extras_folder(run))
-    shutil.rmtree(run.path / "work", ignore_errors=True)
     size = len(data.split("train"))
     images = sum(size if metrics.train_images is None else metrics.train_images for metrics in trained.history)
     publish_result(
@@ -131,7 +138,6 @@ def find_rate(run: RunFolder, spec: FindRateSpec, store: Store, arguments: argpa
     framework = get_framework(spec.framework)
     machine = machine_of(framework, arguments)
     found = rate_finder.find(framework, spec, open_prepared(store, spec.data), run, machine)
-    shutil.rmtree(run.path / "work", ignore_errors=True)
     publish_result(
         run,
         store,

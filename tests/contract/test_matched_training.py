@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from itertools import combinations
+from math import cos, pi
 
 import numpy as np
 import pytest
@@ -90,6 +91,48 @@ def test_each_frameworks_own_classes_train_by_the_recipe(one: Answers, case: str
     weights = one.below(f"{case}/10")
     others = [one.below(f"{name}/10") for name in cases.IDIOMATIC if name != case]
     assert all(not np.array_equal(weights["conv1/kernel"], other["conv1/kernel"]) for other in others)
+
+
+def half_cosine(start: float, end: float, position: float) -> float:
+    return end + (start - end) * (1 + cos(pi * position)) / 2
+
+
+def by_epoch(*shares: float) -> list[float]:
+    return [share for share in shares for _ in range(2)]
+
+
+RATES = {
+    "constant": [1.0] * 10,
+    "step": by_epoch(1, 1, 0.3, 0.3, 0.09),
+    "cosine": [half_cosine(1, 0.1, t / 10) for t in range(10)],
+    "exponential": [0.05 ** (t / 10) for t in range(10)],
+    "one-cycle": [
+        half_cosine(0.04, 1, t / 2.5) if t < 2.5 else half_cosine(1, 1e-5, (t - 2.5) / 7.5) for t in range(10)
+    ],
+    "plateau": by_epoch(1, 1, 0.5, 0.25, 0.125),
+    "ramp": [1000 ** (t / 10) for t in range(10)],
+}
+"""Shares of the learning rate in ten steps, two an epoch, written out once more from docs/training.md."""
+OWN_RATES = {
+    # CosineAnnealingLR has a step an epoch.
+    "pytorch/cosine": by_epoch(*(half_cosine(1, 0.1, epoch / 5) for epoch in range(5))),
+    # OneCycleLR: up until step 0.25 · 10 − 1, its end at the last step.
+    "pytorch/one-cycle": [
+        half_cosine(0.04, 1, t / 1.5) if t < 1.5 else half_cosine(1, 1e-5, (t - 1.5) / 7.5) for t in range(10)
+    ],
+    # ReduceLROnPlateau waits one epoch longer.
+    "pytorch/plateau": by_epoch(1, 1, 1, 0.5, 0.5),
+    # CosineDecay: a straight warm-up of whole steps.
+    "keras/one-cycle": [0.04, 0.52, *(half_cosine(1, 1e-5, t / 8) for t in range(8))],
+}
+"""Where a framework's own classes do otherwise."""
+
+
+@pytest.mark.parametrize("schedule", cases.SEEN)
+@pytest.mark.parametrize("mode", ["matched", "idiomatic"])
+def test_every_step_moves_the_weights_by_the_rate_of_the_schedule(one: Answers, mode: str, schedule: str) -> None:
+    own = OWN_RATES.get(f"{one.framework}/{schedule}") if mode == "idiomatic" else None
+    assert one.facts["rates"][f"{mode}/{schedule}"] == pytest.approx(own or RATES[schedule], rel=3e-3, abs=1e-4)
 
 
 def test_freezing_without_a_rate_starts_at_what_the_framework_has_for_it(one: Answers) -> None:

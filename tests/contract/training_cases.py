@@ -67,3 +67,12 @@ FINE_TUNED: dict[str, dict[str, Any]] = {
 def recipe(mode: str, epochs: int, keys: dict[str, Any]) -> Recipe:
     """A recipe as an experiment file would have it."""
     return Recipe.model_validate(complete(mode, {"epochs": epochs, "batch_size": BATCH, **keys}))
+
+
+RATED = Architecture("bias", "Black images: its bias alone learns.", (1, 1, 1), 3, (Flatten(), Dense(3)))
+RATE = 1e-4
+"""Small enough that the gradient of ten steps is that of the first."""
+SEEN: dict[str, dict[str, Any]] = {
+    **SCHEDULES, "constant": {"name": "constant"}, "ramp": {"name": "exponential", "final": 1000.0},
+}  # fmt: skip
+"""Schedules whose rates are seen in the weights; the ramp is that of a search for a rate."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
 from core.formats import get_format
+from core.prepared import Split
 from core.runtimes import load
 from core.schemas.recipe import Recipe
 from tests.contract import networks
@@ -45,6 +46,11 @@ class TrainingProbe:
             weights, _ = self.fit(cases.recipe("idiomatic", cases.EPOCHS, keys), cases.SHORT, "float32")
             self.keep(f"{name}/10", weights)
             self.facts[name] = {"finite": all(bool(np.isfinite(value).all()) for value in weights.values())}
+        self.facts["rates"] = {
+            f"{mode}/{name}": self.rates(mode, schedule)
+            for mode in ("matched", "idiomatic")
+            for name, schedule in cases.SEEN.items()
+        }
         self.reduce()
         self.facts["foreign checkpoint"] = self.refuse()
         np.savez(folder / "arrays.npz", **self.arrays)  # type: ignore[arg-type]
@@ -71,6 +77,27 @@ class TrainingProbe:
         recorder = Recorder(whole.states[epochs - 1], epochs)
         recorder.metrics.extend(whole.metrics[:epochs])
         return self.fit(recipe, cases.SHORT, recorder=recorder)[0]
+
+    def rates(self, mode: str, schedule: dict[str, Any]) -> list[float]:
+        """The learning rate of every step as a share of the recipe's, as the step moved a weight of known gradient."""
+        network, rate = cases.RATED, cases.RATE
+        # What comes out does not depend on how a schedule is written into a framework.
+        if schedule.get("final", 0) > 1:
+            rate /= schedule["final"]
+        optimizer = {"name": "sgd", "learning_rate": rate, "momentum": 0.0}
+        recipe = cases.recipe(mode, cases.EPOCHS, {"optimizer": optimizer, "schedule": schedule})
+        zeros = {key: np.zeros(parameter.shape) for key, parameter in network.parameters.items()}
+        model = self.framework.build(network, zeros, networks.settings(network, recipe, "float32"))
+        recorder, places = Recorder(), [0.0]
+
+        def record(_loss: float) -> None:
+            places.append(float(self.framework.weights(model)["dense1/bias"][0]))
+
+        recorder.each_step = record
+        black = Split(np.zeros((cases.SHORT, *network.input_shape), np.uint8), np.zeros(cases.SHORT, np.int64))
+        self.framework.fit(model, TrainingData(black, black, ("a", "b", "c")), recipe, recorder)
+        # The gradient of the label's bias: a third minus one.
+        return (np.diff(places) * 1.5 / rate).tolist()
 
     def reduce(self) -> None:
         """The same training in float32 and in bfloat16, and what the second model predicts and exports."""

@@ -12,8 +12,8 @@ from trainer.frameworks import _tf_data
 from trainer.frameworks._tf import tf
 from trainer.originals import Originals
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-"""What image_dataset_from_directory takes."""
+EXTENSIONS = {1: (".jpeg", ".jpg", ".png"), 3: (".bmp", ".gif", ".jpeg", ".jpg", ".png")}
+"""Channels to the names that image_dataset_from_directory takes, without those that it cannot decode as grey."""
 
 
 def batches(data: TrainingData, split: str, recipe: Recipe, size: int, shuffle_seed: int | None = None) -> Any:
@@ -69,7 +69,7 @@ def augmenting(vary: Augmentation, size: tuple[int, ...], seed: int) -> list[Any
 
 
 def _from_directory(originals: Originals, size: int, shuffle_seed: int | None) -> Any:
-    originals.refuse_other_than(EXTENSIONS, "Keras")
+    originals.refuse_other_than(EXTENSIONS[originals.spec.channels], "Keras")
     spec = originals.spec
     return keras.utils.image_dataset_from_directory(
         str(originals.class_folders()),
@@ -90,7 +90,7 @@ def _from_rows(originals: Originals, size: int, shuffle_seed: int | None, balanc
 
     Files too where classes are drawn equally often: image_dataset_from_directory cannot.
     """
-    originals.refuse_other_than(EXTENSIONS, "Keras")
+    originals.refuse_other_than(EXTENSIONS[originals.spec.channels], "Keras")
     spec = originals.spec
     resize = layers.Resizing(
         spec.height,
