@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -174,6 +175,17 @@ def wait_for(condition: Callable[[], object], what: str, timeout_s: float = WAIT
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s:.0f} s for {what}"
         time.sleep(0.1)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now: for servers that cannot be asked which one they took."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
 
 
 def _run(

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from core.schemas.specs import EvaluateSpec
 from core.store import Store
 from services.client.inference import InferenceClient
 from tests.system.bakeoff_command import Bakeoff
+from tests.system.containers import free_ports
 from tests.system.onnx_models import linear_model
 from tests.system.prepared_noise import FINGERPRINT, put_noise
 from tests.system.venvs import MLSERVER, python_with
@@ -88,17 +88,6 @@ def mlserver(folder: Path, kernel: np.ndarray, delay_s: float = 0.0, classes: in
     }
     (folder / "model-settings.json").write_text(json.dumps(model))
     return MLServer(folder, grpc)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now: MLServer cannot be asked which one it took."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @dataclass

@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,14 +32,17 @@ from tests.system.containers import wait_for
 pytestmark = pytest.mark.system
 DIGITS = "experiments/digits.yaml"
 # Both arms through all four frameworks; fewer epochs than the demo, for the time.
-WHOLE = (DIGITS, *overrides(*QUICK, "arms.idiomatic.recipe.epochs=4"))
+WHOLE = (
+    DIGITS,
+    *overrides(*QUICK, "arms.idiomatic.recipe.epochs=4", "arms.idiomatic.recipe.augmentation={rotate: 5}"),
+)
 ONE = (DIGITS, *overrides(*QUICK, "frameworks=[pytorch]", "formats={pytorch: [onnx]}", "loadtest=null"))
 
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bakeoff]:
     """All services on another loopback address than the default."""
-    bakeoff = Bakeoff(tmp_path_factory.mktemp("elsewhere") / "home", host="127.0.0.2")
+    bakeoff = Bakeoff(tmp_path_factory.mktemp("elsewhere") / "home", host="127.0.0.2", tracking="on")
     up = bakeoff.run("up", "--base-port", "0")
     assert up.code == 0, up.err
     yield bakeoff
@@ -98,6 +103,57 @@ def test_every_matched_artefact_was_load_tested_without_errors(summary: Summary)
             assert row.load.throughput > 0
             assert row.load.latency_ms.p50 <= row.load.latency_ms.p99 <= row.load.latency_ms.max
             assert {"queue", "infer"} <= row.load.server_ms.keys()
+
+
+TRACKED = """
+import json, sys
+from mlflow import MlflowClient
+
+client = MlflowClient(sys.argv[1])
+(experiment,) = [found for found in client.search_experiments() if found.name == "digits"]
+for run in client.search_runs([experiment.experiment_id]):
+    history = client.get_metric_history(run.info.run_id, "validation_accuracy")
+    print(json.dumps({
+        "name": run.info.run_name, "status": run.info.status, "framework": run.data.tags["framework"],
+        "data": run.data.params["data_fingerprint"], "rotate": run.data.params["recipe.augmentation.rotate"],
+        "steps": [metric.step for metric in history], "metrics": run.data.metrics,
+        "artifacts": sorted(file.path for file in client.list_artifacts(run.info.run_id, "models")),
+    }))
+"""
+
+
+def test_mlflow_shows_the_trainings_of_all_frameworks_together(elsewhere: Bakeoff, summary: Summary) -> None:
+    uri = f"sqlite:///{elsewhere.home / 'tracking' / 'mlflow.db'}"
+    done = subprocess.run(
+        [sys.executable, "-c", TRACKED, uri], capture_output=True, text=True, timeout=120, check=False
+    )
+    runs = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(runs) == 8, done.stderr
+    assert {run["framework"] for run in runs} == {"keras", "tensorflow", "pytorch", "fastai"}
+    assert summary.data is not None
+    assert {(run["status"], run["data"]) for run in runs} == {("FINISHED", summary.data.fingerprint)}
+    assert sorted(float(run["rotate"]) for run in runs) == [0.0] * 4 + [5.0] * 4
+    by_name = {(row.arm, row.framework): row for row in summary.rows if row.format == "onnx"}
+    for run in runs:
+        assert run["steps"] == [1, 2, 3, 4]
+        assert run["metrics"]["test.accuracy.onnx"] in {row.accuracy for row in by_name.values()}
+        assert len(run["artifacts"]) >= 2, run["name"]
+
+
+def test_tensorboard_shows_curves_graph_and_varied_images_of_all_frameworks(
+    elsewhere: Bakeoff, summary: Summary
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folders = sorted((elsewhere.home / "tensorboard" / "digits").iterdir())
+    assert len(folders) == 8
+    for folder in folders:
+        reader = EventAccumulator(str(folder))
+        reader.Reload()
+        assert [event.step for event in reader.Scalars("loss/train")] == [1, 2, 3, 4], folder
+        assert len(reader.Graph().node) > 3, folder
+        pictures = reader.Images("augmented") if "augmented" in reader.Tags()["images"] else []
+        assert bool(pictures) == folder.name.startswith("idiomatic"), folder
 
 
 def test_started_again_nothing_is_repeated(elsewhere: Bakeoff, summary: Summary) -> None:

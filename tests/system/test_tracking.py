@@ -1,13 +1,19 @@
 """The real MLflow with SQLite, and TensorBoard's own event reader."""
 
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
+from services.orchestrator.tracking.settings import database
 from services.orchestrator.tracking.sink import Layer, Outcome, Tracked
 from services.orchestrator.tracking.tensorboard import TensorBoardSink
+from tests.system.containers import free_ports, wait_for
 from tests.unit.evaluator.builder import Experiment
 
 pytestmark = pytest.mark.system
@@ -24,7 +30,7 @@ from services.orchestrator.tracking.sink import Outcome, Tracked
 folder = Path(sys.argv[1])
 result = TrainResult.model_validate_json((folder / "object" / "result.json").read_text())
 run, outcome = Tracked(result.run_id, result.spec), Outcome(result, folder / "object", (folder / "model" / "1",))
-uri, artifacts = f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts"
+uri, artifacts = sys.argv[2], Path(sys.argv[3]) if sys.argv[3:] else None
 first = MlflowSink(uri, artifacts)
 first.interrupted(run)
 experiment = first._client.get_experiment_by_name("test-digits").experiment_id
@@ -82,13 +88,47 @@ def outcome(tmp_path: Path) -> Outcome:
     return Outcome(RESULT, tmp_path / "object", (tmp_path / "model" / "1",), LAYERS)
 
 
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Address of an MLflow server."""
+    (port,) = free_ports(1)
+    address, log = f"http://127.0.0.1:{port}", tmp_path / "server.log"
+    places = ("--backend-store-uri", database(tmp_path), "--artifacts-destination", str(tmp_path / "server"))
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *places]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return requests.get(f"{address}/health", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    try:
+        wait_for(answers, "MLflow's server", 120)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def keep_a_training(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MLFLOW, *arguments], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.stdout.strip().endswith("ok"), done.stderr
+
+
 def test_mlflow_holds_each_training_once_with_parameters_curves_data_and_artefacts(
     outcome: Outcome, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", MLFLOW, str(tmp_path)], capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.stdout.strip().endswith("ok"), done.stderr
+    keep_a_training(str(tmp_path), database(tmp_path), str(tmp_path / "artifacts"))
+
+
+def test_a_server_holds_the_same(outcome: Outcome, tmp_path: Path, server: str) -> None:
+    keep_a_training(str(tmp_path), server)
+    assert list((tmp_path / "server").rglob("model.onnx"))
 
 
 def test_tensorboard_reads_scalars_graph_and_pictures(outcome: Outcome, tmp_path: Path) -> None:
