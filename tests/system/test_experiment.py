@@ -116,7 +116,7 @@ for run in client.search_runs([experiment.experiment_id]):
     print(json.dumps({
         "name": run.info.run_name, "status": run.info.status, "framework": run.data.tags["framework"],
         "data": run.data.params["data_fingerprint"], "rotate": run.data.params["recipe.augmentation.rotate"],
-        "steps": [metric.step for metric in history], "metrics": run.data.metrics,
+        "steps": sorted(metric.step for metric in history), "metrics": run.data.metrics,
         "artifacts": sorted(file.path for file in client.list_artifacts(run.info.run_id, "models")),
     }))
 """

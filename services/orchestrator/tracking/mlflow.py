@@ -43,13 +43,13 @@ class MlflowSink:
         self._artifacts = artifacts
         self._experiments: dict[str, str] = {}
         self._runs: dict[str, str] = {}
-        self._last: dict[str, int] = {}
+        self._logged: dict[str, set[int]] = {}
 
     def epoch(self, run: Tracked, number: int, values: dict[str, float]) -> None:
         """Adds an epoch to the run's curves, once."""
         mine = self._run(run)
-        if number > self._last.get(mine, 0):
-            self._last[mine] = number
+        if number not in self._logged[mine]:
+            self._logged[mine].add(number)
             self._client.log_batch(mine, metrics=self._metrics(number, values))
 
     def finished(self, run: Tracked, outcome: Outcome) -> None:
@@ -58,9 +58,9 @@ class MlflowSink:
         if self._client.get_run(mine).info.status == "FINISHED":
             return
         result = outcome.result
+        # Of a training whose epochs are short, not every one was heard of while it ran.
         for metrics in result.history:
-            if metrics.epoch > self._last.get(mine, 0):
-                self._client.log_batch(mine, metrics=self._metrics(metrics.epoch, figures(metrics)))
+            self.epoch(run, metrics.epoch, figures(metrics))
         self._client.log_batch(mine, metrics=self._metrics(0, cost(result)))
         self._client.log_inputs(mine, datasets=[self._data(result.spec)])
         self._client.log_artifacts(mine, str(outcome.folder), "result")
@@ -110,7 +110,7 @@ class MlflowSink:
         """The run's id; one that ended without a result goes on."""
         mine, tags = str(found.info.run_id), found.data.tags
         history = self._client.get_metric_history(mine, "train_loss")
-        self._last[mine] = max((metric.step for metric in history), default=0)
+        self._logged[mine] = {metric.step for metric in history}
         if pruned := tags.get(STATE_TAG) == PRUNED:  # Now it goes on, in a search that prunes less.
             self._client.delete_tag(mine, STATE_TAG)
         if ERROR_TAG in tags:  # Now it is tried again.
@@ -124,6 +124,7 @@ class MlflowSink:
         tags = {RUN_TAG: run.run_id, "framework": spec.framework, "arm": spec.arm, "seed": str(spec.seed)}
         created = self._client.create_run(self._experiment(spec.experiment), tags=tags, run_name=run.name)
         mine = str(created.info.run_id)
+        self._logged[mine] = set()
         self._client.log_batch(mine, params=[self._entities.Param(k, v) for k, v in parameters(spec).items()])
         return mine
 
