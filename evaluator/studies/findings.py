@@ -118,7 +118,14 @@ def _grounds(finding: Finding) -> Iterator[str]:
         yield from allows(finding)
     if finding.claim.times is not None:
         yield f"published: {finding.claim.times:g} times"
-    yield from dict.fromkeys(side.work.words for side in finding.sides if side.ours)
+    yield from _open_epochs(finding)
+
+
+def _open_epochs(finding: Finding) -> Iterator[str]:
+    """Epochs that are a choice made here, and of which side where the study names those of the other one."""
+    ours = [side for side in finding.sides if side.ours]
+    named = "" if len(ours) == len(finding.sides) else f"{text.framework(ours[0].side.framework)}: " if ours else ""
+    yield from dict.fromkeys(f"{named}{side.work.words}" for side in ours)
 
 
 def allows(finding: Finding) -> Iterator[str]:

@@ -32,4 +32,4 @@ def note(summary: Summary) -> str:
     if not (found := gave_back(summary, trained)):
         return ""
     names = text.names([text.framework(one) for one in found])
-    return f"> {names} {BEFORE}, which [slowed them]({PAGE}) by an unknown share: no verdict is given on their times."
+    return f"> {names} ran before trainer services [kept freed memory]({PAGE}): no verdict is given on such times."

@@ -7,6 +7,7 @@ from evaluator.report.markdown import escape
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.findings import difference, work
 from evaluator.studies.judge import Finding
+from evaluator.studies.levels import AT_CHANCE
 from evaluator.studies.revision import Revisions
 from evaluator.text import MISSING, count
 
@@ -52,11 +53,11 @@ def _cell(evidence: Evidence | None, revisions: Revisions) -> str:
         return MISSING
     one, finding = evidence
     revision = revisions.get(one.name)
-    verdict = f"[{finding.verdict}](#{one.name})" + (revision.mark if revision else "")
     if not finding.sides:
-        return verdict
+        return f"[{finding.verdict}](#{one.study_key})"
+    verdict = f"[{finding.verdict}](#{one.name})" + (revision.mark if revision else "")
     images, epochs, seeds = work(finding)
-    behind = f"{images} images · {epochs} epochs · {count(int(seeds), 'seed')}"
+    behind = f"{images} images · {epochs} epochs · {count(int(seeds), 'seed')}" + f" · {AT_CHANCE}" * finding.at_chance
     return "<br>".join([f"**{verdict}**" if finding.testable else verdict, escape(difference(finding)), behind])
 
 

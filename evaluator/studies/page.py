@@ -74,6 +74,6 @@ def _splits(found: Sequence[Summary], revisions: Revisions) -> Iterator[str]:
             yield escape(one.description)
         yield from result.what_ran(one)
         yield from splits.section(one)
-        yield from result.notes(one)
+        yield from result.notes(one, times=False)
         if revision := revisions.get(one.experiment):
             yield revision.note

@@ -77,10 +77,10 @@ def _times(one: Chapter) -> Iterator[str]:
     yield markdown_table(time_shares(one.shown))
 
 
-def notes(summary: Summary) -> Iterator[str]:
-    """What its reader must know."""
+def notes(summary: Summary, times: bool = True) -> Iterator[str]:
+    """What its reader must know; with `times` also of those that are shown."""
     yield from (f"> {escape(note)}" for note in summary.notes)
-    if memories := memory.note(summary):
+    if times and (memories := memory.note(summary)):
         yield memories
     if summary.missing:
         yield "> **Incomplete:** " + escape("; ".join(summary.missing))

@@ -32,7 +32,7 @@ def section(chapters: Sequence[Chapter]) -> Iterator[str]:
         yield markdown_table(_table(rows))
     if without := [one.name for one in chapters if one.summary.agreement is None and any(_tested(one))]:
         lead = "" if rows else "**On the same test images.** "
-        yield f"{lead}Not compared image by image, because the result has no such pairs: {text.names(without)}."
+        yield f"{lead}Answers image by image were not compared in {text.names(without)}."
 
 
 def _tested(one: Chapter) -> Iterator[Finding]:

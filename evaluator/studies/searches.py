@@ -32,7 +32,7 @@ def section(summary: Summary, chapters: Sequence[Chapter], revision: Revision | 
     yield escape(" ".join([search.sentence(shown.search), *_trust(summary, shown.search)]))
     if revision:
         yield revision.note
-    yield from result.notes(summary)
+    yield from result.notes(summary, times=False)
     yield from folded(f"All {len(shown.search.trials)} trials", (f"{escape(table.caption)}.", markdown_table(table)))
 
 
@@ -41,7 +41,8 @@ def _images(summary: Summary, chapters: Sequence[Chapter]) -> str:
         return "data unknown"
     same = (one for one in chapters if one.summary.data and one.summary.data.source == data.source)
     study = next((f" of the study's {one.study.images:,}" for one in same), "")
-    return f"{data.images('train'):,}{study} training images, {data.images('validation'):,} validation images"
+    folds = f" in each of {summary.search.plan.folds} folds" if summary.search and summary.search.plan.folds else ""
+    return f"{data.images('train'):,}{study} training images, {data.images('validation'):,} validation images{folds}"
 
 
 def _trust(summary: Summary, found: SearchOutcome) -> Iterator[str]:
@@ -52,7 +53,7 @@ def _trust(summary: Summary, found: SearchOutcome) -> Iterator[str]:
     if len(tied := _tied(complete, found.best)) > 1:
         yield f"{len(tied)} trials tie for it: {text.names([str(trial.number) for trial in tied])}."
     if len(Experiment.model_validate_json(summary.spec_json).seeds) == 1:
-        yield "One seed each: no ranking, neighbours in it may change places with another one."
+        yield "One seed each: no ranking, with another one the order may be another."
     if found.plan.folds:
         yield f"Epochs are those of all {found.plan.folds} folds of a trial together."
     yield from _tested(summary)
