@@ -52,8 +52,8 @@ def _trust(summary: Summary, found: SearchOutcome) -> Iterator[str]:
     complete = [trial for trial in found.trials if trial.state == "complete" and trial.value is not None]
     if len(tied := _tied(complete, found.best)) > 1:
         yield f"{len(tied)} trials tie for it: {text.names([str(trial.number) for trial in tied])}."
-    if len(Experiment.model_validate_json(summary.spec_json).seeds) == 1:
-        yield "One seed each: no ranking, with another one the order may be another."
+    # A search trains every trial with the experiment's first seed only.
+    yield "One seed each: no ranking, with another one the order may be another."
     if found.plan.folds:
         yield f"Epochs are those of all {found.plan.folds} folds of a trial together."
     yield from _tested(summary)

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 import pydantic
 import pytest
 
+from core.memory import KEEP_FREED
+from core.schemas.environment import Environment
 from core.schemas.experiment import Experiment
 from core.schemas.results import TrainResult
 from core.schemas.study import Claim, Side, Study
-from core.schemas.summary import SeedAccuracy, Summary
+from core.schemas.summary import Place, SeedAccuracy, Summary
 from evaluator import statistics
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.chart import published_accuracies
-from evaluator.studies.findings import published_gap
-from evaluator.studies.judge import NOT_TESTED, Finding, decide, measure
+from evaluator.studies.findings import allows, difference, measured, why, work
+from evaluator.studies.judge import Finding, decide, measure
+from evaluator.studies.memory import gave_back
 from evaluator.studies.page import page
+from evaluator.studies.verdicts import NOT_TESTED, TIMES_DIFFER, UNTESTED
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment as Synthetic
 from tests.unit.evaluator.builder import changed, environment
@@ -63,7 +67,15 @@ def summary(
             "study": of.model_dump(),
         }
     )
-    return found.model_copy(update={"groups": tuple(groups), "spec_json": experiment.model_dump_json()})
+    places = tuple(place.model_copy(update={"environment": keeping(place.environment)}) for place in found.places)
+    return found.model_copy(
+        update={"groups": tuple(groups), "spec_json": experiment.model_dump_json(), "places": places}
+    )
+
+
+def keeping(one: Environment) -> Environment:
+    """The same where freed memory stays, so that PyTorch's times are its own."""
+    return one.model_copy(update={"variables": KEEP_FREED})
 
 
 def judge(whole: Summary, of: Study) -> list[Finding]:
@@ -149,9 +161,41 @@ def test_a_figure_is_tested_against_what_was_published(published: float, expecte
 def test_times_of_contended_trainings_are_not_compared() -> None:
     of = study(claim(measure="training_seconds"))
     alone, contended = verdicts(of, accuracies=CLEAR), verdicts(of, accuracies=CLEAR, contended=True)
-    assert NOT_TESTED not in {finding.verdict for finding in alone}
-    assert {finding.verdict for finding in contended} == {NOT_TESTED}
-    assert "contended" in contended[0].shortfalls[0]
+    assert not {finding.verdict for finding in alone} & {*UNTESTED}
+    assert {finding.verdict for finding in contended} == {TIMES_DIFFER}
+    assert contended[0].shortfalls == ()
+    assert "contended" in contended[0].incomparable[0]
+
+
+def test_too_small_a_scale_comes_before_times_that_do_not_compare() -> None:
+    of = study(claim(measure="training_seconds"), images=10**6)
+    found = verdicts(of, accuracies=CLEAR, contended=True)
+    assert {finding.verdict for finding in found} == {NOT_TESTED}
+    assert "contended" in why(found[0]), "both reasons are told"
+
+
+def without_setting(place: Place) -> Place:
+    return place.model_copy(update={"environment": place.environment.model_copy(update={"variables": {}})})
+
+
+def test_times_of_torch_before_freed_memory_was_kept_lead_to_no_verdict() -> None:
+    """Of the C library, not of the framework; the others keep their memory themselves."""
+    of = study(claim(measure="training_seconds", text="Keras takes longer."))
+    whole = summary(of, CLEAR)
+    whole = whole.model_copy(update={"places": tuple(map(without_setting, whole.places))})
+    assert gave_back(whole, ["keras", "pytorch", "tensorflow"]) == ("pytorch",)
+    assert {finding.verdict for finding in judge(whole, of)} == {TIMES_DIFFER}
+    told = page([Chapter("test", whole, of, tuple(judge(whole, of)))])
+    assert "> PyTorch ran before trainer services [kept freed memory](training-speed.md#" in told
+    assert [finding.verdict for finding in judge(whole, study())] == ["holds", "holds"], "accuracies compare"
+
+
+def test_every_place_where_torch_was_trained_needs_the_setting() -> None:
+    whole = summary(study(), CLEAR)
+    assert gave_back(whole, ["pytorch"]) == ()
+    (own,) = (place for place in whole.places if "PyTorch training" in place.roles)
+    for places in ((own, without_setting(own)), ()):
+        assert gave_back(whole.model_copy(update={"places": places}), ["pytorch"]) == ("pytorch",)
 
 
 def test_sides_that_the_study_measured_differently_are_measured_so_and_say_it() -> None:
@@ -193,7 +237,7 @@ def test_the_page_says_images_epochs_seeds_and_interval_in_every_row() -> None:
     of = study(claim(), claim(measure="training_seconds", text="Keras is slower."))
     found = summary(of, CLEAR)
     text = page([Chapter("test", found, of, tuple(judge(found, of)))])
-    rows = [line for line in text.splitlines() if line.startswith("| Keras is") and "| 1,440 | 4 | 3 |" in line]
+    rows = [line for line in text.splitlines() if line.startswith("| Keras is") and "| 1,440 | 4 of 4 | 3 |" in line]
     assert len(rows) == 4
     assert all(" to " in row for row in rows)
     assert "**Framework or defaults?**" in text
@@ -246,7 +290,118 @@ def test_fit_seconds_are_those_of_training_and_validation() -> None:
 
 def test_no_published_difference_is_made_of_a_bound() -> None:
     figure, bound = study(), study(claim(first=claim().first.model_copy(update={"bound": True})))
-    assert [published_gap(of.claims[0]) is None for of in (figure, bound)] == [False, True]
+    assert [of.claims[0].published_gap is None for of in (figure, bound)] == [False, True]
     assert published_accuracies(bound).keys() < published_accuracies(figure).keys()
     with pytest.raises(pydantic.ValidationError, match="needs the figure"):
         Claim.model_validate(claim(first=bound.claims[0].first, second=None).model_dump())
+
+
+def test_what_no_claim_of_ours_answers_is_not_measured() -> None:
+    side = Side(framework="keras", epochs=EPOCHS)
+    of = study(Claim(text="Easier.", first=side, unavailable="effort is not measured"))
+    assert [f.verdict for f in verdicts(of, accuracies=CLEAR)] == ["not measured"]
+
+
+def test_trainings_that_failed_for_lack_of_weights_are_not_reproduced_for_that_reason() -> None:
+    of = study()
+    whole = summary(of, CLEAR)
+    label = "idiomatic keras s0: weights unavailable: resnet34-b627a593.pth is not in /weights"
+    failed = whole.model_copy(update={"groups": (), "trainings": (), "rows": (), "missing": (label,)})
+    assert [f.verdict for f in judge(failed, of)] == ["not reproduced: weights unavailable"]
+    other = failed.model_copy(update={"missing": ("idiomatic keras s0: out of memory",)})
+    assert [f.verdict for f in judge(other, of)] == [NOT_TESTED, NOT_TESTED]
+    assert judge(whole.model_copy(update={"missing": (label,)}), of) == judge(whole, of), "some training is there"
+
+
+def open_study(**changes: object) -> Study:
+    side = claim().first.model_copy(update={"epochs": 2 * EPOCHS, "epochs_open": True})
+    return study(claim(first=side, **changes))
+
+
+def test_epochs_that_the_study_does_not_name_are_said_to_be_ours() -> None:
+    finding = verdicts(open_study(second=None), accuracies=CLEAR)[0]
+    assert work(finding)[1] == "4 of 8 (ours)"
+    assert why(finding).endswith("; 4 of 8 epochs, ours: the study names none")
+    finding = verdicts(open_study(), accuracies=CLEAR)[0]
+    assert work(finding)[1] == "4 of 8 (ours) / 4 of 4"
+    assert why(finding).endswith("; Keras: 4 of 8 epochs, ours: the study names none")
+    whole = study().model_copy(update={"epochs_open": True})
+    assert work(verdicts(whole, accuracies=CLEAR)[0])[1] == "4 of 4 (ours)"
+    assert "ours" not in why(verdicts(study(), accuracies=CLEAR)[0])
+
+
+def test_a_published_accuracy_of_the_last_epoch_needs_all_epochs() -> None:
+    side = claim().first.model_copy(update={"epochs": 2 * EPOCHS})
+    last = verdicts(study(claim(measure="train_accuracy", first=side, second=None)), accuracies=CLEAR)[0]
+    assert last.verdict == NOT_TESTED
+    assert last.shortfalls[0].startswith("4 of 8 epochs, and the published training accuracy")
+    served = verdicts(study(claim(first=side, second=None)), accuracies=CLEAR)[0]
+    assert served.shortfalls == ()
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "gap", "expected"),
+    [
+        (SAME, 0.01, "the interval includes the published +1.00; between "),
+        (SAME, 0.5, "the interval excludes the published +50.00"),
+        (SAME, None, "between "),
+        (CLEAR, 0.5, "the interval excludes the published +50.00"),
+    ],
+)
+def test_why_says_what_the_interval_allows_or_excludes(
+    accuracies: dict[str, list[float]], gap: float | None, expected: str
+) -> None:
+    second = claim().second
+    assert second
+    published = None if gap is None else 0.98 - gap
+    finding = verdicts(study(claim(second=second.model_copy(update={"published": published}))), accuracies=accuracies)[
+        0
+    ]
+    told = "; ".join(allows(finding))
+    assert told.startswith(expected)
+    assert told.endswith(" points: inconclusive") == (accuracies is SAME and gap != 0.5)
+    assert finding.test
+    assert why(finding).startswith("p ")
+    assert ", after correction p " in why(finding), "the raw p value and the corrected one"
+
+
+def test_a_difference_of_times_names_its_sides_and_which_took_longer() -> None:
+    of = study(claim(measure="training_seconds"))
+    finding = verdicts(of, accuracies=CLEAR)[0]
+    assert finding.test
+    longer = "Keras" if finding.test.mean > 0 else "PyTorch"
+    assert difference(finding).startswith("Keras − PyTorch: ")
+    assert difference(finding).endswith(f", {longer} longer")
+    assert "longer" not in difference(verdicts(study(), accuracies=CLEAR)[0])
+
+
+def test_means_are_over_the_seeds_of_both_sides_and_say_so() -> None:
+    of = study()
+    whole = summary(of, CLEAR)
+    groups = tuple(
+        group.model_copy(update={"seeds": group.seeds[1:]}) if group.framework == "pytorch" else group
+        for group in whole.groups
+    )
+    keras, pytorch = measured(judge(whole.model_copy(update={"groups": groups}), of)[0]).split(" · ")
+    assert keras == "Keras idiomatic 98.15% (2 of 3 seeds)"
+    assert pytorch == "PyTorch idiomatic 97.16%"
+
+
+def test_an_accuracy_no_better_than_the_largest_class_is_said_to_be_at_chance_level() -> None:
+    low = {"keras": [0.10, 0.11, 0.12], "pytorch": CLEAR["pytorch"]}
+    finding = verdicts(study(), accuracies=low)[0]
+    assert finding.at_chance
+    assert measured(finding).startswith("Keras idiomatic 11.00% (at chance level) · PyTorch idiomatic 97.")
+    assert not verdicts(study(), accuracies=CLEAR)[0].at_chance
+
+
+def test_a_claim_that_stands_for_another_is_held_against_its_published_difference() -> None:
+    as_published = claim(text="As the study compares them.")
+    second = Side(framework="pytorch", arms=("idiomatic", "matched"), epochs=EPOCHS)
+    first = Side(framework="keras", arms=("idiomatic", "matched"), epochs=EPOCHS)
+    alike = Claim(text="Alike.", first=first, second=second, stands_for="As the study compares them.")
+    found = verdicts(study(as_published, alike), accuracies=CLEAR)
+    assert {round(finding.published_gap or 0, 6) for finding in found} == {0.01}
+    assert {f.published_gap for f in verdicts(study(alike), accuracies=CLEAR)} == {None}, "a scale without that claim"
+    with pytest.raises(pydantic.ValidationError, match="stands_for goes with the same arms"):
+        Claim.model_validate(alike.model_dump() | {"second": None, "first": claim().first.model_dump()})
