@@ -9,7 +9,7 @@ from evaluator.paired import ALPHA
 from evaluator.report.markdown import escape
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import Shift
-from evaluator.studies.findings import difference, side_names
+from evaluator.studies.findings import compared, difference
 from evaluator.studies.judge import Finding
 from evaluator.studies.overview import Evidence, claims
 
@@ -73,14 +73,14 @@ def table(found: Sequence[Answer], without: Sequence[str] = ()) -> str:
     Args:
         without: keys of studies that have no result.
     """
-    headers = ("", "Difference", "Published", "Own defaults (idiomatic)", "Everything equal (matched)", "So")
+    headers = ("", "Difference", "Published", "Own defaults (idiomatic)", "Everything equal (matched)", "In words")
     lines = [headers, ("---",) * len(headers), *map(_line, found)]
     lines += [(f"[{key.upper()}](#{key})", *(text.MISSING,) * 4, "no result") for key in without]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _line(answer: Answer) -> tuple[str, ...]:
-    sides = escape(" − ".join(side_names(answer.findings[0])))
+    sides = escape(compared(answer.findings[0]))
     cells = (_cell(answer.idiomatic), _cell(answer.matched))
     return f"[{answer.key.upper()}](#{answer.key})", sides, answer.published, *cells, so(answer)
 

@@ -77,6 +77,13 @@ def difference(finding: Finding) -> str:
     return f"{named}{show(test.mean)} {unit} ({show(test.interval[0])} to {show(test.interval[1])}){longer}"
 
 
+def compared(finding: Finding) -> str:
+    """`Keras − PyTorch, cnn`: both sides, and the arm where they share it and it says more than the mode."""
+    arms = {bare_arm(side.shown, finding.mode) for side in finding.sides}
+    shared = f", {arms.pop()}" if len(arms) == 1 and "" not in arms else ""
+    return f"{' − '.join(side_names(finding))}{shared}"
+
+
 def side_names(finding: Finding) -> tuple[str, ...]:
     """The frameworks; with the arms where these differ too."""
     arms = [bare_arm(side.shown, finding.mode) for side in finding.sides]

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from core.schemas.study import Claim
 from evaluator import text
-from evaluator.studies.arms import bare_arm
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.findings import side_names
+from evaluator.studies.findings import compared
 from evaluator.studies.judge import Finding
 from evaluator.studies.overview import claims
 from evaluator.studies.svg import BOTTOM, LINE, MUTED, TEXT, TOP, Axis, diamond, height_of, label, middle, picture
@@ -91,10 +90,7 @@ def _compares_frameworks(claim: Claim) -> bool:
 
 
 def _name(one: Chapter, finding: Finding) -> str:
-    names = side_names(finding)
-    arms = {bare_arm(side.shown, finding.mode) for side in finding.sides}
-    shared = f", {arms.pop()}" if len(arms) == 1 and "" not in arms else ""
-    return f"{one.study_key.upper()} · {' − '.join(names)}{shared}"
+    return f"{one.study_key.upper()} · {compared(finding)}"
 
 
 def _scaled(share: float) -> float:

@@ -1,18 +1,19 @@
 """Claim by claim: what was measured, and what may be said about it."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.schemas.experiment import Experiment
 from core.schemas.statistics import SeedTest
 from core.schemas.study import Claim, Measure, Side, Study
-from core.schemas.summary import Summary, Training
+from core.schemas.summary import Summary
 from evaluator import text
 from evaluator.paired import ALPHA
 from evaluator.statistics import SEEDS_NEEDED, corrected, seed_test
 from evaluator.studies.arms import without_scale
 from evaluator.studies.evidence import Epochs, shortfalls
+from evaluator.studies.figures import FIGURES, LAST_EPOCHS
 from evaluator.studies.levels import SPLITS, at_chance
 from evaluator.studies.memory import BEFORE, gave_back
 from evaluator.studies.verdicts import (
@@ -24,9 +25,6 @@ from evaluator.studies.verdicts import (
     WEIGHTS_UNAVAILABLE,
     Verdict,
 )
-
-LAST_EPOCHS: dict[Measure, str] = {"train_accuracy": "training", "validation_accuracy": "validation"}
-"""Measures of one epoch, the last."""
 
 
 @dataclass(frozen=True)
@@ -185,44 +183,6 @@ def _scaled(side: Measured) -> Measured:
     """Without trainings that were stopped before their first epoch ended."""
     seconds = {seed: took * side.side.epochs / side.ran[seed] for seed, took in side.by_seed.items() if side.ran[seed]}
     return replace(side, by_seed=seconds, scaled=True)
-
-
-Figures = Callable[[Summary, Sequence[Training], str | None], dict[int, float]]
-"""Of the trainings of one arm and framework, by seed; given the class that it is about, if any."""
-
-
-def _accuracies(summary: Summary, trainings: Sequence[Training], _: str | None) -> dict[int, float]:
-    keys = {(training.arm, training.framework) for training in trainings}
-    groups = [group for group in summary.groups if (group.arm, group.framework) in keys]
-    return {seed.seed: seed.accuracy for group in groups for seed in group.seeds}
-
-
-def _recalls(summary: Summary, trainings: Sequence[Training], of_class: str | None) -> dict[int, float]:
-    keys = {(training.arm, training.framework) for training in trainings}
-    onnx = [row for row in summary.rows if row.format == "onnx" and not row.variant]
-    rows = [row for row in onnx if (row.arm, row.framework) in keys]
-    found = {row.seed: one.recall for row in rows for one in row.classes if one.name == of_class}
-    return {seed: recall for seed, recall in found.items() if recall is not None}
-
-
-def _last_epochs(figure: str) -> Figures:
-    return lambda _, trainings, __: {t.seed: getattr(t.history[-1], figure) for t in trainings if t.history}
-
-
-def _sums(*figures: str) -> Figures:
-    return lambda _, trainings, __: {
-        t.seed: sum(getattr(epoch, figure) for epoch in t.history for figure in figures) for t in trainings
-    }
-
-
-FIGURES: dict[Measure, Figures] = {
-    "accuracy": _accuracies,
-    "recall": _recalls,
-    "train_accuracy": _last_epochs("train_accuracy"),
-    "validation_accuracy": _last_epochs("validation_accuracy"),
-    "training_seconds": _sums("train_seconds"),
-    "fit_seconds": _sums("train_seconds", "validation_seconds"),
-}
 
 
 def _test(claim: Claim, sides: Sequence[Measured]) -> SeedTest | None:

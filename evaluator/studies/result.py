@@ -20,7 +20,7 @@ from evaluator.studies.folding import folded
 from evaluator.studies.judge import Finding
 from evaluator.studies.revision import Revision
 
-ELSEWHERE = "Its claims are in another result of the study."
+ELSEWHERE = "None of the study's claims is told here: they are with another result, or without a measurement."
 """Of a result whose claims were unavailable to it, or rest on trainings that another one has too."""
 FEW_ARMS = 2
 """So many are told at once; more are folded."""

@@ -7,6 +7,7 @@ import pytest
 from core.schemas.experiment import Experiment
 from core.schemas.study import Claim, Side, Study
 from evaluator.studies.chapter import Chapter
+from evaluator.studies.chart import chart
 from evaluator.studies.judge import Finding, measure
 from evaluator.studies.overview import best_evidence
 from evaluator.studies.page import page
@@ -14,6 +15,7 @@ from evaluator.studies.result import ELSEWHERE
 from evaluator.studies.results import judged
 from evaluator.studies.revision import Revision
 from evaluator.studies.verdicts import NOT_TESTED
+from evaluator.studies.wall_time import bars
 from tests.unit.evaluator.studies.test_judge import claim, study, summary
 from tests.unit.evaluator.studies.test_same_images import compared, row
 
@@ -111,8 +113,12 @@ def test_an_experiment_that_trained_nothing_takes_no_row_away() -> None:
     failed = chapter("failed", experiment="pretrained", key="s1")
     nothing = failed.summary.model_copy(update={"groups": (), "trainings": ()})
     failed = Chapter("failed", nothing, failed.study, tuple(measure(nothing, failed.study)))
-    first, _ = judged([chapter("without", of=study(MISSING), key="s1"), failed])
+    first, second = judged([chapter("without", of=study(MISSING), key="s1"), failed])
     assert verdicts(first) == ["not reproduced: weights unavailable"]
+    # And its part of the page can be made.
+    assert ELSEWHERE in page([first, replace(second, findings=())])
+    assert chart(nothing, failed.study)
+    assert bars(nothing)
 
 
 def test_trainings_that_two_results_share_count_once() -> None:
