@@ -39,9 +39,10 @@ such tests of the study, and switch by switch, corrected for those of its sectio
 
 TIMES = f"""**Times** are of training steps, all epochs; *{TIMES_DIFFER}* where the trainings shared the machine
 (*contended*), ran different shares of the study's epochs (then they are scaled to all of them), or are of PyTorch or
-fastai from before freed memory was [kept]({PAGE}). In the tables of where the time went *open* is opening the data and
-*wait* is for batches in training; a dash there: not measured, and part of *train* (Keras's `Model.fit` does not show
-it). Frameworks were imported before, and preparing the images once for all trainings is in nobody's share: matched
+fastai from before freed memory was [kept]({PAGE}).
+In the tables of where the time went *open* is opening the data and *wait* is for batches in training; a dash there: not
+measured, and part of *train* (Keras's `Model.fit` does not show it). *Start* is importing the framework; without such a
+column the services had imported it before. Preparing the images once for all trainings is in nobody's share: matched
 arms train on what came out of it, idiomatic ones decode and resize the originals themselves, in their own time."""
 
 OVERVIEW = """## Every claim

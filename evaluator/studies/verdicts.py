@@ -48,7 +48,8 @@ MEANINGS: tuple[tuple[tuple[Verdict, ...], str], ...] = (
     ((NOT_TESTED,), "too few seeds, images or epochs for any of the above; figures are shown, nothing is said of them"),
     (
         (TIMES_DIFFER,),
-        "large enough, but what ran beside the trainings, or inside them, was not the same for both sides",
+        "large enough, but the trainings shared the machine, ran unequal shares of the epochs, or are of PyTorch or "
+        "fastai from before freed memory was kept",
     ),
     ((NOT_MEASURED,), "no figure of ours answers the claim"),
     ((NO_WEIGHTS,), "needs pretrained weights that were not there"),
