@@ -27,23 +27,44 @@ def attribute(plan: AttributionPlan, groups: Sequence[Group]) -> Attribution | N
     path = (plan.arms[0], *plan.steps, plan.arms[1])
     moved = {arm: _minus(gap[arm], gap[before]) for before, arm in pairwise(path)}
     single = {arm: _minus(gap[arm], gap[plan.arms[0]]) for arm in plan.singles}
-    together = [_minus(_sum(moved, plan.steps), _sum(single, plan.singles))] if plan.alone else []
-    changes = [*moved.values(), *single.values(), *together]
-    tests = corrected([seed_test(differences) for differences in changes])
-    moves, singles = (
-        dict(zip(moved, tests, strict=False)),
-        dict(zip(single, tests[len(moved) :], strict=False)),
+    together = seed_test(_minus(_sum(moved, plan.steps), _sum(single, plan.singles))) if plan.alone else None
+    return counted_once(
+        Attribution(
+            between=plan.between,
+            arms=plan.arms,
+            start=seed_test(gap[plan.arms[0]]),
+            end=seed_test(gap[plan.arms[1]]),
+            shares=tuple(_share(key, arm, gap, moved) for key, arm in zip(plan.order, plan.steps, strict=True)),
+            rest=seed_test(moved[plan.arms[1]]),
+            alone=tuple(_share(key, arm, gap, single) for key, arm in zip(plan.order, plan.singles, strict=False)),
+            interaction=together,
+        )
     )
-    return Attribution(
-        between=plan.between,
-        arms=plan.arms,
-        start=seed_test(gap[plan.arms[0]]),
-        end=seed_test(gap[plan.arms[1]]),
-        shares=tuple(_share(key, arm, gap, moves) for key, arm in zip(plan.order, plan.steps, strict=True)),
-        rest=moves[plan.arms[1]],
-        alone=tuple(_share(key, arm, gap, singles) for key, arm in zip(plan.order, plan.singles, strict=False)),
-        interaction=tests[-1] if plan.alone else None,
+
+
+def counted_once(found: Attribution) -> Attribution:
+    """The same with its changes, the rest and the interaction corrected together.
+
+    The first switch alone is the first of those that stay made, one recipe: it counts once, and is one figure.
+    """
+    alone = found.alone and (found.shares[0], *found.alone[1:])
+    changes = [*(share.change for share in (*found.shares, *alone[1:])), found.rest]
+    together = [] if found.interaction is None else [found.interaction]
+    tests = iter(corrected([*changes, *together]))
+    shares = tuple(_changed(share, next(tests)) for share in found.shares)
+    others = tuple(_changed(share, next(tests)) for share in alone[1:])
+    return found.model_copy(
+        update={
+            "shares": shares,
+            "alone": alone and (shares[0], *others),
+            "rest": next(tests),
+            "interaction": next(tests, None),
+        }
     )
+
+
+def _changed(share: Share, change: SeedTest) -> Share:
+    return share.model_copy(update={"change": change})
 
 
 def _gaps(arm: str, plan: AttributionPlan, groups: Sequence[Group]) -> Gaps:
@@ -52,8 +73,8 @@ def _gaps(arm: str, plan: AttributionPlan, groups: Sequence[Group]) -> Gaps:
     return {seed: first[seed] - second[seed] for seed in first.keys() & second.keys()}
 
 
-def _share(key: str, arm: str, gap: Mapping[str, list[float]], changes: Mapping[str, SeedTest]) -> Share:
-    return Share(key=key, arm=arm, gap=seed_test(gap[arm]), change=changes[arm])
+def _share(key: str, arm: str, gap: Mapping[str, list[float]], changes: Mapping[str, list[float]]) -> Share:
+    return Share(key=key, arm=arm, gap=seed_test(gap[arm]), change=seed_test(changes[arm]))
 
 
 def _minus(first: Sequence[float], second: Sequence[float]) -> list[float]:

@@ -39,8 +39,9 @@ class AttributionPlan(Schema):
 
     @property
     def singles(self) -> tuple[Name, ...]:
-        """Names of the arms with one switch each; none where they are not asked for."""
-        return tuple(f"{self.arms[0]}-o{number}" for number in range(1, len(self.order) + 1)) if self.alone else ()
+        """Names of the arms with one switch each; none where they are not asked for. The first is that of the steps."""
+        others = (f"{self.arms[0]}-o{number}" for number in range(2, len(self.order) + 1))
+        return (self.steps[0], *others) if self.alone else ()
 
     def recipes(self, start: Recipe, end: Recipe) -> dict[str, Recipe]:
         """Recipe by generated arm.

@@ -22,6 +22,8 @@ class Side(Schema):
     """Idiomatic first. The n-th arm of one side is compared with the n-th of the other. None of an unavailable one."""
     epochs: int = pydantic.Field(ge=1)
     """The study's; where it names none, what this experiment's full size trains."""
+    epochs_open: bool = False
+    """Whether the study names none on this side, so that `epochs` is a choice made here."""
     published: float | None = None
     """The study's figure, a share of one or seconds; None where it gives words only."""
     bound: bool = False
@@ -43,6 +45,9 @@ class Claim(Schema):
     None: only which side takes longer is."""
     of_class: str | None = None
     """The class whose recall it is."""
+    stands_for: str | None = None
+    """The text of the study's claim whose published difference this one tests with the same network and recipe on both
+    sides, which the study did not do."""
     reason: str = ""
     """What differed between the sides in the study besides the framework, as far as it says."""
     unavailable: str | None = None
@@ -55,6 +60,21 @@ class Claim(Schema):
     def measure_of(self, side: Side) -> Measure:
         """What is measured on a side."""
         return side.measure or self.measure
+
+    @property
+    def alike(self) -> bool:
+        """Whether only the framework differs between its two sides: same network, recipe and measure."""
+        sides = [(side.arms, self.measure_of(side)) for side in self.sides]
+        return len(sides) == 2 and sides[0] == sides[1] and len({side.framework for side in self.sides}) == 2
+
+    @property
+    def published_gap(self) -> float | None:
+        """The study's own difference of shares, first minus second; None where it gives none, or bounds."""
+        if self.is_about_time or self.second is None or self.first.bound or self.second.bound:
+            return None
+        if self.first.published is None or self.second.published is None:
+            return None
+        return self.first.published - self.second.published
 
     @property
     def is_about_time(self) -> bool:
@@ -82,6 +102,8 @@ class Claim(Schema):
             raise ValueError("first.arms and second.arms are compared pairwise; name as many of each")
         if self.second is None and self.first.published is None and self.unavailable is None:
             raise ValueError("a claim without second is about a figure; write first.published")
+        if self.stands_for is not None and (not self.alike or self.is_about_time):
+            raise ValueError("stands_for goes with the same arms on both sides, and a share of images")
         return self
 
 
@@ -94,9 +116,21 @@ class Study(Schema):
     from before there was a key: the experiment's name up to its first hyphen."""
     images: int = pydantic.Field(ge=1)
     """Training images of the study."""
+    epochs_open: bool = False
+    """As on a side, where the study names the epochs of none."""
     fits: str
     """Written before anything ran: which epochs and seeds the machine at hand allows, and what follows for verdicts."""
     claims: tuple[Claim, ...] = pydantic.Field(min_length=1)
+
+    def names_epochs(self, side: Side) -> bool:
+        """Whether a side's epochs are the study's and not a choice made here."""
+        return not (self.epochs_open or side.epochs_open)
+
+    def gap_for(self, claim: Claim) -> float | None:
+        """The published difference that a claim is held against: its own, or that of the claim it stands for."""
+        if claim.stands_for is None:
+            return claim.published_gap
+        return next((one.published_gap for one in self.claims if one.text == claim.stands_for), None)
 
     def key_in(self, experiment: str) -> str:
         """What results of one study share, whichever experiment they are of; given the experiment's name."""

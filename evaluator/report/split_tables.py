@@ -18,7 +18,7 @@ def sentence(found: SplitComparison) -> str:
         f"The same arms were trained and scored on the same images divided in two ways: {first} ({own:,} test images) "
         f"and {second} ({other:,} test images). Test accuracy on the former minus that on the latter: {span} points. "
         "Where images come in groups that look alike, such as frames of one video, a random split trains on the "
-        "neighbours of its test images and flatters; blocks do not."
+        "neighbours of its test images and flatters; blocks do so less."
     )
 
 

@@ -1,17 +1,18 @@
 """One result file and what it says about its study."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from core.schemas.attribution import Attribution
 from core.schemas.experiment import Experiment
 from core.schemas.study import Study
 from core.schemas.summary import Summary
+from evaluator.attribution import counted_once
+from evaluator.studies.arms import unscaled
 from evaluator.studies.defaults import attribution_shortfalls, untested
 from evaluator.studies.judge import Finding
 
-Changed = Mapping[str, Sequence[str]]
-"""Name of a result to the keys in which its experiment file is another one now."""
+SMALL = "small"
+"""The scale that is there to try an experiment, in minutes."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,23 @@ class Chapter:
     def experiment(self) -> Experiment:
         """As it was frozen."""
         return Experiment.model_validate_json(self.summary.spec_json)
+
+    @property
+    def shown(self) -> Summary:
+        """Its summary with the names that its arms have in the file."""
+        return unscaled(self.summary)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is only there to try the experiment."""
+        return self.experiment.scale == SMALL
+
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        """Sorts the results of a study: those with the best evidence first, the small ones last."""
+        tested = sum(finding.test is not None and finding.testable for finding in self.findings)
+        work = max((f.images * f.epochs * f.seeds for f in (*self.findings, *self.repeated)), default=0)
+        return self.is_small, -tested, -work
 
     @property
     def study_key(self) -> str:
@@ -49,8 +67,10 @@ class Chapter:
     def attribution(self) -> Attribution | None:
         """Which default makes how much of the difference, without p values where it is too small for them; None where
         that was not asked."""
-        found = self.summary.attribution
-        return untested(found) if found and self.attribution_shortfalls else found
+        found = self.shown.attribution
+        if found is None:
+            return None
+        return untested(found) if self.attribution_shortfalls else counted_once(found)
 
     @property
     def attribution_shortfalls(self) -> tuple[str, ...]:

@@ -53,7 +53,9 @@ def published_accuracies(study: Study) -> dict[tuple[str, str], float]:
 
 
 def _axis(groups: Sequence[Group], published: dict[tuple[str, str], float]) -> Axis:
+    """Every seed, interval and published figure, within what an accuracy can be."""
     values = [seed.accuracy for group in groups for seed in group.seeds]
+    values += [end for group in groups if group.accuracy for end in group.accuracy.interval or ()]
     values += [v for g in groups if (v := published.get((g.arm, g.framework))) is not None]
     low, high = min(values, default=0.0), max(values, default=1.0)
     margin = max(0.08 * (high - low), 0.005)

@@ -5,15 +5,17 @@ from dataclasses import dataclass, replace
 
 from core.schemas.attribution import Attribution
 from core.schemas.statistics import SeedTest
-from core.schemas.study import Claim, Study
+from core.schemas.study import Study
 from core.schemas.summary import Summary
 from evaluator import text
 from evaluator.paired import ALPHA
 from evaluator.report import attribution
 from evaluator.report.markdown import escape, markdown_table
 from evaluator.statistics import corrected, seed_test
-from evaluator.studies.evidence import shortfalls
-from evaluator.studies.judge import NO_DIFFERENCE, NOT_TESTED, Finding
+from evaluator.studies.evidence import Epochs, shortfalls
+from evaluator.studies.folding import folded
+from evaluator.studies.judge import Finding
+from evaluator.studies.verdicts import NO_DIFFERENCE, NOT_TESTED
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def shifts(results: Sequence[Sequence[Finding]]) -> list[Shift]:
 
 
 def _counts(finding: Finding) -> bool:
-    return bool(finding.test and not finding.shortfalls and not finding.claim.is_about_time and _alike(finding.claim))
+    return bool(finding.test and finding.testable and not finding.claim.is_about_time and finding.claim.alike)
 
 
 def _matched(idiomatic: Finding, among: Sequence[Finding]) -> Finding | None:
@@ -59,31 +61,25 @@ def _matched(idiomatic: Finding, among: Sequence[Finding]) -> Finding | None:
     return next(found, None)
 
 
-def _alike(claim: Claim) -> bool:
-    """Whether only the framework differs between the sides."""
-    sides = [(side.arms, claim.measure_of(side)) for side in claim.sides]
-    return len(sides) == 2 and sides[0] == sides[1]
-
-
 def _by_seed(finding: Finding) -> dict[int, float]:
     first, second = (side.by_seed for side in finding.sides)
     return {seed: first[seed] - second[seed] for seed in first.keys() & second.keys()}
 
 
-def shift_section(shift: Shift, published: float | None, elsewhere: str = "") -> str:
+def shift_line(shift: Shift, idiomatic_in: str, matched_in: str) -> str:
     """Both differences, and whether the defaults make one of the other.
 
     Args:
-        elsewhere: name of the result that the matched difference is from, where it is another one.
+        idiomatic_in: name of the result that the idiomatic difference is from; `matched_in` likewise.
     """
-    place = f" ([{elsewhere}](#{elsewhere}))" if elsewhere else ""
-    gap = "" if published is None else f" Published: {text.bare_points(published)} points."
+    gap = shift.idiomatic.published_gap
+    published = "" if gap is None else f" Published: {text.bare_points(gap)} points."
     tests = (shift.idiomatic.test, shift.matched.test)
     idiomatic, matched = (text.bare_points(test.mean) if test else text.MISSING for test in tests)
     return (
-        f"**Framework or defaults?** {escape(shift.idiomatic.claim.text)}{gap} Measured: {idiomatic} points with each "
-        f"framework's own defaults, {matched} with everything equal but the framework's kernels{place}. "
-        f"{_moved(shift.test)}"
+        f"{escape(shift.idiomatic.claim.text)}{published} Measured: {idiomatic} points with each framework's own "
+        f"defaults ([{idiomatic_in}](#{idiomatic_in})), {matched} with everything equal but the framework's kernels "
+        f"([{matched_in}](#{matched_in})). {_moved(shift.test)}"
     )
 
 
@@ -103,15 +99,17 @@ def attribution_shortfalls(found: Attribution, summary: Summary, study: Study) -
     images = summary.data.images("train") if summary.data else 0
     path = {*found.arms, *(share.arm for share in (*found.shares, *found.alone))}
     ran = [len(t.history) for t in summary.trainings if t.arm in path and t.framework in found.between]
-    epochs = (min(ran, default=0), _study_epochs(found, study))
-    return tuple(shortfalls(study, found.start.seeds, images, [epochs]))
+    whole, ours = _study_epochs(found, study)
+    return tuple(shortfalls(study, found.start.seeds, images, [Epochs(min(ran, default=0), whole, ours)]))
 
 
-def _study_epochs(found: Attribution, study: Study) -> int:
-    """The study's in the arms compared; where no claim is about them, in its longest training."""
+def _study_epochs(found: Attribution, study: Study) -> tuple[int, bool]:
+    """The study's in the arms compared; where no claim is about them, in its longest training. And whether it names
+    none."""
     sides = [side for claim in study.claims for side in claim.sides]
-    own = [side.epochs for side in sides if side.framework in found.between and {*side.arms} & {*found.arms}]
-    return max(own or [side.epochs for side in sides])
+    own = [side for side in sides if side.framework in found.between and {*side.arms} & {*found.arms}]
+    longest = max(own or sides, key=lambda side: (side.epochs, study.names_epochs(side)))
+    return longest.epochs, not study.names_epochs(longest)
 
 
 def untested(found: Attribution) -> Attribution:
@@ -126,21 +124,32 @@ def _without_p(test: SeedTest) -> SeedTest:
 
 def attribution_section(found: Attribution, why_not: Sequence[str], picture: str) -> Iterator[str]:
     """What each switch contributes; where the experiment is too small for that, why nothing is said about it."""
-    table = attribution.table(found)
-    first, second = map(text.framework, found.between)
     if why_not:
-        told = (
-            f"**{NOT_TESTED.capitalize()}: {escape('; '.join(why_not))}.** From {found.arms[0]} to {found.arms[1]} "
-            f"the gap between {first} and {second} went from {text.bare_points(found.start.mean)} to "
-            f"{text.bare_points(found.end.mean)} points; no switch is given a share of it."
-        )
-        caption = (
-            f"Test accuracy of {first} minus {second}, in points, over {text.count(found.start.seeds, 'seed')}; "
-            "switches are made in this order and stay made"
-        )
+        yield f"**Which default makes the difference.** {_nothing_said(found, why_not)}"
+        yield from folded("The waterfall all the same", _switches(found, _plain_caption(found), picture))
     else:
-        told, caption = escape(attribution.sentence(found)), table.caption
-    yield f"**Which default makes the difference.** {told}"
+        yield f"**Which default makes the difference.** {escape(attribution.sentence(found))}"
+        yield from _switches(found, attribution.table(found).caption, picture)
+
+
+def _nothing_said(found: Attribution, why_not: Sequence[str]) -> str:
+    first, second = map(text.framework, found.between)
+    return (
+        f"**{NOT_TESTED.capitalize()}: {escape('; '.join(why_not))}.** From {found.arms[0]} to {found.arms[1]} "
+        f"the gap between {first} and {second} went from {text.bare_points(found.start.mean)} to "
+        f"{text.bare_points(found.end.mean)} points; no switch is given a share of it."
+    )
+
+
+def _plain_caption(found: Attribution) -> str:
+    first, second = map(text.framework, found.between)
+    return (
+        f"Test accuracy of {first} minus {second}, in points, over {text.count(found.start.seeds, 'seed')}; "
+        "switches are made in this order and stay made"
+    )
+
+
+def _switches(found: Attribution, caption: str, picture: str) -> Iterator[str]:
     yield f"![From one arm to the other, switch by switch]({picture})"
     yield f"{escape(caption)}."
-    yield markdown_table(table)
+    yield markdown_table(attribution.table(found))

@@ -1,13 +1,16 @@
-"""A finding as people read it: its row of a chapter, and the cells that other tables share with it."""
+"""A finding as people read it: its row of a result, and the cells that other tables share with it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from core.schemas.statistics import SeedTest
 from core.schemas.study import Claim, Measure
 from evaluator import text
 from evaluator.report.tables import Table
+from evaluator.studies.arms import bare_arm
 from evaluator.studies.judge import Finding, Measured
+from evaluator.studies.levels import AT_CHANCE
 from evaluator.text import MISSING
 
 OF_WHAT: dict[Measure, str] = {
@@ -20,8 +23,18 @@ OF_WHAT: dict[Measure, str] = {
 }
 
 
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """One row for each claim and mode."""
+def common_reasons(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Why none of them may lead to a verdict, where that is the same for all: it is said once."""
+    first, *others = [(*finding.shortfalls, *finding.incomparable) for finding in findings]
+    return tuple(why for why in first if all(why in other for other in others))
+
+
+def findings_table(findings: Sequence[Finding], said: Sequence[str] = ()) -> Table:
+    """One row for each claim and mode.
+
+    Args:
+        said: reasons that are told above the table.
+    """
     headers = ("Claim", "Mode", "Measured", "Images", "Epochs", "Seeds", "Difference, 95% interval", "Verdict", "Why")
     rows = tuple(
         (
@@ -31,7 +44,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
             *work(finding),
             difference(finding),
             f"{finding.verdict}",
-            why(finding),
+            why(finding, said),
         )
         for finding in findings
     )
@@ -40,13 +53,14 @@ def findings_table(findings: Sequence[Finding]) -> Table:
 
 def work(finding: Finding) -> tuple[str, str, str]:
     """How many training images, epochs and seeds are behind it; epochs of both sides where they differ."""
-    epochs = "/".join(dict.fromkeys(str(side.epochs) for side in finding.sides)) or "0"
+    epochs = " / ".join(dict.fromkeys(side.work.cell for side in finding.sides)) or "0"
     return f"{finding.images:,}", epochs, str(finding.seeds)
 
 
 def measured(finding: Finding) -> str:
-    """The means of both sides; a dash where nothing was trained."""
-    return " · ".join(_mean(side, finding) for side in finding.sides if side.by_seed) or MISSING
+    """The means of both sides, over the seeds that both have; a dash where nothing was trained."""
+    common = set.intersection(*(set(side.by_seed) for side in finding.sides)) if finding.sides else set()
+    return " · ".join(_mean(side, finding, common) for side in finding.sides if side.by_seed) or MISSING
 
 
 def difference(finding: Finding) -> str:
@@ -55,10 +69,39 @@ def difference(finding: Finding) -> str:
     if test is None:
         return MISSING
     show, unit = _units(finding.claim)
+    named = f"{_sides(finding)}: " if finding.claim.is_about_time and finding.claim.second else ""
+    longer = _longer(finding, test)
     if test.interval is None:
         few = "one seed" if test.seeds == 1 else "the same in every seed"
-        return f"{show(test.mean)} {unit}, {few}: no interval"
-    return f"{show(test.mean)} {unit} ({show(test.interval[0])} to {show(test.interval[1])})"
+        return f"{named}{show(test.mean)} {unit}{longer}, {few}: no interval"
+    return f"{named}{show(test.mean)} {unit} ({show(test.interval[0])} to {show(test.interval[1])}){longer}"
+
+
+def compared(finding: Finding) -> str:
+    """`Keras − PyTorch, cnn`: both sides, and the arm where they share it and it says more than the mode."""
+    arms = {bare_arm(side.shown, finding.mode) for side in finding.sides}
+    shared = f", {arms.pop()}" if len(arms) == 1 and "" not in arms else ""
+    return f"{' − '.join(side_names(finding))}{shared}"
+
+
+def side_names(finding: Finding) -> tuple[str, ...]:
+    """The frameworks; with the arms where these differ too."""
+    arms = [bare_arm(side.shown, finding.mode) for side in finding.sides]
+    frameworks = [text.framework(side.side.framework) for side in finding.sides]
+    if len(set(arms)) == 1:
+        return tuple(frameworks)
+    return tuple(f"{framework} {arm}".strip() for framework, arm in zip(frameworks, arms, strict=True))
+
+
+def _sides(finding: Finding) -> str:
+    return (" / " if finding.claim.times is not None else " − ").join(side_names(finding))
+
+
+def _longer(finding: Finding, test: SeedTest) -> str:
+    """Which side took longer, since of a difference alone a reader has to look up the order."""
+    if not finding.claim.is_about_time or finding.claim.second is None or finding.claim.times is not None:
+        return ""
+    return f", {side_names(finding)[0 if test.mean > 0 else 1]} longer"
 
 
 def _units(claim: Claim) -> tuple[Callable[[float], str], str]:
@@ -68,38 +111,65 @@ def _units(claim: Claim) -> tuple[Callable[[float], str], str]:
     return (_seconds, "s") if claim.is_about_time else (text.bare_points, "points")
 
 
-def why(finding: Finding) -> str:
-    """What the verdict rests on."""
-    if finding.shortfalls:
-        return "; ".join(finding.shortfalls)
-    parts = []
-    if finding.test and finding.test.p_adjusted is not None:
-        parts.append(f"{text.p_value(finding.test.p_adjusted)} after correction")
-    if (gap := published_gap(finding.claim)) is not None:
-        parts.append(f"published: {text.bare_points(gap)} points")
+def why(finding: Finding, said: Sequence[str] = ()) -> str:
+    """What the verdict rests on, beyond what is said already."""
+    if not finding.testable:
+        return "; ".join(why for why in (*finding.shortfalls, *finding.incomparable) if why not in said) or "as above"
+    return "; ".join(_grounds(finding))
+
+
+def _grounds(finding: Finding) -> Iterator[str]:
+    test = finding.test
+    if test and test.p_value is not None and test.p_adjusted is not None:
+        yield f"{text.p_value(test.p_value)}, after correction {text.p_value(test.p_adjusted)}"
+        yield from allows(finding)
     if finding.claim.times is not None:
-        parts.append(f"published: {finding.claim.times:g} times")
-    return "; ".join(parts)
+        yield f"published: {finding.claim.times:g} times"
+    yield from _open_epochs(finding)
 
 
-def published_gap(claim: Claim) -> float | None:
-    """The study's difference of shares; None where it gives none, or bounds."""
-    if claim.is_about_time or claim.second is None:
-        return None
-    if claim.first.published is None or claim.second.published is None or claim.first.bound or claim.second.bound:
-        return None
-    return claim.first.published - claim.second.published
+def _open_epochs(finding: Finding) -> Iterator[str]:
+    """Epochs that are a choice made here, and of which side where the study names those of the other one."""
+    ours = [side for side in finding.sides if side.ours]
+    named = "" if len(ours) == len(finding.sides) else f"{text.framework(ours[0].side.framework)}: " if ours else ""
+    yield from dict.fromkeys(f"{named}{side.work.words}" for side in ours)
 
 
-def _mean(side: Measured, finding: Finding) -> str:
-    value = sum(side.by_seed.values()) / len(side.by_seed)
-    name = f"{text.framework(side.side.framework)} {side.arm}"
+def allows(finding: Finding) -> Iterator[str]:
+    """What the interval says of the published difference, and, where no difference is shown, what it leaves open."""
+    if finding.test is None or finding.test.interval is None:
+        return
+    low, high = finding.test.interval
+    gap, undecided = finding.published_gap, finding.verdict.startswith("no difference")
+    if gap is not None:
+        inside = low <= gap <= high
+        yield f"the interval {'includes' if inside else 'excludes'} the published {text.bare_points(gap)}"
+        undecided = undecided and inside
+    if undecided:
+        yield f"{_range(finding.claim, low, high)}: inconclusive"
+
+
+def _range(claim: Claim, low: float, high: float) -> str:
+    show, unit = _units(claim)
+    ends = f"between {show(low)} and {show(high)} {unit}"
+    return ends if claim.second else f"{ends} from the published figure"
+
+
+def _mean(side: Measured, finding: Finding, common: set[int]) -> str:
+    """Over the seeds that both sides have, as the test; over its own where there are none."""
+    seeds = [seed for seed in side.by_seed if seed in common] or list(side.by_seed)
+    value = sum(side.by_seed[seed] for seed in seeds) / len(seeds)
+    name = f"{text.framework(side.side.framework)} {side.shown}"
     what = OF_WHAT[side.measure].format(of_class=finding.claim.of_class)
-    if not finding.claim.is_about_time:
-        return f"{name} {text.percent(value)}{what}"
-    notes = [_scaling(side)] * side.scaled + ["contended"] * side.contended
-    notes = [note for note in notes if note]
-    return f"{name} {text.seconds(value)}{what}" + (f" ({'; '.join(notes)})" if notes else "")
+    notes = [f"{len(seeds)} of {len(side.by_seed)} seeds"] if len(seeds) < len(side.by_seed) else []
+    if finding.claim.is_about_time:
+        notes += [_scaling(side)] * side.scaled + ["contended"] * side.contended
+        figure = text.seconds(value)
+    else:
+        notes += [AT_CHANCE] * side.at_chance
+        figure = text.percent(value)
+    told = "; ".join(note for note in notes if note)
+    return f"{name} {figure}{what}" + (f" ({told})" if told else "")
 
 
 def _scaling(side: Measured) -> str:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from core.schemas.study import Claim
 from evaluator import text
-from evaluator.studies.arms import short_arm
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.findings import published_gap
-from evaluator.studies.judge import NOT_TESTED, Finding
-from evaluator.studies.overview import best_evidence
+from evaluator.studies.findings import compared
+from evaluator.studies.judge import Finding
+from evaluator.studies.overview import claims
 from evaluator.studies.svg import BOTTOM, LINE, MUTED, TEXT, TOP, Axis, diamond, height_of, label, middle, picture
 
 PATH = "images/studies-gaps.svg"
@@ -23,6 +22,11 @@ COLUMNS = {"published": 150, "idiomatic": 80, "matched": 10}
 ROOM = 220
 POINTS = (-0.3, -0.1, -0.03, -0.01, 0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 """What the axis may name."""
+GROUPS = {
+    True: "The same network and recipe on both sides",
+    False: "As the study compares them: other networks or recipes",
+}
+"""Headings, by whether only the framework differs."""
 LINEAR = 0.01
 """Up to about here the axis is linear, beyond it logarithmic: published differences are from 0.4 to 84 points."""
 
@@ -33,32 +37,50 @@ class Gap:
 
     name: str
     published: float | None
+    alike: bool
+    """Only the framework differs; otherwise the sides have other networks or recipes, in both modes."""
     found: dict[str, Finding]
     """By mode."""
 
 
 def gaps(chapters: Sequence[Chapter]) -> list[Gap]:
-    """Every such claim, with the best evidence of each mode, in the order of the studies and of their claims."""
-    rows: dict[tuple[str, str], Gap] = {}
-    for one, finding in sorted(best_evidence(chapters), key=_place):
-        if finding.test and _compares_frameworks(finding.claim):
-            new = Gap(_name(one, finding), published_gap(finding.claim), {})
-            rows.setdefault((one.study_key, finding.claim.text), new).found[finding.mode] = finding
-    return list(rows.values())
+    """Every such claim, with the best evidence of each mode: first those in which only the framework differs, then the
+    others, each in the order of the studies and of their claims."""
+    return sorted(_gaps(chapters), key=lambda row: not row.alike)
 
 
-def _place(evidence: tuple[Chapter, Finding]) -> tuple[str, int]:
-    one, finding = evidence
-    return one.study_key, one.study.claims.index(finding.claim)
+def _gaps(chapters: Sequence[Chapter]) -> Iterator[Gap]:
+    for *_, found in claims(chapters):
+        drawn = {mode: finding for mode, (_, finding) in found.items() if finding.test}
+        if drawn and _compares_frameworks((finding := next(iter(drawn.values()))).claim):
+            (one, _), *_ = found.values()
+            yield Gap(_name(one, finding), finding.published_gap, finding.claim.alike, drawn)
 
 
 def gap_chart(chapters: Sequence[Chapter]) -> str:
     """SVG text; equal inputs give equal bytes."""
     rows = gaps(chapters)
-    axis, height = _axis(rows), height_of(len(rows))
-    parts = [part for number, row in enumerate(rows) for part in _row(row, number, axis)]
+    lines = list(_lines(rows))
+    axis, height = _axis(rows), height_of(len(lines))
+    parts = [
+        part
+        for number, line in enumerate(lines)
+        for part in (_heading(line, number) if isinstance(line, str) else _row(line, number, axis))
+    ]
     title = "Difference in accuracy between two frameworks, in points"
-    return picture(title, len(rows), [*_grid(axis, height), *_heads(axis), *parts, *_legend(height)])
+    return picture(title, len(lines), [*_grid(axis, height), *_heads(axis), *parts, *_legend(height)])
+
+
+def _lines(rows: Sequence[Gap]) -> Iterator[Gap | str]:
+    """The rows, with a heading above each group."""
+    for alike, heading in GROUPS.items():
+        if members := [row for row in rows if row.alike == alike]:
+            yield heading
+            yield from members
+
+
+def _heading(words: str, number: int) -> Iterator[str]:
+    yield f'<text x="16" y="{middle(number) + 6:g}" font-weight="600" fill="{TEXT}">{words}</text>'
 
 
 def _compares_frameworks(claim: Claim) -> bool:
@@ -68,17 +90,7 @@ def _compares_frameworks(claim: Claim) -> bool:
 
 
 def _name(one: Chapter, finding: Finding) -> str:
-    frameworks = [text.framework(side.side.framework) for side in finding.sides]
-    arms = [_arm(short_arm(side.arm, one.summary), finding.mode) for side in finding.sides]
-    if len(set(arms)) == 1:
-        return f"{one.study_key.upper()} · {' − '.join(frameworks)}" + f", {arms[0]}" * bool(arms[0])
-    sides = (f"{framework} {arm}".strip() for framework, arm in zip(frameworks, arms, strict=True))
-    return f"{one.study_key.upper()} · {' − '.join(sides)}"
-
-
-def _arm(name: str, mode: str) -> str:
-    """Without what all arms of the row have in their names."""
-    return f"-{name}".removesuffix(f"-{mode}").removeprefix("-")
+    return f"{one.study_key.upper()} · {compared(finding)}"
 
 
 def _scaled(share: float) -> float:
@@ -86,9 +98,10 @@ def _scaled(share: float) -> float:
 
 
 def _axis(rows: Sequence[Gap]) -> Axis:
-    """Every mean and published figure, and zero; intervals may end beyond it."""
+    """Every mean, interval and published figure, and zero."""
+    tests = [finding.test for row in rows for finding in row.found.values() if finding.test]
     ends = [0.0, *(row.published for row in rows if row.published is not None)]
-    ends += [finding.test.mean for row in rows for finding in row.found.values() if finding.test]
+    ends += [value for test in tests for value in (test.mean, *(test.interval or ()))]
     return Axis(_scaled(min(ends)) - 0.5, _scaled(max(ends)) + 0.5, room=ROOM)
 
 
@@ -133,7 +146,7 @@ def _mean(finding: Finding | None) -> str:
     if finding is None or finding.test is None:
         return text.MISSING
     mean = text.bare_points(finding.test.mean)
-    return f"({mean})" if finding.verdict == NOT_TESTED else mean
+    return mean if finding.testable else f"({mean})"
 
 
 def _figure(x: float, y: float, words: str) -> str:
@@ -146,12 +159,12 @@ def _mark(finding: Finding, mode: str, middle_of_row: float, axis: Axis) -> Iter
     colour, below = MODES[mode]
     y = middle_of_row + below
     if finding.test.interval:
-        low, high = (axis.x(min(max(_scaled(end), axis.low), axis.high)) for end in finding.test.interval)
+        low, high = (axis.x(_scaled(end)) for end in finding.test.interval)
         yield (
             f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y:g}" y2="{y:g}" stroke="{colour}" stroke-width="5" '
             'stroke-opacity="0.25" stroke-linecap="round"/>'
         )
-    fill = "#ffffff" if finding.verdict == NOT_TESTED else colour
+    fill = colour if finding.testable else "#ffffff"
     tip = f"{mode}: {text.bare_points(finding.test.mean)} points, {finding.test.seeds} seeds: {finding.verdict}"
     x = axis.x(_scaled(finding.test.mean))
     yield (

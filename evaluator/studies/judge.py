@@ -1,34 +1,30 @@
 """Claim by claim: what was measured, and what may be said about it."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from core.schemas.experiment import Arm, Experiment
+from core.schemas.experiment import Experiment
 from core.schemas.statistics import SeedTest
 from core.schemas.study import Claim, Measure, Side, Study
-from core.schemas.summary import Summary, Training
+from core.schemas.summary import Summary
+from evaluator import text
 from evaluator.paired import ALPHA
 from evaluator.statistics import SEEDS_NEEDED, corrected, seed_test
-from evaluator.studies.evidence import shortfalls
-
-Verdict = Literal[
-    "holds",
-    "does not hold: the opposite",
-    "no difference shown",
-    "no difference from the published figure shown",
-    "higher than published",
-    "lower than published",
-    "holds: more than that",
-    "does not hold: less than that",
-    "no difference from that factor shown",
-    "not tested at this scale",
-    "not reproduced: weights unavailable",
-    "not reproduced",
-]
-NOT_TESTED: Verdict = "not tested at this scale"
-NO_DIFFERENCE: Verdict = "no difference shown"
+from evaluator.studies.arms import without_scale
+from evaluator.studies.evidence import Epochs, shortfalls
+from evaluator.studies.figures import FIGURES, LAST_EPOCHS
+from evaluator.studies.levels import SPLITS, at_chance
+from evaluator.studies.memory import BEFORE, gave_back
+from evaluator.studies.verdicts import (
+    NO_DIFFERENCE,
+    NO_WEIGHTS,
+    NOT_MEASURED,
+    NOT_TESTED,
+    TIMES_DIFFER,
+    WEIGHTS_UNAVAILABLE,
+    Verdict,
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +34,17 @@ class Measured:
     side: Side
     measure: Measure
     arm: str
+    shown: str
+    """The arm's name without the scale."""
     by_seed: Mapping[int, float]
     ran: Mapping[int, int]
     """Epochs by seed."""
     contended: bool
     """At least one of its trainings overlapped with other work: its times do not compare."""
+    ours: bool = False
+    """The study names no epochs on this side."""
+    at_chance: bool = False
+    """Its mean accuracy is within noise of always answering the largest class."""
     scaled: bool = False
     """Seconds are extrapolated to all of the study's epochs, because some training ran another share of them."""
 
@@ -50,6 +52,11 @@ class Measured:
     def epochs(self) -> int:
         """The fewest that any of its trainings ran; 0 without a training."""
         return min(self.ran.values(), default=0)
+
+    @property
+    def work(self) -> Epochs:
+        """Those and how many they are of."""
+        return Epochs(self.epochs, self.side.epochs, self.ours)
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,22 @@ class Finding:
     """First minus second, or first minus the published figure; of a claim with `times` the logarithm of first by
     second, minus that of `times`; None where there is no common seed."""
     shortfalls: tuple[str, ...]
-    """Why it may only say "not tested at this scale"; empty where a verdict is allowed."""
-    verdict: Verdict
+    """Why it may only say "not tested at this scale"; empty where it is large enough."""
+    incomparable: tuple[str, ...] = ()
+    """Why its times do not compare."""
+    published_gap: float | None = None
+    """The published difference it is held against: the claim's own, or that of the claim it stands for."""
+    verdict: Verdict = NOT_TESTED
+
+    @property
+    def testable(self) -> bool:
+        """Whether it may lead to a verdict."""
+        return not self.shortfalls and not self.incomparable
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether one of its accuracies says nothing."""
+        return any(side.at_chance for side in self.sides)
 
     @property
     def seeds(self) -> int:
@@ -84,8 +105,8 @@ def study_of(summary: Summary) -> Study | None:
 
 def measure(summary: Summary, study: Study) -> list[Finding]:
     """Every claim in every mode it was measured in, without a verdict."""
-    arms = Experiment.model_validate_json(summary.spec_json).arms
-    return [finding for claim in study.claims for finding in _measure(claim, study, summary, arms)]
+    experiment = Experiment.model_validate_json(summary.spec_json)
+    return [finding for claim in study.claims for finding in _measure(claim, study, summary, experiment)]
 
 
 def decide(found: Sequence[Finding]) -> list[Finding]:
@@ -93,42 +114,63 @@ def decide(found: Sequence[Finding]) -> list[Finding]:
 
     The p values are corrected for all that may lead to a verdict; whether one may is known without looking at them.
     """
-    tests = iter(corrected([finding.test for finding in found if finding.test and not finding.shortfalls]))
-    return [_decide(one, next(tests) if one.test and not one.shortfalls else one.test) for one in found]
+    tests = iter(corrected([finding.test for finding in found if finding.test and finding.testable]))
+    return [_decide(one, next(tests) if one.test and one.testable else one.test) for one in found]
 
 
-def _measure(claim: Claim, study: Study, summary: Summary, arms: Mapping[str, Arm]) -> Iterator[Finding]:
-    if claim.unavailable:
-        yield Finding(claim, "", (), 0, None, (claim.unavailable,), NOT_TESTED)
+def _measure(claim: Claim, study: Study, summary: Summary, experiment: Experiment) -> Iterator[Finding]:
+    if why := claim.unavailable or _without_weights(claim, summary):
+        yield Finding(claim, "", (), 0, None, (why,))
         return
     images = summary.data.images("train") if summary.data else 0
     for number, arm in enumerate(claim.first.arms):
-        sides = tuple(_side(claim, side, side.arms[number], summary) for side in claim.sides)
+        sides = tuple(_side(claim, side, number, study, summary, experiment) for side in claim.sides)
         if claim.is_about_time and _unequal(sides):
             sides = tuple(_scaled(side) for side in sides)
         test = _test(claim, sides)
         yield Finding(
             claim=claim,
-            mode=arms[arm].mode,
+            mode=experiment.arms[arm].mode,
             sides=sides,
             images=images,
             test=test,
             shortfalls=tuple(_shortfalls(claim, study, sides, summary, test)),
-            verdict=NOT_TESTED,
+            incomparable=tuple(_incomparable(sides, summary)) if claim.is_about_time else (),
+            published_gap=study.gap_for(claim),
         )
 
 
-def _side(claim: Claim, side: Side, arm: str, summary: Summary) -> Measured:
-    measure = claim.measure_of(side)
+def _without_weights(claim: Claim, summary: Summary) -> str:
+    """Why none of a claim's arms was trained, where that is for lack of pretrained weights; otherwise empty."""
+    arms = {arm for side in claim.sides for arm in side.arms}
+    if any(training.arm in arms for training in summary.trainings):
+        return ""
+    started = tuple(f"{arm} " for arm in arms)  # as the label of a training does
+    failed = [line for line in summary.missing if line.startswith(started) and WEIGHTS_UNAVAILABLE in line]
+    return WEIGHTS_UNAVAILABLE if failed else ""
+
+
+def _side(claim: Claim, side: Side, number: int, study: Study, summary: Summary, experiment: Experiment) -> Measured:
+    measure, arm = claim.measure_of(side), side.arms[number]
     trainings = [t for t in summary.trainings if (t.arm, t.framework) == (arm, side.framework)]
+    by_seed = FIGURES[measure](summary, trainings, claim.of_class)
     return Measured(
         side=side,
         measure=measure,
         arm=arm,
-        by_seed=FIGURES[measure](summary, trainings, claim.of_class),
+        shown=without_scale(arm, experiment.scale),
+        by_seed=by_seed,
         ran={training.seed: len(training.history) for training in trainings},
         contended=any(training.contended for training in trainings),
+        ours=not study.names_epochs(side),
+        at_chance=_at_chance(measure, by_seed, summary),
     )
+
+
+def _at_chance(measure: Measure, by_seed: Mapping[int, float], summary: Summary) -> bool:
+    if measure not in SPLITS or not by_seed:
+        return False
+    return at_chance(sum(by_seed.values()) / len(by_seed), summary, SPLITS[measure])
 
 
 def _unequal(sides: Sequence[Measured]) -> bool:
@@ -141,44 +183,6 @@ def _scaled(side: Measured) -> Measured:
     """Without trainings that were stopped before their first epoch ended."""
     seconds = {seed: took * side.side.epochs / side.ran[seed] for seed, took in side.by_seed.items() if side.ran[seed]}
     return replace(side, by_seed=seconds, scaled=True)
-
-
-Figures = Callable[[Summary, Sequence[Training], str | None], dict[int, float]]
-"""Of the trainings of one arm and framework, by seed; given the class that it is about, if any."""
-
-
-def _accuracies(summary: Summary, trainings: Sequence[Training], _: str | None) -> dict[int, float]:
-    keys = {(training.arm, training.framework) for training in trainings}
-    groups = [group for group in summary.groups if (group.arm, group.framework) in keys]
-    return {seed.seed: seed.accuracy for group in groups for seed in group.seeds}
-
-
-def _recalls(summary: Summary, trainings: Sequence[Training], of_class: str | None) -> dict[int, float]:
-    keys = {(training.arm, training.framework) for training in trainings}
-    onnx = [row for row in summary.rows if row.format == "onnx" and not row.variant]
-    rows = [row for row in onnx if (row.arm, row.framework) in keys]
-    found = {row.seed: one.recall for row in rows for one in row.classes if one.name == of_class}
-    return {seed: recall for seed, recall in found.items() if recall is not None}
-
-
-def _last_epochs(figure: str) -> Figures:
-    return lambda _, trainings, __: {t.seed: getattr(t.history[-1], figure) for t in trainings if t.history}
-
-
-def _sums(*figures: str) -> Figures:
-    return lambda _, trainings, __: {
-        t.seed: sum(getattr(epoch, figure) for epoch in t.history for figure in figures) for t in trainings
-    }
-
-
-FIGURES: dict[Measure, Figures] = {
-    "accuracy": _accuracies,
-    "recall": _recalls,
-    "train_accuracy": _last_epochs("train_accuracy"),
-    "validation_accuracy": _last_epochs("validation_accuracy"),
-    "training_seconds": _sums("train_seconds"),
-    "fit_seconds": _sums("train_seconds", "validation_seconds"),
-}
 
 
 def _test(claim: Claim, sides: Sequence[Measured]) -> SeedTest | None:
@@ -203,15 +207,29 @@ def _shortfalls(
 ) -> Iterator[str]:
     seeds, images = test.seeds if test else 0, summary.data.images("train") if summary.data else 0
     names = {one.name for row in summary.rows for one in row.classes}
-    yield from shortfalls(study, seeds, images, [(side.epochs, side.side.epochs) for side in sides])
+    yield from shortfalls(study, seeds, images, [side.work for side in sides])
+    yield from _before_the_last(sides)
     if claim.of_class and claim.of_class not in names:
         yield f"there is no class {claim.of_class} among the results"
     if seeds >= SEEDS_NEEDED and test and test.p_value is None:
         yield "the same difference in every seed: cannot be tested"
+
+
+def _before_the_last(sides: Sequence[Measured]) -> Iterator[str]:
+    """A published figure of the last epoch is held against nothing before that, though half of them were enough."""
+    if len(sides) == 1 and sides[0].measure in LAST_EPOCHS:
+        work = sides[0].work
+        if work.enough and work.ran < work.whole:
+            yield f"{work.words}, and the published {LAST_EPOCHS[sides[0].measure]} accuracy is that after the last"
+
+
+def _incomparable(sides: Sequence[Measured], summary: Summary) -> Iterator[str]:
     if any(side.scaled for side in sides):
         yield "times of different shares of the study's epochs, scaled to all of them"
-    if claim.is_about_time and any(side.contended for side in sides):
-        yield "the trainings shared the machine (contended), so their times do not compare"
+    if any(side.contended for side in sides):
+        yield "the trainings shared the machine (contended)"
+    if found := gave_back(summary, [side.side.framework for side in sides]):
+        yield f"{text.names([text.framework(one) for one in found])} {BEFORE}"
 
 
 def _decide(finding: Finding, test: SeedTest | None) -> Finding:
@@ -219,11 +237,12 @@ def _decide(finding: Finding, test: SeedTest | None) -> Finding:
 
 
 def _verdict(finding: Finding, test: SeedTest | None) -> Verdict:
-    if finding.claim.unavailable:
-        weights = finding.claim.unavailable == "weights unavailable"
-        return "not reproduced: weights unavailable" if weights else "not reproduced"
-    if finding.shortfalls or test is None or test.p_adjusted is None:
+    if not finding.sides:
+        return NO_WEIGHTS if WEIGHTS_UNAVAILABLE in finding.shortfalls else NOT_MEASURED
+    if finding.shortfalls or test is None:
         return NOT_TESTED
+    if finding.incomparable or test.p_adjusted is None:
+        return TIMES_DIFFER if finding.incomparable else NOT_TESTED
     more, less, neither = _words(finding.claim)
     if test.p_adjusted >= ALPHA:
         return neither

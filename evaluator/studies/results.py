@@ -76,7 +76,7 @@ def _repeats(finding: Finding, other: Finding) -> bool:
 
     Arms are named after their scale, so trainings are known by their figures.
     """
-    if finding.seeds >= other.seeds or (other.shortfalls and not finding.shortfalls) or _work(finding) != _work(other):
+    if finding.seeds >= other.seeds or (finding.testable and not other.testable) or _work(finding) != _work(other):
         return False
     pairs = zip(finding.sides, other.sides, strict=True)
     return all(side.by_seed.items() <= more.by_seed.items() for side, more in pairs)

@@ -5,36 +5,57 @@ from collections.abc import Iterator, Sequence
 from core.schemas.scores import PairedTest
 from core.schemas.summary import Row, Summary
 from evaluator import text
+from evaluator.paired import holm
 from evaluator.report.markdown import markdown_table
 from evaluator.report.tables import Table
+from evaluator.studies.chapter import Chapter
 from evaluator.studies.judge import Finding, Measured
 
 NOTE = (
     "**On the same test images.** One training of each side, of one seed, as ONNX: how many images only it has right, "
-    "and McNemar's exact test of them, corrected by Holm for all pairs that the report compares. It is about these "
-    "trained networks; what another seed would give is in the verdict, here or in the chapter that has it."
+    "and McNemar's exact test of them, corrected by Holm for the rows of this table. It is about these trained "
+    "networks; what another seed would give is in the verdicts."
 )
 
 
-def section(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:
-    """A row for each claim about two test accuracies that may lead to a verdict; nothing where no pair was kept."""
-    tested = (finding for finding in findings if not finding.shortfalls)
-    rows = [(finding, test) for finding in tested if (test := paired_test(finding, summary))]
-    if not rows:
-        return
-    headers = ("Claim", "Mode", "Only it is right", "Only it is right", "p, corrected")
+def section(chapters: Sequence[Chapter]) -> Iterator[str]:
+    """A row for each claim of a study about two test accuracies that may lead to a verdict, and which results kept
+    nothing to make one of."""
+    rows = [
+        (one, finding, test)
+        for one in chapters
+        for finding in _tested(one)
+        if (test := paired_test(finding, one.summary))
+    ]
+    if rows:
+        yield NOTE
+        yield markdown_table(_table(rows))
+    if without := [one.name for one in chapters if one.summary.agreement is None and any(_tested(one))]:
+        lead = "" if rows else "**On the same test images.** "
+        yield f"{lead}Answers image by image were not compared in {text.names(without)}."
+
+
+def _tested(one: Chapter) -> Iterator[Finding]:
+    for finding in (*one.findings, *one.repeated):
+        if finding.testable and len(finding.sides) == 2 and all(s.measure == "accuracy" for s in finding.sides):
+            yield finding
+
+
+def _table(rows: Sequence[tuple[Chapter, Finding, PairedTest]]) -> Table:
+    headers = ("Claim", "Result", "Mode", "Only it is right", "Only it is right", "p, corrected")
+    adjusted = holm([test.p_value for *_, test in rows])
     cells = (
         (
             finding.claim.text,
+            one.name,
             finding.mode,
             _side(finding.sides[0], test.only_first),
             _side(finding.sides[1], test.only_second),
-            text.p_value(test.p_adjusted),
+            text.p_value(p),
         )
-        for finding, test in rows
+        for (one, finding, test), p in zip(rows, adjusted, strict=True)
     )
-    yield NOTE
-    yield markdown_table(Table("On the same test images", headers, tuple(cells), names=2))
+    return Table("On the same test images", headers, tuple(cells), names=3)
 
 
 def paired_test(finding: Finding, summary: Summary) -> PairedTest | None:

@@ -5,10 +5,15 @@ from collections.abc import Iterator
 from core.schemas.summary import Summary
 from evaluator.report import split_tables
 from evaluator.report.markdown import escape, markdown_table
+from evaluator.studies.evidence import seeds_missing
+from evaluator.studies.verdicts import NOT_TESTED
 
 
 def section(summary: Summary) -> Iterator[str]:
-    """What was compared, and the accuracies."""
+    """What was compared, whether it may be relied on, and the accuracies."""
     assert summary.other_split, "a result on one split has no section"
-    yield f"**The same arms on another split.** {escape(split_tables.sentence(summary.other_split))}"
+    seeds = min(row.difference.seeds for row in summary.other_split.rows)
+    why_not = [f"**{NOT_TESTED.capitalize()}: {words}.**" for words in seeds_missing(seeds)]
+    told = " ".join([*why_not, escape(split_tables.sentence(summary.other_split))])
+    yield f"**The same arms on another split.** {told}"
     yield markdown_table(split_tables.table(summary.other_split))

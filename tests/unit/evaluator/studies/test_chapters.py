@@ -1,14 +1,21 @@
 """Several results of one study, on synthetic summaries: TEST DATA, no figure here was measured."""
 
+from dataclasses import replace
+
 import pytest
 
 from core.schemas.experiment import Experiment
 from core.schemas.study import Claim, Side, Study
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.judge import NOT_TESTED, measure
+from evaluator.studies.chart import chart
+from evaluator.studies.judge import Finding, measure
 from evaluator.studies.overview import best_evidence
-from evaluator.studies.page import ELSEWHERE, page
+from evaluator.studies.page import page
+from evaluator.studies.result import ELSEWHERE
 from evaluator.studies.results import judged
+from evaluator.studies.revision import Revision
+from evaluator.studies.verdicts import NOT_TESTED
+from evaluator.studies.wall_time import bars
 from tests.unit.evaluator.studies.test_judge import claim, study, summary
 from tests.unit.evaluator.studies.test_same_images import compared, row
 
@@ -82,7 +89,8 @@ def test_the_overview_shows_each_claim_and_mode_once_with_the_best_evidence() ->
     found = judged([chapter("three-seeds"), chapter("many-seeds-few-images", of=large)])
     assert [one.name for one, _ in best_evidence(found)] == ["three-seeds", "three-seeds"]
     overview, _, _ = page(found).partition("\n<a id")
-    assert overview.count("| [Test study](#three-seeds) | Keras is better. |") == 2
+    (row,) = (line for line in overview.splitlines() if line.startswith("| [TEST](#test) | Keras is better. |"))
+    assert row.count("(#three-seeds)") == 2, "both modes in one row"
     assert "many-seeds" not in overview
 
 
@@ -105,8 +113,12 @@ def test_an_experiment_that_trained_nothing_takes_no_row_away() -> None:
     failed = chapter("failed", experiment="pretrained", key="s1")
     nothing = failed.summary.model_copy(update={"groups": (), "trainings": ()})
     failed = Chapter("failed", nothing, failed.study, tuple(measure(nothing, failed.study)))
-    first, _ = judged([chapter("without", of=study(MISSING), key="s1"), failed])
+    first, second = judged([chapter("without", of=study(MISSING), key="s1"), failed])
     assert verdicts(first) == ["not reproduced: weights unavailable"]
+    # And its part of the page can be made.
+    assert ELSEWHERE in page([first, replace(second, findings=())])
+    assert chart(nothing, failed.study)
+    assert bars(nothing)
 
 
 def test_trainings_that_two_results_share_count_once() -> None:
@@ -126,11 +138,78 @@ def test_what_is_another_results_finding_is_still_compared_on_the_same_images_wh
     more = chapter("more", key="s1", seeds=(0, 1, 2, 3))
     found = judged([Chapter("few", kept, few.study, tuple(measure(kept, few.study))), more])
     assert [len(one.findings) for one in found] == [0, 2]
-    told, _, _ = page(found).partition('<a id="more">')
-    assert "| Keras is better. | idiomatic | Keras 30 | PyTorch 10 |" in told
+    assert "| Keras is better. | few | idiomatic | Keras 30 | PyTorch 10 |" in page(found)
 
 
 def test_the_overview_tells_an_earlier_revision() -> None:
     (one,) = judged([chapter("a")])
-    assert "holds (earlier revision) |" in page([one], changed={"a": ("arms",)})
-    assert "earlier revision" not in page([one])
+    told = page([one], revisions={"a": Revision("test-digits", "full", ("arms",))})
+    assert "[holds](#a) (earlier revision or override)" in told
+    assert "differs from `test-digits.yaml` in `arms`. Its claims are those it was run with." in told
+    assert "revision" not in page([one])
+
+
+def test_a_result_without_a_file_says_so() -> None:
+    (one,) = judged([chapter("a")])
+    told = page([one], revisions={"a": Revision("test-again", "machine", None)})
+    assert "[holds](#a) (not in experiments/)" in told
+    assert "there is no `test-again.yaml` with a scale `machine`" in told
+
+
+def test_a_study_is_told_once_and_its_results_follow_by_evidence_with_small_ones_folded_last() -> None:
+    small = sized(chapter("b-small", key="s1", seeds=(0,)), "small")
+    found = judged([chapter("a-few", key="s1", seeds=(0, 1)), small, chapter("c-most", key="s1", seeds=(0, 1, 2, 3))])
+    told = page(found)
+    assert told.count("**Beforehand.**") == 1
+    places = [told.index(f'<a id="{name}"></a>') for name in ("s1", "c-most", "a-few", "b-small")]
+    assert places == sorted(places)
+    _, _, last = told.partition('<a id="b-small"></a>')
+    assert last.startswith("\n\n### S1 · `test-digits`, scale `small`\n\n<details><summary>")
+    assert told.count("<details>") == told.count("</details>")
+    assert no_anchor_is_folded(told)
+
+
+def no_anchor_is_folded(page: str) -> bool:
+    depth = 0
+    for line in page.splitlines():
+        depth += line.startswith("<details>") - line.startswith("</details>")
+        if depth and '<a id="' in line:
+            return False
+    return True
+
+
+def sized(one: Chapter, scale: str) -> Chapter:
+    """As if it had been run at a scale; its arms keep their names."""
+    frozen = Experiment.model_validate_json(one.summary.spec_json).model_copy(update={"scale": scale})
+    return replace(one, summary=one.summary.model_copy(update={"spec_json": frozen.model_dump_json()}))
+
+
+def test_what_nothing_was_measured_of_is_told_once_for_a_study() -> None:
+    never = Claim(text="Easier.", first=Side(framework="keras", epochs=4), unavailable="effort is not measured")
+    found = judged([chapter(name, of=study(claim(), never), key="s1") for name in ("a", "b")])
+    _, _, told = page(found).partition('<a id="s1"></a>')
+    assert told.count("Easier.") == 1
+    assert "- Easier. *not measured*: effort is not measured." in told
+
+
+def test_a_study_without_any_result_and_a_file_without_one_say_so() -> None:
+    one = chapter("a", key="s1")
+    other = one.experiment.model_copy(update={"name": "s1-other", "study": study().model_copy(update={"key": "s1"})})
+    alone = one.experiment.model_copy(update={"name": "s9-alone", "study": study().model_copy(update={"key": "s9"})})
+    told = page(judged([one]), without=[other, alone])
+    assert "`s1-other.yaml`: no result." in told
+    assert "`s9-alone.yaml`: no result." in told
+    assert "| [S9](#s9) | – | – | – | – | no result |" in told
+
+
+def test_results_at_chance_level_are_no_evidence_where_another_one_is_above_it() -> None:
+    large = study(images=10**6)
+    more = chapter("more", of=large, seeds=(0, 1, 2, 3))
+    poor = replace(more, findings=tuple(at_chance(finding) for finding in more.findings))
+    assert [one.name for one, _ in best_evidence([poor, chapter("fewer", of=large, seeds=(0,))])] == ["fewer"] * 2
+    assert "1 seed · at chance level" not in page([poor])
+    assert "4 seeds · at chance level" in page([poor])
+
+
+def at_chance(finding: Finding) -> Finding:
+    return replace(finding, sides=tuple(replace(side, at_chance=True) for side in finding.sides))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from core.schemas.study import Study
 from core.schemas.summary import SeedAccuracy, Summary
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.defaults import shift_section, shifts
+from evaluator.studies.defaults import shift_line, shifts
 from evaluator.studies.page import page
 from tests.unit.evaluator.studies.test_judge import judge, study, summary
 
@@ -66,7 +66,9 @@ def test_a_shift_says_both_differences_as_the_claim_was_tested_with_them() -> No
     found = judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)
     (shift,) = shifts([found])
     assert [shift.idiomatic, shift.matched] == found
-    assert " Measured: +2.10 points with each framework's own defaults, +0.07 with" in shift_section(shift, None)
+    told = shift_line(shift, "one", "two")
+    assert " Published: +1.00 points. Measured: +2.10 points with each framework's own defaults ([one](#one))" in told
+    assert ", +0.07 with everything equal but the framework's kernels ([two](#two))." in told
 
 
 def test_a_shift_joins_two_results_of_one_study_that_trained_alike() -> None:
@@ -87,11 +89,12 @@ def test_a_result_with_both_modes_is_not_paired_with_another_one() -> None:
     assert all(a.matched is b for a, b in zip(shifts([found, again]), (found[1], again[1]), strict=True))
 
 
-def test_the_chapter_of_the_idiomatic_result_tells_the_shift() -> None:
+def test_a_shift_is_told_once_for_its_study_and_names_both_results() -> None:
     of = study()
     whole = moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001))
     idiomatic, matched = judge(whole, of)
     one, two = Chapter("one", whole, of, (matched,)), Chapter("two", whole, of, (idiomatic,))
-    told = page([one, two]).split('<a id="two"></a>')
-    assert ["Framework or defaults?" in part for part in told] == [False, True]
-    assert "kernels ([one](#one))" in told[1]
+    told = page([one, two])
+    assert told.count("**Framework or defaults?**") == 1
+    assert "own defaults ([two](#two))" in told
+    assert "kernels ([one](#one))" in told

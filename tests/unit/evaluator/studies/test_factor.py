@@ -9,8 +9,9 @@ from core.schemas.study import Claim, Study
 from core.schemas.summary import Summary, Training
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.findings import difference, measured, why
-from evaluator.studies.judge import NOT_TESTED, Finding
+from evaluator.studies.judge import Finding
 from evaluator.studies.page import page
+from evaluator.studies.verdicts import NOT_TESTED, TIMES_DIFFER
 from tests.unit.evaluator.studies.test_judge import EPOCHS, SAME, claim, judge, study, summary
 
 SECOND = (10.0, 11.0, 9.0)
@@ -51,8 +52,8 @@ def test_the_ratio_of_the_times_is_tested_against_the_factor_and_shown(
 ) -> None:
     finding = found(ratios)
     assert finding.verdict == verdict
-    assert difference(finding).startswith(shown)
-    assert why(finding).endswith("after correction; published: 7 times")
+    assert difference(finding).startswith(f"Keras / PyTorch: {shown}")
+    assert why(finding).endswith("; published: 7 times")
 
 
 @pytest.mark.parametrize("seeds", [(0, 1, 2), (1,)], ids=["every training", "one that stopped early"])
@@ -67,11 +68,11 @@ def test_times_of_unequal_work_are_scaled_to_the_studys_epochs_and_lead_to_no_ve
         for one in whole.trainings
     )
     first, _, plain, _ = judge(whole.model_copy(update={"trainings": halved}), of)
-    assert difference(first).startswith("1.00 times")
-    assert difference(plain).startswith("+0.0 s")
+    assert difference(first).startswith("Keras / PyTorch: 1.00 times")
+    assert difference(plain).startswith("Keras − PyTorch: +0.0 s")
     for finding in (first, plain):
-        assert finding.verdict == NOT_TESTED
-        assert finding.shortfalls == ("times of different shares of the study's epochs, scaled to all of them",)
+        assert finding.verdict == TIMES_DIFFER
+        assert finding.incomparable == ("times of different shares of the study's epochs, scaled to all of them",)
     keras, pytorch = measured(first).split(" · ")
     assert keras.endswith("10.0 s"), "which ran all of them"
     assert pytorch.endswith(f"10.0 s ({EPOCHS // 2} epochs, scaled to {EPOCHS})")
@@ -82,7 +83,7 @@ def test_seconds_of_fewer_epochs_are_not_held_against_the_published_ones_of_all(
     side = claim().first.model_copy(update={"published": 20.0, "epochs": epochs})
     of = study(claim(measure="training_seconds", first=side, second=None))
     finding, _ = judge(timed(summary(of, SAME), (1.0, 1.0, 1.0)), of)
-    assert finding.verdict == NOT_TESTED
+    assert finding.verdict == TIMES_DIFFER
     assert measured(finding).endswith(f"17.5 s ({EPOCHS} epochs, scaled to {epochs})")
 
 
@@ -99,7 +100,9 @@ def test_one_seed_of_a_ratio_has_no_interval_and_no_verdict() -> None:
     whole = timed(summary(of, {name: values[:1] for name, values in SAME.items()}, seeds=(0,)), [3.0])
     findings = judge(whole, of)
     assert {finding.verdict for finding in findings} == {NOT_TESTED}
-    assert "| 3.00 times, one seed: no interval |" in page([Chapter("test", whole, of, tuple(findings))])
+    assert "| Keras / PyTorch: 3.00 times, one seed: no interval |" in page(
+        [Chapter("test", whole, of, tuple(findings))]
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ import pytest
 
 from core.schemas.study import Study
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.gaps import MODES, gap_chart, gaps
-from evaluator.studies.judge import NOT_TESTED
+from evaluator.studies.gaps import GROUPS, MODES, ROOM, gap_chart, gaps
 from evaluator.studies.page import page
+from evaluator.studies.svg import LEFT, RIGHT, WIDTH
+from evaluator.studies.verdicts import NOT_TESTED
 from tests.unit.evaluator.studies.test_judge import CLEAR, IMAGES, SAME, claim, judge, study, summary
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -86,4 +87,28 @@ def test_sides_in_different_arms_are_named_with_them() -> None:
 
 def test_the_page_begins_with_the_picture() -> None:
     told = page([chapter(study(), CLEAR)])
-    assert told.index("](images/studies-gaps.svg)") < told.index("| Study | Claim |")
+    assert told.index("](images/studies-gaps.svg)") < told.index("|  | Claim |")
+
+
+def test_comparisons_of_other_networks_or_recipes_are_a_group_of_their_own() -> None:
+    first = claim().first.model_copy(update={"arms": ("idiomatic",)})
+    second = claim().second.model_copy(update={"arms": ("matched",)})
+    one = chapter(study(claim(text="Unlike.", first=first, second=second), claim()), SAME)
+    assert [gap.alike for gap in gaps([one])] == [True, False], "the like ones come first"
+    shown = words(gap_chart([one]))
+    alike, unlike = (shown.index(heading) for heading in GROUPS.values())
+    assert alike < shown.index("TEST · Keras − PyTorch") < unlike < shown.index("TEST · Keras − PyTorch matched")
+
+
+def test_no_interval_is_cut_at_the_axis() -> None:
+    wide = {"keras": [0.2, 0.9, 0.7], "pytorch": [0.7, 0.3, 0.8]}
+    drawn = ElementTree.fromstring(gap_chart([chapter(study(), wide)]))
+    bands = [line for line in drawn.iter(f"{SVG}line") if line.get("stroke-width") == "5"]
+    (finding, _) = chapter(study(), wide).findings
+    assert finding.test
+    assert finding.test.interval
+    low, high = (float(bands[0].get(end, 0)) for end in ("x1", "x2"))
+    mean = float(circles(gap_chart([chapter(study(), wide)]))[0].get("cx", 0))
+    assert low < mean < high
+    assert low > LEFT, "there is axis beyond its ends"
+    assert high < WIDTH - RIGHT - ROOM

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 import pydantic
 import pytest
 
+from core.memory import KEEP_FREED
+from core.schemas.environment import Environment
 from core.schemas.experiment import Experiment
 from core.schemas.results import TrainResult
 from core.schemas.study import Claim, Side, Study
-from core.schemas.summary import SeedAccuracy, Summary
+from core.schemas.summary import Place, SeedAccuracy, Summary
 from evaluator import statistics
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.chart import published_accuracies
-from evaluator.studies.findings import published_gap
-from evaluator.studies.judge import NOT_TESTED, Finding, decide, measure
+from evaluator.studies.findings import why
+from evaluator.studies.judge import Finding, decide, measure
+from evaluator.studies.memory import gave_back
 from evaluator.studies.page import page
+from evaluator.studies.verdicts import NOT_TESTED, TIMES_DIFFER, UNTESTED
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment as Synthetic
 from tests.unit.evaluator.builder import changed, environment
@@ -63,7 +67,15 @@ def summary(
             "study": of.model_dump(),
         }
     )
-    return found.model_copy(update={"groups": tuple(groups), "spec_json": experiment.model_dump_json()})
+    places = tuple(place.model_copy(update={"environment": keeping(place.environment)}) for place in found.places)
+    return found.model_copy(
+        update={"groups": tuple(groups), "spec_json": experiment.model_dump_json(), "places": places}
+    )
+
+
+def keeping(one: Environment) -> Environment:
+    """The same where freed memory stays, so that PyTorch's times are its own."""
+    return one.model_copy(update={"variables": KEEP_FREED})
 
 
 def judge(whole: Summary, of: Study) -> list[Finding]:
@@ -149,9 +161,41 @@ def test_a_figure_is_tested_against_what_was_published(published: float, expecte
 def test_times_of_contended_trainings_are_not_compared() -> None:
     of = study(claim(measure="training_seconds"))
     alone, contended = verdicts(of, accuracies=CLEAR), verdicts(of, accuracies=CLEAR, contended=True)
-    assert NOT_TESTED not in {finding.verdict for finding in alone}
-    assert {finding.verdict for finding in contended} == {NOT_TESTED}
-    assert "contended" in contended[0].shortfalls[0]
+    assert not {finding.verdict for finding in alone} & {*UNTESTED}
+    assert {finding.verdict for finding in contended} == {TIMES_DIFFER}
+    assert contended[0].shortfalls == ()
+    assert "contended" in contended[0].incomparable[0]
+
+
+def test_too_small_a_scale_comes_before_times_that_do_not_compare() -> None:
+    of = study(claim(measure="training_seconds"), images=10**6)
+    found = verdicts(of, accuracies=CLEAR, contended=True)
+    assert {finding.verdict for finding in found} == {NOT_TESTED}
+    assert "contended" in why(found[0]), "both reasons are told"
+
+
+def without_setting(place: Place) -> Place:
+    return place.model_copy(update={"environment": place.environment.model_copy(update={"variables": {}})})
+
+
+def test_times_of_torch_before_freed_memory_was_kept_lead_to_no_verdict() -> None:
+    """Of the C library, not of the framework; the others keep their memory themselves."""
+    of = study(claim(measure="training_seconds", text="Keras takes longer."))
+    whole = summary(of, CLEAR)
+    whole = whole.model_copy(update={"places": tuple(map(without_setting, whole.places))})
+    assert gave_back(whole, ["keras", "pytorch", "tensorflow"]) == ("pytorch",)
+    assert {finding.verdict for finding in judge(whole, of)} == {TIMES_DIFFER}
+    told = page([Chapter("test", whole, of, tuple(judge(whole, of)))])
+    assert "> PyTorch ran before trainer services [kept freed memory](training-speed.md#" in told
+    assert [finding.verdict for finding in judge(whole, study())] == ["holds", "holds"], "accuracies compare"
+
+
+def test_every_place_where_torch_was_trained_needs_the_setting() -> None:
+    whole = summary(study(), CLEAR)
+    assert gave_back(whole, ["pytorch"]) == ()
+    (own,) = (place for place in whole.places if "PyTorch training" in place.roles)
+    for places in ((own, without_setting(own)), ()):
+        assert gave_back(whole.model_copy(update={"places": places}), ["pytorch"]) == ("pytorch",)
 
 
 def test_sides_that_the_study_measured_differently_are_measured_so_and_say_it() -> None:
@@ -193,7 +237,7 @@ def test_the_page_says_images_epochs_seeds_and_interval_in_every_row() -> None:
     of = study(claim(), claim(measure="training_seconds", text="Keras is slower."))
     found = summary(of, CLEAR)
     text = page([Chapter("test", found, of, tuple(judge(found, of)))])
-    rows = [line for line in text.splitlines() if line.startswith("| Keras is") and "| 1,440 | 4 | 3 |" in line]
+    rows = [line for line in text.splitlines() if line.startswith("| Keras is") and "| 1,440 | 4 of 4 | 3 |" in line]
     assert len(rows) == 4
     assert all(" to " in row for row in rows)
     assert "**Framework or defaults?**" in text
@@ -246,7 +290,36 @@ def test_fit_seconds_are_those_of_training_and_validation() -> None:
 
 def test_no_published_difference_is_made_of_a_bound() -> None:
     figure, bound = study(), study(claim(first=claim().first.model_copy(update={"bound": True})))
-    assert [published_gap(of.claims[0]) is None for of in (figure, bound)] == [False, True]
+    assert [of.claims[0].published_gap is None for of in (figure, bound)] == [False, True]
     assert published_accuracies(bound).keys() < published_accuracies(figure).keys()
     with pytest.raises(pydantic.ValidationError, match="needs the figure"):
         Claim.model_validate(claim(first=bound.claims[0].first, second=None).model_dump())
+
+
+def test_what_no_claim_of_ours_answers_is_not_measured() -> None:
+    side = Side(framework="keras", epochs=EPOCHS)
+    of = study(Claim(text="Easier.", first=side, unavailable="effort is not measured"))
+    assert [f.verdict for f in verdicts(of, accuracies=CLEAR)] == ["not measured"]
+
+
+def test_trainings_that_failed_for_lack_of_weights_are_not_reproduced_for_that_reason() -> None:
+    of = study()
+    whole = summary(of, CLEAR)
+    label = "idiomatic keras s0: weights unavailable: resnet34-b627a593.pth is not in /weights"
+    failed = whole.model_copy(update={"groups": (), "trainings": (), "rows": (), "missing": (label,)})
+    assert [f.verdict for f in judge(failed, of)] == ["not reproduced: weights unavailable"]
+    other = failed.model_copy(update={"missing": ("idiomatic keras s0: out of memory",)})
+    assert [f.verdict for f in judge(other, of)] == [NOT_TESTED, NOT_TESTED]
+    assert judge(whole.model_copy(update={"missing": (label,)}), of) == judge(whole, of), "some training is there"
+
+
+def test_a_claim_that_stands_for_another_is_held_against_its_published_difference() -> None:
+    as_published = claim(text="As the study compares them.")
+    second = Side(framework="pytorch", arms=("idiomatic", "matched"), epochs=EPOCHS)
+    first = Side(framework="keras", arms=("idiomatic", "matched"), epochs=EPOCHS)
+    alike = Claim(text="Alike.", first=first, second=second, stands_for="As the study compares them.")
+    found = verdicts(study(as_published, alike), accuracies=CLEAR)
+    assert {round(finding.published_gap or 0, 6) for finding in found} == {0.01}
+    assert {f.published_gap for f in verdicts(study(alike), accuracies=CLEAR)} == {None}, "a scale without that claim"
+    with pytest.raises(pydantic.ValidationError, match="stands_for goes with the same arms"):
+        Claim.model_validate(alike.model_dump() | {"second": None, "first": claim().first.model_dump()})

@@ -20,3 +20,14 @@ def test_every_result_on_two_splits_is_told_under_one_heading() -> None:
 
 def test_one_split_alone_says_nothing() -> None:
     assert "flatters" not in page([], [])
+
+
+def test_too_few_seeds_for_a_difference_of_splits_are_said_first() -> None:
+    two = both(OTHER.results).model_copy(update={"spec_json": SPEC})
+    assert two.other_split
+    (row, *_) = two.other_split.rows
+    for seeds, said in ((1, True), (3, False)):
+        one = row.model_copy(update={"difference": row.difference.model_copy(update={"seeds": seeds})})
+        split = two.other_split.model_copy(update={"rows": (one,)})
+        told = page([], [two.model_copy(update={"other_split": split})])
+        assert ("**Not tested at this scale: 1 of the 3 seeds a verdict needs.**" in told) == said

@@ -42,6 +42,8 @@ def test_an_attribution_on_too_few_images_says_so_first_and_gives_no_shares(foun
     told = page([one])
     assert "**Not tested at this scale: 1,440 of the study's 4,320 images.** From idiomatic to matched" in told
     assert "| not tested |" in told
+    folded = told[told.index("<details><summary>The waterfall") :]
+    assert "-waterfall.svg)" in folded, "so small an attribution shows none unasked"
     assert one.attribution
     for words in (told, waterfall(one.attribution)):
         assert "from none" not in words

@@ -1,0 +1,147 @@
+"""What each study comes to, in a row: the published difference, what is left of it with each framework's own defaults
+and with everything equal, and whose it is."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from evaluator import text
+from evaluator.paired import ALPHA
+from evaluator.report.markdown import escape
+from evaluator.studies.chapter import Chapter
+from evaluator.studies.defaults import Shift
+from evaluator.studies.findings import compared, difference
+from evaluator.studies.judge import Finding
+from evaluator.studies.overview import Evidence, claims
+
+DIFFERS = ("holds", "does not hold: the opposite")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One study's claim in which only the framework differs, with the best evidence of each mode."""
+
+    key: str
+    idiomatic: Evidence | None
+    matched: Evidence | None
+    published: str
+    shift: Shift | None
+    """Whether the defaults move the difference; None where that was not tested."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(one[1] for one in (self.idiomatic, self.matched) if one)
+
+    @property
+    def tested(self) -> tuple[Finding, ...]:
+        """Those that may lead to a verdict."""
+        return tuple(finding for finding in self.findings if finding.testable and finding.test)
+
+    @property
+    def weight(self) -> tuple[int, int]:
+        """Of several claims of a study the heaviest is its answer."""
+        return len(self.tested), sum(one.images * one.epochs * one.seeds for one in self.findings)
+
+
+def answers(chapters: Sequence[Chapter], moved: Sequence[Shift]) -> list[Answer]:
+    """One for each study that compares the accuracy of one network in two frameworks."""
+    best: dict[str, Answer] = {}
+    for answer in _candidates(chapters, moved):
+        if answer.key not in best or answer.weight > best[answer.key].weight:
+            best[answer.key] = answer
+    return list(best.values())
+
+
+def _candidates(chapters: Sequence[Chapter], moved: Sequence[Shift]) -> Iterator[Answer]:
+    for key, _, found in claims(chapters):
+        (_, some), *_ = found.values()
+        if some.claim.alike and some.claim.measure == "accuracy":
+            own = found.get("idiomatic")
+            shift = next((shift for shift in moved if own and shift.idiomatic is own[1]), None)
+            yield Answer(key, own, found.get("matched"), _published(some, chapters), shift)
+
+
+def _published(finding: Finding, chapters: Iterable[Chapter]) -> str:
+    if finding.published_gap is not None:
+        return f"{text.bare_points(finding.published_gap)} points"
+    named = [claim for one in chapters for claim in one.study.claims if claim.text == finding.claim.stands_for]
+    return "bounds only" if any(side.bound for claim in named for side in claim.sides) else text.MISSING
+
+
+def table(found: Sequence[Answer], without: Sequence[str] = ()) -> str:
+    """The rows as Markdown.
+
+    Args:
+        without: keys of studies that have no result.
+    """
+    headers = ("", "Difference", "Published", "Own defaults (idiomatic)", "Everything equal (matched)", "In words")
+    lines = [headers, ("---",) * len(headers), *map(_line, found)]
+    lines += [(f"[{key.upper()}](#{key})", *(text.MISSING,) * 4, "no result") for key in without]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _line(answer: Answer) -> tuple[str, ...]:
+    sides = escape(compared(answer.findings[0]))
+    cells = (_cell(answer.idiomatic), _cell(answer.matched))
+    return f"[{answer.key.upper()}](#{answer.key})", sides, answer.published, *cells, so(answer)
+
+
+def _cell(evidence: Evidence | None) -> str:
+    if evidence is None:
+        return text.MISSING
+    one, finding = evidence
+    figure = f"[{escape(difference(finding))}](#{one.name})"
+    return figure if finding.testable else f"{figure}, not tested"
+
+
+def so(answer: Answer) -> str:
+    """Whether the difference is the framework's, its defaults', neither is shown, or nothing can be said."""
+    if not answer.tested:
+        return f"**Not testable at this scale:** {escape(_why_not(answer.findings))}."
+    return " ".join(filter(None, (_whose(answer), _against_published(answer), _untested(answer))))
+
+
+def _whose(answer: Answer) -> str:
+    own, equal = (_outcome(evidence) for evidence in (answer.idiomatic, answer.matched))
+    if equal:
+        return "**The framework:** a difference is left with everything equal."
+    if own and answer.shift and (answer.shift.test.p_adjusted or 1.0) < ALPHA:
+        return "**The defaults:** they move the difference, and with everything equal none is shown."
+    if own:
+        return "**Own defaults differ;** that they make the difference is not shown."
+    if len(answer.tested) > 1:
+        return "**Neither shown:** no difference in either mode."
+    return f"**None shown** in the mode that was tested, {answer.tested[0].mode}."
+
+
+def _outcome(evidence: Evidence | None) -> bool:
+    """Whether a difference is shown in this mode."""
+    return evidence is not None and evidence[1].verdict in DIFFERS
+
+
+def _against_published(answer: Answer) -> str:
+    """What the intervals of the tested modes say of the published difference, or, where that is none, leave open."""
+    known = [(one.published_gap, one.test.interval) for one in answer.tested if one.test and one.test.interval]
+    inside = [low <= gap <= high for gap, (low, high) in known if gap is not None]
+    if any(inside):
+        return "An interval includes the published one: inconclusive."
+    if inside:
+        return (
+            "Both intervals exclude the published one."
+            if len(inside) > 1
+            else "Its interval excludes the published one."
+        )
+    if known and not any(one.verdict in DIFFERS for one in answer.tested):
+        low, high = min(ends[0] for _, ends in known), max(ends[1] for _, ends in known)
+        return f"Inconclusive: {text.bare_range((low, high))} points are left open."
+    return ""
+
+
+def _untested(answer: Answer) -> str:
+    others = [finding for finding in answer.findings if finding not in answer.tested]
+    modes = text.names([finding.mode for finding in others])
+    return f"Not tested at this scale: {modes} ({escape(_why_not(others))})." if others else ""
+
+
+def _why_not(findings: Sequence[Finding]) -> str:
+    reasons = dict.fromkeys(why for finding in findings for why in (*finding.shortfalls, *finding.incomparable))
+    return "; ".join(reasons)

@@ -1,0 +1,60 @@
+"""How the page is to be read: what a verdict needs, what its words mean, which way differences go, what times are."""
+
+from evaluator.statistics import SEEDS_NEEDED
+from evaluator.studies.evidence import SHARE_NEEDED
+from evaluator.studies.memory import PAGE
+from evaluator.studies.verdicts import MEANINGS, NOT_TESTED, TIMES_DIFFER
+
+TITLE = """# The five studies
+
+Five published comparisons of frameworks, each one run per framework, repeated here over several seeds: with each
+framework's own defaults (*idiomatic*) and with everything equal but the framework's kernels (*matched*). Written by
+`make studies` from the result files in [results/](results/); no figure on this page is typed."""
+
+ANSWERS = """## What is left of the published differences
+
+For each study the claim in which only the framework differs: same images, same network, same written recipe.
+*Published* is the difference that the study reports, mostly between networks or recipes that were not the same.
+*Bounds only*: it gives "above" or a range, of which no difference is made. Differences are accuracies in points, mean
+over seeds and 95% interval; those that were not tested are figures without a verdict."""
+
+GLANCE = """Every claim that compares the accuracy of two frameworks by one measure, in two groups. In the first both
+sides train one network by one recipe; there *matched* is equal in all but the frameworks' kernels, and what was
+published may have compared something else. In the second the sides differ as in the study, in both modes: such a
+difference is of networks and recipes, not of frameworks."""
+
+DIRECTION = """**Differences** are first side minus second as the claim names them, so positive is as claimed; in times
+the sides are named again, and which took longer. Figures are means over the seeds that both sides have. Accuracies are
+those of the ONNX artefact on the test images, as served, unless the row says training or validation images: those are
+the last epoch's, from the framework's own loop. *At chance level*: within noise of answering the
+largest class always."""
+
+TESTS = f"""**Tests.** A claim is tested on the difference over seeds: mean, Student's 95% interval, paired t test,
+corrected by Holm for all rows of the study that may lead to a verdict, in whichever result they are. Intervals are not
+corrected, so one may exclude zero where the corrected p does not. Fewer than {SEEDS_NEEDED} seeds, or under
+{SHARE_NEEDED:.0%} of the study's images or epochs, may only say *{NOT_TESTED}*; a published accuracy of the last epoch
+needs all of them. Where the study names no epochs, the number they are counted against is ours, and marked so. Which
+default makes a difference is tested by seed too, under the same rule: both modes against each other, corrected for all
+such tests of the study, and switch by switch, corrected for those of its section."""
+
+TIMES = f"""**Times** are of training steps, all epochs; *{TIMES_DIFFER}* where the trainings shared the machine
+(*contended*), ran different shares of the study's epochs (then they are scaled to all of them), or are of PyTorch or
+fastai from before freed memory was [kept]({PAGE}).
+In the tables of where the time went *open* is opening the data and *wait* is for batches in training; a dash there: not
+measured, and part of *train* (Keras's `Model.fit` does not show it). *Start* is importing the framework; without such a
+column the services had imported it before. Preparing the images once for all trainings is in nobody's share: matched
+arms train on what came out of it, idiomatic ones decode and resize the originals themselves, in their own time."""
+
+OVERVIEW = """## Every claim
+
+Each claim with its best evidence in each mode: one with a verdict before one without, one above chance level before
+one that is not, then the one of the most images × epochs × seeds. What rests on trainings that another result has too,
+with more seeds, is counted there only."""
+
+
+def reading() -> str:
+    """How verdicts are made, and every word they may have."""
+    words = "\n".join(
+        f"- {' · '.join(f'*{verdict}*' for verdict in verdicts)}: {meaning}." for verdicts, meaning in MEANINGS
+    )
+    return "\n\n".join(["## How to read the rest", DIRECTION, TESTS, f"**Verdicts.**\n\n{words}", TIMES])

@@ -1,0 +1,105 @@
+"""One result of a study on the page: what ran, its claims, its pictures and where the time went."""
+
+from collections.abc import Iterator, Sequence
+from html import escape as html_escape
+
+from core.schemas.experiment import FULL
+from core.schemas.summary import Summary
+from evaluator import text
+from evaluator.report.markdown import escape, markdown_table
+from evaluator.report.recipes import describe_recipe
+from evaluator.report.seed_tables import effort, time_shares
+from evaluator.report.tables import Table
+from evaluator.studies import memory, splits
+from evaluator.studies.arms import unscaled
+from evaluator.studies.chapter import Chapter
+from evaluator.studies.chart import published_accuracies
+from evaluator.studies.defaults import attribution_section
+from evaluator.studies.findings import common_reasons, findings_table
+from evaluator.studies.folding import folded
+from evaluator.studies.judge import Finding
+from evaluator.studies.revision import Revision
+
+ELSEWHERE = "None of the study's claims is told here: they are with another result, or without a measurement."
+"""Of a result whose claims were unavailable to it, or rest on trainings that another one has too."""
+FEW_ARMS = 2
+"""So many are told at once; more are folded."""
+
+
+def section(one: Chapter, revision: Revision | None) -> Iterator[str]:
+    """The result under a heading with its scale; a small one folded, below an anchor that links find."""
+    yield f'<a id="{one.name}"></a>\n\n### {heading(one)}'
+    parts = list(_parts(one, revision))
+    yield from folded(f"For trying the experiment: {_size(one)}", parts) if one.is_small else parts
+
+
+def heading(one: Chapter) -> str:
+    """Which file and which size."""
+    return f"{one.study_key.upper()} · `{one.experiment.name}`, {scale_words(one.experiment.scale)}"
+
+
+def scale_words(scale: str) -> str:
+    """`full size`, `scale small`."""
+    return "full size" if scale == FULL else f"scale `{scale}`"
+
+
+def _size(one: Chapter) -> str:
+    images = one.summary.data.images("train") if one.summary.data else 0
+    return f"{images:,} training images, {text.count(len(one.experiment.seeds), 'seed')}"
+
+
+def _parts(one: Chapter, revision: Revision | None) -> Iterator[str]:
+    yield from what_ran(one.summary)
+    if revision:
+        yield revision.note
+    yield from _claims([finding for finding in one.findings if finding.sides])
+    figures = " and the published figures" if published_accuracies(one.study) else ""
+    yield f"![Test accuracy of every seed, its mean{figures}]({one.chart})"
+    if one.attribution:
+        yield from attribution_section(one.attribution, one.attribution_shortfalls, one.waterfall)
+    if one.summary.other_split:
+        yield from splits.section(one.shown)
+    yield from notes(one.summary)
+    yield from folded(f"Where the time went. {html_escape(effort(one.summary))}".strip(), _times(one))
+
+
+def _claims(findings: Sequence[Finding]) -> Iterator[str]:
+    if not findings:
+        yield ELSEWHERE
+        return
+    if said := common_reasons(findings):
+        yield f"No row may lead to a verdict: {escape('; '.join(said))}."
+    yield markdown_table(findings_table(findings, said))
+
+
+def _times(one: Chapter) -> Iterator[str]:
+    yield f"![Share of wall time by phase, of every framework and arm]({one.wall_time})"
+    yield markdown_table(time_shares(one.shown))
+
+
+def notes(summary: Summary, times: bool = True) -> Iterator[str]:
+    """What its reader must know; with `times` also of those that are shown."""
+    yield from (f"> {escape(note)}" for note in summary.notes)
+    if times and (memories := memory.note(summary)):
+        yield memories
+    if summary.missing:
+        yield "> **Incomplete:** " + escape("; ".join(summary.missing))
+
+
+def what_ran(summary: Summary) -> Iterator[str]:
+    """Images, machine, and the arms: a table, folded where it is long."""
+    counts = summary.data
+    images = (
+        f"{counts.images('train'):,} training, {counts.images('validation'):,} validation and "
+        f"{counts.images('test'):,} test images, split {counts.policy}"
+        if counts
+        else "Data unknown"
+    )
+    machine = "; ".join(
+        dict.fromkeys(f"{p.environment.cpu_model}, {p.environment.cpu_quota:g} cores" for p in summary.places)
+    )
+    yield f"{images}. On {escape(machine)}."
+    arms = unscaled(summary).arms
+    table = Table("Arms", ("Arm", "What it trains"), tuple((a.name, describe_recipe(a)) for a in arms), names=2)
+    parts = [markdown_table(table)] if arms else []
+    yield from parts if len(arms) <= FEW_ARMS else folded(f"The {len(arms)} arms", parts)
