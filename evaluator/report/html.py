@@ -22,6 +22,7 @@ from evaluator.report import (
     charts,
     load_charts,
     load_tables,
+    modes,
     operating_tables,
     parity_tables,
     quality_charts,
@@ -83,6 +84,7 @@ def render(
             tables=tables,
             variants=variant_tables,
             over_seeds=seed_tables,
+            modes=modes,
             attribution=attribution,
             search=search,
             splits=split_tables,
@@ -292,6 +294,8 @@ def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel
         figures["phases"] = charts.phases(summary.trainings)
     if any(group.seeds for group in summary.groups):
         figures["seeds"] = charts.seeds(summary.groups)
+    if summary.defaults:
+        figures["modes"] = modes.chart(summary.defaults)
     if summary.search:
         figures["trials"] = search.chart(summary.search)
     if summary.attribution:

@@ -6,6 +6,7 @@ from core.schemas.summary import Summary
 from evaluator.report import (
     attribution,
     load_tables,
+    modes,
     operating_tables,
     parity_tables,
     quality_tables,
@@ -60,6 +61,9 @@ def _blocks(summary: Summary) -> Iterator[str]:
     sections += [("Threshold", operating_tables.thresholds(summary))]
     sections += [("Robustness", operating_tables.robustness(summary))]
     sections += [("Agreement", quality_tables.agreement(summary)), ("Export parity", tables.exports(summary))]
+    if pairs := summary.defaults:
+        yield f"## Framework or defaults?\n\n{escape(modes.sentence(pairs))}\n\n" + markdown_table(modes.table(pairs))
+        yield escape(f"{modes.table(pairs).caption}. {modes.RULE}")
     if trials := summary.search:
         yield f"## Search\n\n{escape(search.sentence(trials))}\n\n" + markdown_table(search.table(trials))
     if found := summary.attribution:
