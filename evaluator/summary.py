@@ -20,6 +20,7 @@ from core.schemas.statistics import FrameworkTest
 from core.schemas.summary import Arm, Classification, Export, Group, Row, Summary, Training
 from evaluator import (
     attribution,
+    claims,
     curves,
     evidence,
     losses,
@@ -76,7 +77,7 @@ def summarise(
     missing += provenance.untested(data)
     other_split = splits.compare(groups, data, others, missing)
     arms = _arms(trainings, groups, framework_tests)
-    return Summary(
+    summary = Summary(
         experiment=spec.experiment,
         title=spec.title,
         description=spec.description,
@@ -104,6 +105,7 @@ def summarise(
         missing=tuple(missing),
         spec_json=spec.spec_json,
     )
+    return summary.model_copy(update={"claims": claims.lines(claims.judged(summary))})
 
 
 def _plan(spec: ReportSpec) -> AttributionPlan | None:

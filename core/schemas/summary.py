@@ -320,6 +320,9 @@ class Summary(Schema):
     """Frameworks compared over seeds, every pair of every arm."""
     defaults: tuple[DefaultsTest, ...] = ()
     """Every pair of frameworks in arms that differ in their mode alone; empty in a summary of an earlier version."""
+    claims: tuple[str, ...] = ()
+    """What these results alone say of the claims of the study, a line for each claim with a verdict, and one for what
+    was not tested; empty where no study is repeated, and in a summary of an earlier version."""
     attribution: Attribution | None = None
     search: SearchOutcome | None = None
     other_split: SplitComparison | None = None

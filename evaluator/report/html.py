@@ -16,10 +16,12 @@ from core.labels import FRAMEWORK_NAMES
 from core.schemas.environment import Environment
 from core.schemas.summary import Classification, Row, Summary, Training
 from evaluator import naming, pareto, text
+from evaluator.claims import judged
 from evaluator.paired import ALPHA
 from evaluator.report import (
     attribution,
     charts,
+    claims,
     load_charts,
     load_tables,
     modes,
@@ -84,6 +86,8 @@ def render(
             tables=tables,
             variants=variant_tables,
             over_seeds=seed_tables,
+            findings=judged(summary),
+            claims=claims,
             modes=modes,
             attribution=attribution,
             search=search,

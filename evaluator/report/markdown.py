@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from core.schemas.summary import Summary
+from evaluator.claims import judged
 from evaluator.report import (
     attribution,
+    claims,
     load_tables,
     modes,
     operating_tables,
@@ -41,6 +43,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
             f"- **{pick.title}:** {escape(summary.rows[pick.row].label)}, {pick.value}. {escape(pick.detail)}"
             for pick in summary.verdict.picks
         )
+    yield from _claims(summary)
     if summary.rows:
         yield "## Results\n\n" + _grid(*_verdict_table(summary))
     if settings := describe_load(summary):
@@ -86,6 +89,16 @@ def _blocks(summary: Summary) -> Iterator[str]:
     )
     lines = "\n".join(f"# {comment}\n{command}" for comment, command in commands(summary))
     yield f"## Reproduce\n\n```sh\n{lines}\n```"
+
+
+def _claims(summary: Summary) -> Iterator[str]:
+    """Of the study that the experiment repeats; nothing where it repeats none."""
+    if not (findings := judged(summary)):
+        return
+    yield f"## The study’s claims\n\n{escape(claims.INTRO)}\n\n" + markdown_table(claims.table(findings))
+    yield escape(claims.RULE)
+    if reasons := claims.reasons(findings):
+        yield f"**{claims.REASONS}.**\n\n" + "\n".join(f"- {escape(line)}" for line in reasons)
 
 
 def _verdict_table(summary: Summary) -> tuple[list[str], list[list[str]], int]:

@@ -155,6 +155,8 @@ def print_verdict(summary: Summary) -> None:
         say_plain(f"  {arm.name}: {arm.finding}")
     for pair in summary.defaults:
         say_plain(f"  framework or defaults? {_defaults(pair)}")
+    for claim in summary.claims:
+        say_plain(f"  claim: {claim}")
     for note in summary.notes:
         say_plain(f"  note: {note}", style="dim")
 

@@ -81,7 +81,7 @@ def test_the_page_loads_nothing_and_its_ids_are_unique(summary: Summary) -> None
     ("result", "sections"),
     [
         ("cifar10-search-small", {"search"}),
-        ("s2-mnist-attribution", {"attribution"}),
+        ("s2-mnist-attribution", {"attribution", "claims"}),
         ("asl-split", {"splits"}),
     ],
 )
