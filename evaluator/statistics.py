@@ -89,9 +89,14 @@ def framework_tests(groups: Sequence[Group]) -> tuple[FrameworkTest, ...]:
 
 
 def paired_differences(first: Group, second: Group) -> list[float]:
-    """Accuracy of the first minus the second by seed, for the seeds both have."""
+    """Accuracy of the first minus the second, for the seeds both have."""
+    return list(differences_by_seed(first, second).values())
+
+
+def differences_by_seed(first: Group, second: Group) -> dict[int, float]:
+    """Seed to accuracy of the first minus the second, for the seeds both have."""
     others = {seed.seed: seed.accuracy for seed in second.seeds}
-    return [seed.accuracy - others[seed.seed] for seed in first.seeds if seed.seed in others]
+    return {seed.seed: seed.accuracy - others[seed.seed] for seed in first.seeds if seed.seed in others}
 
 
 def outcome(test: SeedTest) -> Outcome:

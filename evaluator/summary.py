@@ -18,7 +18,19 @@ from core.schemas.results import (
 from core.schemas.specs import ReportSpec
 from core.schemas.statistics import FrameworkTest
 from core.schemas.summary import Arm, Classification, Export, Group, Row, Summary, Training
-from evaluator import attribution, curves, evidence, losses, paired, parity, provenance, splits, statistics
+from evaluator import (
+    attribution,
+    claims,
+    curves,
+    evidence,
+    losses,
+    modes,
+    paired,
+    parity,
+    provenance,
+    splits,
+    statistics,
+)
 from evaluator.groups import arm_names, build_groups, ordered
 from evaluator.loads import pool_repeats, saturation
 from evaluator.paired import Predictions
@@ -64,13 +76,14 @@ def summarise(
     data = provenance.describe_data(next((r for r in results if isinstance(r, PrepareResult)), None))
     missing += provenance.untested(data)
     other_split = splits.compare(groups, data, others, missing)
-    return Summary(
+    arms = _arms(trainings, groups, framework_tests)
+    summary = Summary(
         experiment=spec.experiment,
         title=spec.title,
         description=spec.description,
         verdict=decide(rows),
         rows=rows,
-        arms=_arms(trainings, groups, framework_tests),
+        arms=arms,
         groups=groups,
         trainings=tuple(_training(training) for training in ordered(trainings)),
         exports=tuple(_export(training, model) for training in ordered(trainings) for model in training.models),
@@ -82,6 +95,7 @@ def summarise(
         other_split=other_split,
         step_seconds=provenance.step_seconds((*results, *others)),
         framework_tests=framework_tests,
+        defaults=modes.compare(_written(spec, arms), groups, framework_tests),
         agreement=paired.agreement(representatives, answers, labels),
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
         parities=parity.pairs(rows, answers),
@@ -91,11 +105,24 @@ def summarise(
         missing=tuple(missing),
         spec_json=spec.spec_json,
     )
+    return summary.model_copy(update={"claims": claims.lines(claims.judged(summary))})
+
+
+def _plan(spec: ReportSpec) -> AttributionPlan | None:
+    plan = json.loads(spec.spec_json).get("attribution")
+    return AttributionPlan.model_validate(plan) if plan else None
 
 
 def _attribution(spec: ReportSpec, groups: Sequence[Group]) -> Attribution | None:
-    plan = json.loads(spec.spec_json).get("attribution")
-    return attribution.attribute(AttributionPlan.model_validate(plan), groups) if plan else None
+    plan = _plan(spec)
+    return attribution.attribute(plan, groups) if plan else None
+
+
+def _written(spec: ReportSpec, arms: Sequence[Arm]) -> list[Arm]:
+    """Without the arms that an attribution adds, whose defaults are between the two modes."""
+    plan = _plan(spec)
+    added = (*plan.steps, *plan.singles) if plan else ()
+    return [arm for arm in arms if arm.name not in added]
 
 
 def _arms(trainings: Sequence[TrainResult], groups: Sequence[Group], tests: Sequence[FrameworkTest]) -> tuple[Arm, ...]:

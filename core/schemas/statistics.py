@@ -24,3 +24,25 @@ class FrameworkTest(Schema):
     first: Framework
     second: Framework
     test: SeedTest
+
+
+class DefaultsTest(Schema):
+    """Two frameworks in two arms that differ in their mode alone: what of a difference their own defaults make.
+
+    Differences are those of test accuracy, first minus second.
+    """
+
+    idiomatic: Name
+    """The arm in which each framework has its own defaults."""
+    matched: Name
+    """The arm in which everything but the frameworks' kernels is equal."""
+    first: Framework
+    second: Framework
+    own: SeedTest | None
+    """The difference in the idiomatic arm, as it is among the framework tests; None where they share no scored seed."""
+    equal: SeedTest | None
+    """The difference in the matched arm, likewise."""
+    moved: SeedTest | None
+    """The former minus the latter by seed, over the seeds that all four were scored with; corrected for all pairs."""
+    finding: str
+    """What may be said of the three, in words."""

@@ -16,7 +16,7 @@ from core.schemas.results import ClassMetrics
 from core.schemas.scores import Agreement, Corrupted, Curve, Disagreement, Loss, Operating, PairedTest, Scores
 from core.schemas.search import SearchOutcome
 from core.schemas.specs import FormatName, Framework, Precision, RuntimeName
-from core.schemas.statistics import FrameworkTest, SeedTest
+from core.schemas.statistics import DefaultsTest, FrameworkTest, SeedTest
 
 Mode = Literal["matched", "idiomatic"]
 PickKind = Literal["accuracy", "p99", "throughput", "cpu", "size"]
@@ -318,6 +318,11 @@ class Summary(Schema):
     saturation: tuple[Saturation, ...] = ()
     framework_tests: tuple[FrameworkTest, ...] = ()
     """Frameworks compared over seeds, every pair of every arm."""
+    defaults: tuple[DefaultsTest, ...] = ()
+    """Every pair of frameworks in arms that differ in their mode alone; empty in a summary of an earlier version."""
+    claims: tuple[str, ...] = ()
+    """What these results alone say of the claims of the study, a line for each claim with a verdict, and one for what
+    was not tested; empty where no study is repeated, and in a summary of an earlier version."""
     attribution: Attribution | None = None
     search: SearchOutcome | None = None
     other_split: SplitComparison | None = None

@@ -9,7 +9,7 @@ from evaluator import naming, text
 from evaluator.report import operating_tables, tables
 from evaluator.report.columns import percentile_note
 from evaluator.report.html import describe_load
-from evaluator.report.markdown import escape, markdown_table
+from evaluator.report.pipes import escape, markdown_table
 from evaluator.report.recipes import describe_recipe
 
 FEW = 100

@@ -170,7 +170,7 @@ def phases(trainings: Sequence[Training]) -> Figure:
     """Shares of wall time by phase of each framework's trainings in an arm, all seeds together."""
     groups = by_framework(trainings)
     several = len({arm for arm, _ in groups}) > 1
-    labels = [_label(text.framework(framework), arm if several else "") for arm, framework in groups]
+    labels = [label(text.framework(framework), arm if several else "") for arm, framework in groups]
     totals = [sum(sum(training.seconds.values()) for training in members) for members in groups.values()]
     chart = go.Figure()
     for phase in dict.fromkeys([*PHASES, *(name for training in trainings for name in training.seconds)]):
@@ -290,11 +290,12 @@ def _labels(rows: Sequence[Row]) -> list[str]:
         parts.append(text.runtime(row.runtime) if twice else "")
         parts.append("contended" if row.load and row.load.contended else "")
         head = f"{text.framework(row.framework)} {naming.made(row)}"
-        labels.append(_label(head, ", ".join(filter(None, parts))))
+        labels.append(label(head, ", ".join(filter(None, parts))))
     return labels
 
 
-def _label(head: str, small: str) -> str:
+def label(head: str, small: str) -> str:
+    """Of a bar or row, with a second line in small print where there is one."""
     return f'{safe(head)}<br><span style="font-size:0.85em">{safe(small)}</span>' if small else safe(head)
 
 

@@ -16,12 +16,15 @@ from core.labels import FRAMEWORK_NAMES
 from core.schemas.environment import Environment
 from core.schemas.summary import Classification, Row, Summary, Training
 from evaluator import naming, pareto, text
+from evaluator.claims import judged
 from evaluator.paired import ALPHA
 from evaluator.report import (
     attribution,
     charts,
+    claims,
     load_charts,
     load_tables,
+    modes,
     operating_tables,
     parity_tables,
     quality_charts,
@@ -83,6 +86,9 @@ def render(
             tables=tables,
             variants=variant_tables,
             over_seeds=seed_tables,
+            findings=judged(summary),
+            claims=claims,
+            modes=modes,
             attribution=attribution,
             search=search,
             splits=split_tables,
@@ -292,6 +298,8 @@ def _figures(summary: Summary, curves: Sequence[Panel], matrices: Sequence[Panel
         figures["phases"] = charts.phases(summary.trainings)
     if any(group.seeds for group in summary.groups):
         figures["seeds"] = charts.seeds(summary.groups)
+    if summary.defaults:
+        figures["modes"] = modes.chart(summary.defaults)
     if summary.search:
         figures["trials"] = search.chart(summary.search)
     if summary.attribution:

@@ -1,11 +1,14 @@
 """The report as Markdown, for pull requests and terminals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from core.schemas.summary import Summary
+from evaluator.claims import judged
 from evaluator.report import (
     attribution,
+    claims,
     load_tables,
+    modes,
     operating_tables,
     parity_tables,
     quality_tables,
@@ -17,6 +20,7 @@ from evaluator.report import (
 )
 from evaluator.report.columns import columns
 from evaluator.report.html import commands, describe_load, machines
+from evaluator.report.pipes import escape, grid, markdown_table
 from evaluator.report.recipes import describe_recipe
 from evaluator.report.tables import Table
 
@@ -40,8 +44,9 @@ def _blocks(summary: Summary) -> Iterator[str]:
             f"- **{pick.title}:** {escape(summary.rows[pick.row].label)}, {pick.value}. {escape(pick.detail)}"
             for pick in summary.verdict.picks
         )
+    yield from _claims(summary)
     if summary.rows:
-        yield "## Results\n\n" + _grid(*_verdict_table(summary))
+        yield "## Results\n\n" + grid(*_verdict_table(summary))
     if settings := describe_load(summary):
         yield f"{settings}. A dash means: not measured."
     if summary.verdict.method:
@@ -60,6 +65,9 @@ def _blocks(summary: Summary) -> Iterator[str]:
     sections += [("Threshold", operating_tables.thresholds(summary))]
     sections += [("Robustness", operating_tables.robustness(summary))]
     sections += [("Agreement", quality_tables.agreement(summary)), ("Export parity", tables.exports(summary))]
+    if pairs := summary.defaults:
+        yield f"## Framework or defaults?\n\n{escape(modes.sentence(pairs))}\n\n" + markdown_table(modes.table(pairs))
+        yield escape(f"{modes.table(pairs).caption}. {modes.RULE}")
     if trials := summary.search:
         yield f"## Search\n\n{escape(search.sentence(trials))}\n\n" + markdown_table(search.table(trials))
     if found := summary.attribution:
@@ -84,6 +92,16 @@ def _blocks(summary: Summary) -> Iterator[str]:
     yield f"## Reproduce\n\n```sh\n{lines}\n```"
 
 
+def _claims(summary: Summary) -> Iterator[str]:
+    """Of the study that the experiment repeats; nothing where it repeats none."""
+    if not (findings := judged(summary)):
+        return
+    yield f"## The study’s claims\n\n{escape(claims.INTRO)}\n\n" + markdown_table(claims.table(findings))
+    yield escape(claims.RULE)
+    if reasons := claims.reasons(findings):
+        yield f"**{claims.REASONS}.**\n\n" + "\n".join(f"- {escape(line)}" for line in reasons)
+
+
 def _verdict_table(summary: Summary) -> tuple[list[str], list[list[str]], int]:
     shown = columns(summary.rows)
     rows = []
@@ -104,21 +122,3 @@ def _legend(table: Table) -> str:
         if marked
         else ""
     )
-
-
-def markdown_table(table: Table) -> str:
-    """A pipe table, without its caption."""
-    return _grid(list(table.headers), [list(row) for row in table.rows], table.names)
-
-
-def _grid(headers: Sequence[str], rows: Sequence[Sequence[str]], names: int) -> str:
-    """A pipe table whose columns after the first `names` are right-aligned."""
-    rule = ["---" if number < names else "---:" for number in range(len(headers))]
-    lines = [headers, rule, *([escape(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def escape(value: str) -> str:
-    """Keeps text on one line, inside its cell, and free of markup."""
-    plain = " ".join(value.split())
-    return "".join(f"\\{c}" if c in "\\|`*_<>[]" else c for c in plain)

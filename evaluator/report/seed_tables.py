@@ -95,7 +95,18 @@ def time_note(summary: Summary) -> str:
         f"{start}Open is opening the data, wait is for batches in training. A dash there: not measured, and part of "
         "train; Keras's Model.fit does not show its waiting, and earlier versions measured none. Preparing the images "
         f"once for all trainings{took} is in nobody's share: matched arms train on what came out of it, idiomatic ones "
-        "decode and resize the originals themselves, in their own time."
+        f"decode and resize the originals themselves, in their own time.{_memory_note(summary)}"
+    )
+
+
+def _memory_note(summary: Summary) -> str:
+    """What peak memory leaves out, where a row of the table leaves it out."""
+    own = {arm.name for arm in summary.arms if arm.recipe.pipeline == "framework"}
+    if not any(training.framework == "fastai" and training.arm in own for training in summary.trainings):
+        return ""
+    return (
+        " Peak memory is that of the training's own process: what the processes take in which fastai's idiomatic "
+        "loader decodes is not in it."
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from evaluator import text
 from evaluator.paired import ALPHA
-from evaluator.report.markdown import escape
+from evaluator.report.pipes import escape
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import Shift
 from evaluator.studies.findings import compared, difference

@@ -10,7 +10,7 @@ from core.schemas.summary import Summary
 from evaluator import text
 from evaluator.paired import ALPHA
 from evaluator.report import attribution
-from evaluator.report.markdown import escape, markdown_table
+from evaluator.report.pipes import escape, markdown_table
 from evaluator.statistics import corrected, seed_test
 from evaluator.studies.evidence import Epochs, shortfalls
 from evaluator.studies.folding import folded

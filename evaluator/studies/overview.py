@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from evaluator.report.markdown import escape
+from evaluator.report.pipes import escape
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.findings import difference, work
 from evaluator.studies.judge import Finding

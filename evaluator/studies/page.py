@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary
-from evaluator.report.markdown import escape
+from evaluator.report.pipes import escape
 from evaluator.studies import answers, introduction, result, searches, splits, study_section
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import Shift, shifts

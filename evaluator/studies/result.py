@@ -6,7 +6,7 @@ from html import escape as html_escape
 from core.schemas.experiment import FULL
 from core.schemas.summary import Summary
 from evaluator import text
-from evaluator.report.markdown import escape, markdown_table
+from evaluator.report.pipes import escape, markdown_table
 from evaluator.report.recipes import describe_recipe
 from evaluator.report.seed_tables import effort, time_shares
 from evaluator.report.tables import Table

@@ -6,7 +6,7 @@ from core.schemas.scores import PairedTest
 from core.schemas.summary import Row, Summary
 from evaluator import text
 from evaluator.paired import holm
-from evaluator.report.markdown import markdown_table
+from evaluator.report.pipes import markdown_table
 from evaluator.report.tables import Table
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.judge import Finding, Measured

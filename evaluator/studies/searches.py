@@ -7,7 +7,7 @@ from core.schemas.search import SearchOutcome, Trial
 from core.schemas.summary import Summary
 from evaluator import text
 from evaluator.report import search
-from evaluator.report.markdown import escape, markdown_table
+from evaluator.report.pipes import escape, markdown_table
 from evaluator.studies import result
 from evaluator.studies.arms import unscaled
 from evaluator.studies.chapter import Chapter

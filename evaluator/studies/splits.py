@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from core.schemas.summary import Summary
 from evaluator.report import split_tables
-from evaluator.report.markdown import escape, markdown_table
+from evaluator.report.pipes import escape, markdown_table
 from evaluator.studies.evidence import seeds_missing
 from evaluator.studies.verdicts import NOT_TESTED
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from core.schemas.experiment import Experiment
-from evaluator.report.markdown import escape
+from evaluator.report.pipes import escape
 from evaluator.studies import result, same_images
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import Shift, shift_line

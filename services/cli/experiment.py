@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from core import repeats
+from core import labels, repeats
 from core.errors import InvalidInputError, NotFoundError
 from core.mirror import open_repository
 from core.schemas.course import COURSES
 from core.schemas.experiment import FULL
+from core.schemas.statistics import DefaultsTest
 from core.schemas.summary import Row, Summary, parse_summary
 from services.cli.context import Home, ends_well, err, out
 from services.cli.progress import reporter
@@ -152,8 +153,19 @@ def print_verdict(summary: Summary) -> None:
         say_plain(f"  {pick.title}: {summary.rows[pick.row].label}, {pick.value}. {pick.detail}")
     for arm in summary.arms:
         say_plain(f"  {arm.name}: {arm.finding}")
+    for pair in summary.defaults:
+        say_plain(f"  framework or defaults? {_defaults(pair)}")
+    for claim in summary.claims:
+        say_plain(f"  claim: {claim}")
     for note in summary.notes:
         say_plain(f"  note: {note}", style="dim")
+
+
+def _defaults(pair: DefaultsTest) -> str:
+    """Two frameworks, their difference in either mode, and what may be said of it."""
+    own, equal = (f"{100 * test.mean:+.2f} points" if test else "not scored" for test in (pair.own, pair.equal))
+    names = f"{labels.framework(pair.first)} − {labels.framework(pair.second)} ({pair.idiomatic} / {pair.matched})"
+    return f"{names}: {own} with own defaults, {equal} matched. {pair.finding}"
 
 
 def say_plain(text: str, style: str | None = None) -> None:

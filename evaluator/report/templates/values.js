@@ -30,10 +30,10 @@ function values(figure) {
       }));
     } else {
       /* A figure whose axis is not in the unit people read, or whose points have names of their own, says so. */
-      const [xs, names] = [trace.meta?.x || trace.x || [], trace.meta?.names];
+      const [xs, ys, names] = [trace.meta?.x || trace.x || [], trace.meta?.y || trace.y, trace.meta?.names];
       const series = (i) => names?.[i] ?? trace.meta?.series ?? trace.name;
       xs.forEach((value, i) => {
-        const point = flat ? [trace.y[i], value] : [value, trace.y[i]];
+        const point = flat ? [ys[i], value] : [value, ys[i]];
         rows.push([series(i), ...point].filter((own) => own !== undefined).map(plain));
       });
     }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.prepared import Split
-from core.schemas.summary import Summary
+from core.schemas.summary import Summary, parse_summary
 from evaluator import report, text
 from evaluator.report import charts, tables
 from evaluator.report.cards import cards
@@ -21,6 +21,7 @@ from evaluator.report.samples import EDGE, LIMIT, pictures_of, samples_of
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment
 
+RESULTS = Path(__file__).parents[3] / "docs/results"
 HOSTILE = '</script><img src=x onerror="alert(1)">'
 
 
@@ -74,6 +75,22 @@ def test_the_page_loads_nothing_and_its_ids_are_unique(summary: Summary) -> None
     assert page.fetched == []
     assert len(page.ids) == len(set(page.ids))
     assert set(page.labelled) <= set(page.ids)
+
+
+@pytest.mark.parametrize(
+    ("result", "sections"),
+    [
+        ("cifar10-search-small", {"search"}),
+        ("s2-mnist-attribution", {"attribution", "claims"}),
+        ("asl-split", {"splits"}),
+    ],
+)
+def test_the_bar_leads_to_every_section_that_only_some_reports_have(result: str, sections: set[str]) -> None:
+    kept = parse_summary((RESULTS / f"{result}.json").read_bytes(), result)
+    page = render(kept, (), {}, {})
+    bar = set(re.findall(r'<a href="#([\w-]+)">', page.partition("<nav")[2].partition("</nav>")[0]))
+    assert bar <= set(Page(page).ids)
+    assert bar & {"claims", "defaults", "search", "attribution", "splits"} == sections
 
 
 def test_every_chart_element_has_a_figure_and_every_figure_an_element(summary: Summary) -> None:

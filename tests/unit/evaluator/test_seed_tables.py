@@ -88,3 +88,12 @@ def test_fewer_than_three_seeds_give_no_finding_even_with_a_p_value_of_an_earlie
 def test_the_lines_of_the_bare_loops_are_those_of_the_scripts_that_the_benchmark_runs() -> None:
     bench = importlib.import_module("tools.bench_training.__main__")
     assert bench.lines_of_code()[2:] == [f"| {name} | {lines} |" for name, lines in BARE_LINES.items()]
+
+
+def test_peak_memory_says_what_it_leaves_out_where_a_row_of_fastais_own_loader_does() -> None:
+    told = "the processes take in which fastai's idiomatic loader decodes is not in it"
+    assert told in time_note(SUMMARY)
+    for framework, arm in (("fastai", "matched"), ("keras", "idiomatic")):
+        own = tuple(t for t in SUMMARY.trainings if (t.framework, t.arm) == (framework, arm))
+        assert own
+        assert told not in time_note(SUMMARY.model_copy(update={"trainings": own}))
