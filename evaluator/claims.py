@@ -9,7 +9,10 @@ from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary
 from evaluator import text
 from evaluator.studies.judge import Finding, decide, measure
-from evaluator.studies.verdicts import UNTESTED
+from evaluator.studies.verdicts import NO_WEIGHTS, UNTESTED
+
+SILENT = tuple(verdict for verdict in UNTESTED if verdict != NO_WEIGHTS)
+"""Words that the terminal counts only."""
 
 
 def judged(summary: Summary) -> tuple[Finding, ...]:
@@ -32,7 +35,7 @@ def lines(findings: Sequence[Finding]) -> tuple[str, ...]:
     """A line for each claim that has a verdict in some mode, and one that counts the rows without."""
     decided: dict[str, list[Finding]] = {}
     for finding in findings:
-        if finding.verdict not in UNTESTED:
+        if finding.verdict not in SILENT:
             decided.setdefault(finding.claim.text.removesuffix("."), []).append(finding)
     told = [f"{claim}: {'; '.join(map(_verdict, own))}" for claim, own in decided.items()]
     if waiting := len(findings) - sum(map(len, decided.values())):
