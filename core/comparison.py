@@ -12,6 +12,7 @@ from typing import Literal
 
 from core import repeats
 from core.measures import ERRORS_ALLOWED, MEASURES
+from core.memory import ALLOCATING_ANEW, MALLOC
 from core.schemas.loads import Load
 from core.schemas.summary import LOAD_TEST, TRAINING, Row, Summary
 
@@ -128,6 +129,8 @@ def _settings_apart(metric: str, *sides: tuple[Summary, Row]) -> str:
     machines = [_machines(summary, training) for summary, _ in sides]
     if machines[0] != machines[1]:
         return f"{'trained' if training else 'load-tested'} on different machines or quotas"
+    if training and sides[0][1].framework in ALLOCATING_ANEW and _malloc(*sides[0]) != _malloc(*sides[1]):
+        return "trained with other settings of malloc"
     if metric == "best_rate":
         bounds = [_bound(*side) for side in sides]
         return "" if bounds[0] == bounds[1] else f"within {bounds[0]:g} ms against within {bounds[1]:g} ms"
@@ -142,6 +145,15 @@ def _settings_apart(metric: str, *sides: tuple[Summary, Row]) -> str:
     if metric in REPEATED and len(loads) == 2 and loads[0].settings[known:] != loads[1].settings[known:]:
         return f"{_setting(loads[0])} against {_setting(loads[1])}"
     return ""
+
+
+def _malloc(summary: Summary, row: Row) -> set[tuple[str, str]]:
+    """How malloc was set up where the row's framework trained."""
+    mine = f"{row.framework}{TRAINING}".casefold()
+    places = [place for place in summary.places if any(role.casefold() == mine for role in place.roles)]
+    return {
+        setting for place in places for setting in place.environment.variables.items() if setting[0].startswith(MALLOC)
+    }
 
 
 def _machines(summary: Summary, training: bool) -> set[tuple[str, float]]:

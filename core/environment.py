@@ -18,10 +18,13 @@ DISTRIBUTIONS = (
 )  # fmt: skip
 
 SPEED_VARIABLES = (
-    "DNNL_", "GLIBC_TUNABLES", "GOMP_", "KMP_", "LD_PRELOAD", "MALLOC_", "MKL_", "OMP_", "ONEDNN_", "OPENBLAS_",
-    "TF_ENABLE_", "TF_NUM_", "TF_XLA_FLAGS", "XLA_FLAGS",
+    "CUDA_", "CUDNN_", "DNNL_", "GLIBC_TUNABLES", "GOMP_", "KMP_", "LD_PRELOAD", "MALLOC_", "MKL_", "NVIDIA_TF32_",
+    "OMP_", "ONEDNN_", "OPENBLAS_", "PYTORCH_", "TF_CPU_", "TF_ENABLE_", "TF_FORCE_GPU_", "TF_GPU_", "TF_NUM_",
+    "TF_XLA_FLAGS", "TORCH_CUDNN_", "XLA_FLAGS",
 )  # fmt: skip
 """How the names of environment variables begin from which libraries take threads, kernels and allocation."""
+OF_LIBRARIES = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+"""Those that scikit-learn sets by itself wherever it is imported."""
 
 
 def versions(names: tuple[str, ...] = DISTRIBUTIONS) -> dict[str, str]:
@@ -48,10 +51,15 @@ def describe(threads: int, contended: bool = False, device: str = "cpu") -> Envi
         versions=versions(),
         threads=threads,
         device=device,
-        variables={name: os.environ[name] for name in sorted(os.environ) if name.startswith(SPEED_VARIABLES)},
+        variables=_speed_variables(),
         load_average=os.getloadavg()[0],
         contended=contended,
     )
+
+
+def _speed_variables() -> dict[str, str]:
+    names = (name for name in sorted(os.environ) if name.startswith(SPEED_VARIABLES) and name not in OF_LIBRARIES)
+    return {name: os.environ[name] for name in names}
 
 
 def peak_memory_bytes() -> int:

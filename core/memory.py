@@ -4,9 +4,15 @@ library does with memory that a process frees."""
 import os
 from pathlib import Path
 
+from core.schemas.names import Framework
+
 CGROUP = Path("/sys/fs/cgroup")
 UNLIMITED = 1 << 60
 """Version 1 writes a huge number instead of a word."""
+MALLOC = ("GLIBC_TUNABLES", "LD_PRELOAD", "MALLOC_")
+"""How the names of variables begin that set up malloc, or put another one in its place."""
+ALLOCATING_ANEW: tuple[Framework, ...] = ("pytorch", "fastai")
+"""Frameworks that allocate in every step what they free after it, on the CPU: how long that takes is up to malloc."""
 KEEP_FREED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 """glibc's settings (mallopt(3)) for no memory of mmap's, which goes back when freed, and none trimmed off the heap."""
 
@@ -42,5 +48,5 @@ def keep_freed() -> None:
     TensorFlow keeps its memory itself. A process's peak grows by what lies between its blocks. Whoever has set up
     malloc in the environment, or preloads another one, is left alone. Other C libraries ignore the settings.
     """
-    if not any(name.startswith(("GLIBC_TUNABLES", "LD_PRELOAD", "MALLOC_")) for name in os.environ):
+    if not any(name.startswith(MALLOC) for name in os.environ):
         os.environ.update(KEEP_FREED)

@@ -8,6 +8,7 @@ service is gone, and the worker ends too.
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -22,6 +23,8 @@ from core import files
 from core.errors import BakeoffError, CancelledError, KilledError
 
 SPEC, EVENTS, RESULT, ERROR, CHECKPOINTS = "spec.json", "events.jsonl", "result.json", "error.txt", "checkpoints"
+WORK = "work"
+"""Folder of what an attempt makes on its way and nobody needs afterwards."""
 EXIT_NAMED_ERROR = 3
 """Exit status when `error.txt` says why; the service does not try again."""
 PROGRESS_EVERY_S = 0.2
@@ -68,6 +71,10 @@ class RunFolder:
     def finish(self, result: pydantic.BaseModel) -> None:
         """Writes the result; the run has succeeded once the process ends with 0."""
         files.write_json(self.path / RESULT, result)
+
+    def clear(self) -> None:
+        """Removes what was needed on the way."""
+        shutil.rmtree(self.path / WORK, ignore_errors=True)
 
     def _event(self, **event: object) -> None:
         append_event(self.path, event)

@@ -58,14 +58,15 @@ def pairs_of_arms(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
     """Idiomatic and matched arms of one network whose recipes differ in what the mode leaves to the frameworks."""
     idiomatic = [arm for arm in arms if _origins(arm) == {"framework"}]
     matched = [arm for arm in arms if _origins(arm) == {"shared"}]
-    return [(own, equal) for own, equal in product(idiomatic, matched) if _differ_in_mode_alone(own, equal)]
+    return [(own, equal) for own, equal in product(idiomatic, matched) if differ_in_mode_alone(own, equal)]
 
 
 def _origins(arm: Arm) -> set[str]:
     return {getattr(arm.recipe, key) for key in ORIGINS}
 
 
-def _differ_in_mode_alone(idiomatic: Arm, matched: Arm) -> bool:
+def differ_in_mode_alone(idiomatic: Arm, matched: Arm) -> bool:
+    """Whether two arms are of one network and recipe, but for what the mode leaves to the frameworks."""
     if idiomatic.architecture != matched.architecture:
         return False
     own, equal = (arm.recipe.model_dump(exclude={"mode", *ORIGINS}) for arm in (idiomatic, matched))
@@ -145,7 +146,8 @@ def _effect(moved: SeedTest, row: DefaultsTest) -> str:
         return f"The defaults favour {_higher(moved, row)}."
     if found == "no difference":
         return "That the defaults move it is not shown."
-    return "The defaults move it alike in every seed: cannot be tested."
+    how = "alike" if moved.mean else "by nothing"
+    return f"The defaults move it {how} in every seed: cannot be tested."
 
 
 def _higher(test: SeedTest, row: DefaultsTest) -> str:

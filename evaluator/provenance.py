@@ -71,9 +71,9 @@ def notes(results: Sequence[Result], rows: Sequence[Row], data: Data | None) -> 
             "neither counts in verdict and gates."
         )
     for kind, what in ((TrainResult, "Trainings"), (LoadTestResult, "Load tests")):
-        machines = _machines([result.environment for result in results if isinstance(result, kind)])
+        machines = count_machines([result.environment for result in results if isinstance(result, kind)])
         if machines > 1:
-            yield f"{what} ran on {machines} different machines or quotas; their times do not compare."
+            yield f"{what} ran on {machines} different machines, devices or quotas; their times do not compare."
     yield from _data_notes(data)
 
 
@@ -104,12 +104,12 @@ def untested(data: Data | None, where: str = "") -> Iterator[str]:
     )
 
 
-def _machines(environments: Sequence[Environment]) -> int:
+def count_machines(environments: Sequence[Environment]) -> int:
     """How many there are: a machine keeps its name through a restart, and its containers share one kernel."""
     names: dict[str, str] = {}
     for one in environments:
         names.setdefault(one.boot_id or one.host, one.host)
-    return len({(names[one.boot_id or one.host], one.cpu_model, one.cpu_quota) for one in environments})
+    return len({(names[one.boot_id or one.host], one.cpu_model, one.cpu_quota, one.device) for one in environments})
 
 
 def _role(result: Result) -> str:

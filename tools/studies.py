@@ -10,6 +10,7 @@ their file says, and which studies have none.
 """
 
 import argparse
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def write(docs: Path, summaries: tuple[Path, ...] | list[Path] = (), shared: boo
         if (docs / RESULTS).is_dir():
             shutil.copytree(docs / RESULTS, draft / RESULTS)
         kept = [keep(path, draft / RESULTS, shared) for path in summaries]
-        written = {docs / path.relative_to(draft): text for path, text in pages(draft).items()}
+        written = {docs / path.relative_to(draft): _linked(text, docs) for path, text in pages(draft).items()}
         for path in kept:
             files.write_text(docs / RESULTS / path.name, path.read_text())
     for path, text in written.items():
@@ -63,6 +64,12 @@ def write(docs: Path, summaries: tuple[Path, ...] | list[Path] = (), shared: boo
     for orphan in set(docs.glob("images/study-*.svg")) - written.keys():
         orphan.unlink()
     return [docs / RESULTS / path.name for path in kept]
+
+
+def _linked(text: str, docs: Path) -> str:
+    """Its links to other pages of these docs, as they are from another folder."""
+    place = os.path.relpath(DOCS, docs)
+    return text if place == "." else text.replace("](training-speed.md", f"]({place}/training-speed.md")
 
 
 def pages(docs: Path) -> dict[Path, str]:

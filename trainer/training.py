@@ -16,7 +16,7 @@ from core.schemas.data import PreparedManifest
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import IMAGENET_MEAN, IMAGENET_STD
 from core.schemas.specs import FindRateSpec, TrainSpec
-from core.worker import RunFolder
+from core.worker import WORK, RunFolder
 from trainer import checkpoint, samples, weight_files
 from trainer.architectures import get_architecture
 from trainer.divergence import Divergence
@@ -164,7 +164,7 @@ def originals(spec: TrainSpec | FindRateSpec, data: PreparedData, run: RunFolder
     if spec.originals is None or spec.recipe.pipeline == "shared":
         return None
     tick = partial(run.progress, "data", 0, 1, "loaders")
-    return open_originals(spec.originals, data, run.path / "work", tick)
+    return open_originals(spec.originals, data, run.path / WORK, tick)
 
 
 def starting_weights(framework: Framework, architecture: Architecture, settings: BuildSettings) -> Weights | None:

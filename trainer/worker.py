@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core import environment, worker
 from core.contention import TimedSection
+from core.errors import CancelledError, KilledError
 from core.mirror import open_repository
 from core.prepared import open_prepared
 from core.repository import ModelRepository
@@ -35,11 +36,16 @@ def main() -> None:
 
 
 def work(run: RunFolder, arguments: argparse.Namespace) -> None:
-    """Executes the run's spec. What it needed on the way is gone afterwards, however it ends."""
+    """Executes the run's spec. What it needed on the way is gone afterwards, unless the run is to go on."""
     try:
         execute(run, arguments)
-    finally:
-        shutil.rmtree(run.path / "work", ignore_errors=True)
+    except (CancelledError, KilledError):
+        # A stopped service's runs go on; of one that is cancelled for good the service removes it.
+        raise
+    except BaseException:
+        run.clear()
+        raise
+    run.clear()
 
 
 def execute(run: RunFolder, arguments: argparse.Namespace) -> None:
@@ -60,9 +66,9 @@ def execute(run: RunFolder, arguments: argparse.Namespace) -> None:
 def prepare(run: RunFolder, spec: PrepareSpec, store: Store, threads: int) -> None:
     """Prepares a data source."""
     start = time.perf_counter()
-    folder = run.path / "work"
+    folder = run.path / worker.WORK
     # A killed attempt's.
-    shutil.rmtree(folder, ignore_errors=True)
+    run.clear()
     prepared = preparation.prepare(
         spec, store, folder, lambda done, total: run.progress("prepare", done, total, "images")
     )

@@ -83,9 +83,9 @@ class SplitSpec(Schema):
     validation: float | pydantic.StrictInt = 0.1
     """Share of the training items (given) or of all items (other policies); a whole number: so many images of every
     class. Not used by policy given where it keeps the source's own validation split."""
-    own_validation: Literal["keep", "join"] = "keep"
+    own_validation: Literal["keep", "join"] = pydantic.Field("keep", exclude_if=lambda value: value == "keep")
     """What policy given does with the source's own validation split: keep it, or join it with train and carve another,
-    where its few images say nothing."""
+    where its few images say nothing. Left out where it is the default, so that data prepared before keeps its id."""
     test: float = pydantic.Field(0.2, gt=0, lt=1)
     """Share of all items; not used by policy given where the source has a test split."""
     folds: int | None = pydantic.Field(None, ge=2, le=100)

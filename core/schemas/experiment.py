@@ -47,6 +47,8 @@ def _completed_split(document: dict[str, Any]) -> dict[str, Any]:
     own = data.get("split", {}) if isinstance(data, dict) else {}
     if not isinstance(own, dict):
         return {}
+    if other["split"].get("policy") != "given":
+        own = {key: value for key, value in own.items() if key != "own_validation"}
     return {"other_split": {**other, "split": {**own, **other["split"]}}}
 
 

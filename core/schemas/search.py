@@ -78,7 +78,7 @@ class Trial(Schema):
     parameters: dict[str, Scalar]
     state: Literal["complete", "pruned", "failed"]
     value: float | None
-    """Validation accuracy after its last epoch, mean over folds; None for one that failed before the first."""
+    """Validation accuracy of the epoch it exports, mean over folds; None for one that failed before the first."""
     folds: tuple[float, ...] = ()
     """That of each fold; empty without cross-validation."""
     epochs: int

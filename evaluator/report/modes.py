@@ -57,7 +57,9 @@ def _moved(rows: Sequence[DefaultsTest]) -> str:
         return "No pair was scored in both modes, so nothing is said of the defaults."
     if all(outcome(test) == "few seeds" for test in tests):
         return f"{few(max(test.seeds for test in tests))}: no verdict on whether the defaults make it."
-    moved = [pair(row) for row in rows if row.moved and outcome(row.moved) == "difference"]
+    if all(outcome(test) == "no spread" for test in tests):
+        return "Whether the defaults make it cannot be tested: they move it alike in every seed."
+    moved = [_named(row, rows) for row in rows if row.moved and outcome(row.moved) == "difference"]
     if not moved:
         return f"Whether the defaults make it: {NO_DIFFERENCE}, which is no proof that they do not."
     if len(rows) == 1:
@@ -68,6 +70,11 @@ def _moved(rows: Sequence[DefaultsTest]) -> str:
 def pair(row: DefaultsTest) -> str:
     """`Keras − PyTorch`."""
     return f"{text.framework(row.first)} − {text.framework(row.second)}"
+
+
+def _named(row: DefaultsTest, rows: Sequence[DefaultsTest]) -> str:
+    """The pair, with its arms where there are others."""
+    return f"{pair(row)} ({_arms(row)})" if _several(rows) else pair(row)
 
 
 def _several(rows: Sequence[DefaultsTest]) -> bool:

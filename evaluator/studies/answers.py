@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evaluator import text
-from evaluator.paired import ALPHA
 from evaluator.report.pipes import escape
+from evaluator.statistics import outcome
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import Shift
-from evaluator.studies.findings import compared, difference
+from evaluator.studies.findings import compared, difference, side_names
 from evaluator.studies.judge import Finding
 from evaluator.studies.overview import Evidence, claims
 
@@ -101,39 +101,51 @@ def so(answer: Answer) -> str:
 
 
 def _whose(answer: Answer) -> str:
-    own, equal = (_outcome(evidence) for evidence in (answer.idiomatic, answer.matched))
+    equal, own = (_ahead(evidence) for evidence in (answer.matched, answer.idiomatic))
+    moved = answer.shift.test if answer.shift and outcome(answer.shift.test) == "difference" else None
+    by = f"by {text.bare_points(moved.mean)} points" if moved else ""
+    if equal and moved:
+        return f"**Framework and defaults:** with everything equal {equal} is ahead; the defaults move that {by}."
     if equal:
-        return "**The framework:** a difference is left with everything equal."
-    if own and answer.shift and (answer.shift.test.p_adjusted or 1.0) < ALPHA:
-        return "**The defaults:** they move the difference, and with everything equal none is shown."
+        return f"**The framework:** with everything equal {equal} is ahead."
+    if moved:
+        return f"**The defaults:** they move the difference {by}; with everything equal none is shown."
     if own:
-        return "**Own defaults differ;** that they make the difference is not shown."
+        return f"**With own defaults {own} is ahead;** that the defaults make the difference is not shown."
     if len(answer.tested) > 1:
         return "**Neither shown:** no difference in either mode."
     return f"**None shown** in the mode that was tested, {answer.tested[0].mode}."
 
 
-def _outcome(evidence: Evidence | None) -> bool:
-    """Whether a difference is shown in this mode."""
-    return evidence is not None and evidence[1].verdict in DIFFERS
+def _ahead(evidence: Evidence | None) -> str:
+    """The side that is more accurate in this mode, where a difference is shown; otherwise empty."""
+    if evidence is None or evidence[1].verdict not in DIFFERS or evidence[1].test is None:
+        return ""
+    return side_names(evidence[1])[0 if evidence[1].test.mean > 0 else 1]
 
 
 def _against_published(answer: Answer) -> str:
     """What the intervals of the tested modes say of the published difference, or, where that is none, leave open."""
-    known = [(one.published_gap, one.test.interval) for one in answer.tested if one.test and one.test.interval]
-    inside = [low <= gap <= high for gap, (low, high) in known if gap is not None]
-    if any(inside):
-        return "An interval includes the published one: inconclusive."
-    if inside:
-        return (
-            "Both intervals exclude the published one."
-            if len(inside) > 1
-            else "Its interval excludes the published one."
-        )
+    known = [(one, one.test.interval) for one in answer.tested if one.test and one.test.interval]
+    held = [(one.mode, low <= one.published_gap <= high) for one, (low, high) in known if one.published_gap is not None]
+    if held:
+        return _within([mode for mode, inside in held if inside], [mode for mode, inside in held if not inside])
     if known and not any(one.verdict in DIFFERS for one in answer.tested):
         low, high = min(ends[0] for _, ends in known), max(ends[1] for _, ends in known)
         return f"Inconclusive: {text.bare_range((low, high))} points are left open."
     return ""
+
+
+def _within(inside: Sequence[str], outside: Sequence[str]) -> str:
+    """Modes whose interval includes the published difference, and whose does not."""
+    if inside and outside:
+        return f"The {inside[0]} interval includes the published one, the {outside[0]} one excludes it."
+    verb = "include" if inside else "exclude"
+    return (
+        f"Both intervals {verb} the published one."
+        if len((*inside, *outside)) > 1
+        else (f"Its interval {verb}s the published one.")
+    )
 
 
 def _untested(answer: Answer) -> str:
@@ -143,5 +155,4 @@ def _untested(answer: Answer) -> str:
 
 
 def _why_not(findings: Sequence[Finding]) -> str:
-    reasons = dict.fromkeys(why for finding in findings for why in (*finding.shortfalls, *finding.incomparable))
-    return "; ".join(reasons)
+    return "; ".join(dict.fromkeys(why for finding in findings for why in finding.reasons))

@@ -8,6 +8,7 @@ from core.schemas.statistics import SeedTest
 from core.schemas.study import Study
 from core.schemas.summary import Summary
 from evaluator import text
+from evaluator.modes import differ_in_mode_alone
 from evaluator.paired import ALPHA
 from evaluator.report import attribution
 from evaluator.report.pipes import escape, markdown_table
@@ -55,10 +56,16 @@ def _counts(finding: Finding) -> bool:
 
 
 def _matched(idiomatic: Finding, among: Sequence[Finding]) -> Finding | None:
-    """Of the same claim after as much training. Claims of two scales name other arms, so their texts are compared."""
-    wanted = (idiomatic.claim.text, idiomatic.images, idiomatic.epochs)
-    found = (one for one in among if one.mode == "matched" and (one.claim.text, one.images, one.epochs) == wanted)
-    return next(found, None)
+    """Of the same claim, on the same data, by the same recipes but for the mode. Claims of two scales name other arms,
+    so their texts are compared."""
+    wanted = (idiomatic.claim.text, idiomatic.data, idiomatic.epochs)
+    found = (one for one in among if one.mode == "matched" and (one.claim.text, one.data, one.epochs) == wanted)
+    return next((one for one in found if _in_mode_alone(idiomatic, one)), None)
+
+
+def _in_mode_alone(idiomatic: Finding, matched: Finding) -> bool:
+    pairs = zip(idiomatic.sides, matched.sides, strict=True)
+    return all(a.trained and b.trained and differ_in_mode_alone(a.trained, b.trained) for a, b in pairs)
 
 
 def _by_seed(finding: Finding) -> dict[int, float]:

@@ -25,7 +25,7 @@ OF_WHAT: dict[Measure, str] = {
 
 def common_reasons(findings: Sequence[Finding]) -> tuple[str, ...]:
     """Why none of them may lead to a verdict, where that is the same for all: it is said once."""
-    first, *others = [(*finding.shortfalls, *finding.incomparable) for finding in findings]
+    first, *others = [finding.reasons for finding in findings]
     return tuple(why for why in first if all(why in other for other in others))
 
 
@@ -114,7 +114,7 @@ def _units(claim: Claim) -> tuple[Callable[[float], str], str]:
 def why(finding: Finding, said: Sequence[str] = ()) -> str:
     """What the verdict rests on, beyond what is said already."""
     if not finding.testable:
-        return "; ".join(why for why in (*finding.shortfalls, *finding.incomparable) if why not in said) or "as above"
+        return "; ".join(why for why in finding.reasons if why not in said) or "as above"
     return "; ".join(_grounds(finding))
 
 

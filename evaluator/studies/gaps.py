@@ -165,7 +165,8 @@ def _mark(finding: Finding, mode: str, middle_of_row: float, axis: Axis) -> Iter
             'stroke-opacity="0.25" stroke-linecap="round"/>'
         )
     fill = colour if finding.testable else "#ffffff"
-    tip = f"{mode}: {text.bare_points(finding.test.mean)} points, {finding.test.seeds} seeds: {finding.verdict}"
+    seeds = text.count(finding.test.seeds, "seed")
+    tip = f"{mode}: {text.bare_points(finding.test.mean)} points, {seeds}: {finding.verdict}"
     x = axis.x(_scaled(finding.test.mean))
     yield (
         f'<circle cx="{x:.1f}" cy="{y:g}" r="4" fill="{fill}" stroke="{colour}" stroke-width="1.6">'

@@ -7,9 +7,10 @@ from evaluator.studies.verdicts import MEANINGS, NOT_TESTED, TIMES_DIFFER
 
 TITLE = """# The five studies
 
-Five published comparisons of frameworks, each one run per framework, repeated here over several seeds: with each
-framework's own defaults (*idiomatic*) and with everything equal but the framework's kernels (*matched*). Written by
-`make studies` from the result files in [results/](results/); no figure on this page is typed."""
+Five published comparisons of frameworks, each one run per framework, repeated here, over several seeds where they
+fit the machine: with each framework's own defaults (*idiomatic*) and with everything equal but the framework's
+kernels (*matched*). Written by `make studies` from the result files in [results/](results/); no figure on this page
+is typed."""
 
 ANSWERS = """## What is left of the published differences
 
@@ -23,11 +24,11 @@ sides train one network by one recipe; there *matched* is equal in all but the f
 published may have compared something else. In the second the sides differ as in the study, in both modes: such a
 difference is of networks and recipes, not of frameworks."""
 
-DIRECTION = """**Differences** are first side minus second as the claim names them, so positive is as claimed; in times
-the sides are named again, and which took longer. Figures are means over the seeds that both sides have. Accuracies are
-those of the ONNX artefact on the test images, as served, unless the row says training or validation images: those are
-the last epoch's, from the framework's own loop. *At chance level*: within noise of answering the
-largest class always."""
+DIRECTION = """**Differences** are first side minus second as the claim names them, so positive is as claimed; of
+a claim that is a figure they are measured minus published. In times the sides are named again, and which took longer.
+Figures are means over the seeds that both sides have. Accuracies are those of the ONNX artefact on the test images,
+as served, unless the row says training or validation images: those are the last epoch's, from the framework's own
+loop. *At chance level*: within noise of answering the largest class always."""
 
 TESTS = f"""**Tests.** A claim is tested on the difference over seeds: mean, Student's 95% interval, paired t test,
 corrected by Holm for all rows of the study that may lead to a verdict, in whichever result they are. Intervals are not
@@ -37,13 +38,14 @@ needs all of them. Where the study names no epochs, the number they are counted 
 default makes a difference is tested by seed too, under the same rule: both modes against each other, corrected for all
 such tests of the study, and switch by switch, corrected for those of its section."""
 
-TIMES = f"""**Times** are of training steps, all epochs; *{TIMES_DIFFER}* where the trainings shared the machine
-(*contended*), ran different shares of the study's epochs (then they are scaled to all of them), or are of PyTorch or
-fastai from before freed memory was [kept]({PAGE}).
-In the tables of where the time went *open* is opening the data and *wait* is for batches in training; a dash there: not
-measured, and part of *train* (Keras's `Model.fit` does not show it). *Start* is importing the framework; without such a
-column the services had imported it before. Preparing the images once for all trainings is in nobody's share: matched
-arms train on what came out of it, idiomatic ones decode and resize the originals themselves, in their own time."""
+TIMES = f"""**Times** are of training steps, all epochs, with validation where the row says so;
+*{TIMES_DIFFER}* where the trainings shared the machine (*contended*), ran on different machines or different shares
+of the study's epochs (then they are scaled to all of them), or are of PyTorch or fastai from before freed memory was
+[kept]({PAGE}). In the tables of where the time went *open* is opening the data and *wait* is for batches in training;
+a dash there: not measured, and part of *train* (Keras's `Model.fit` does not show it). *Start* is importing the
+framework; without such a column the services had imported it before. Preparing the images once for all trainings is
+in nobody's share: matched arms train on what came out of it, idiomatic ones decode and resize the originals
+themselves, in their own time."""
 
 OVERVIEW = """## Every claim
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from core.schemas.experiment import Experiment
 from core.schemas.statistics import SeedTest
 from core.schemas.study import Claim, Measure, Side, Study
-from core.schemas.summary import Summary
+from core.schemas.summary import TRAINING, Arm, Summary
 from evaluator import text
 from evaluator.paired import ALPHA
+from evaluator.provenance import count_machines
 from evaluator.statistics import SEEDS_NEEDED, corrected, seed_test
 from evaluator.studies.arms import without_scale
 from evaluator.studies.evidence import Epochs, shortfalls
@@ -22,6 +23,7 @@ from evaluator.studies.verdicts import (
     NOT_MEASURED,
     NOT_TESTED,
     TIMES_DIFFER,
+    UNTESTABLE,
     WEIGHTS_UNAVAILABLE,
     Verdict,
 )
@@ -39,6 +41,8 @@ class Measured:
     by_seed: Mapping[int, float]
     ran: Mapping[int, int]
     """Epochs by seed."""
+    trained: Arm | None
+    """What the arm trains; None where the summary does not say."""
     contended: bool
     """At least one of its trainings overlapped with other work: its times do not compare."""
     ours: bool = False
@@ -75,6 +79,10 @@ class Finding:
     """Why it may only say "not tested at this scale"; empty where it is large enough."""
     incomparable: tuple[str, ...] = ()
     """Why its times do not compare."""
+    data: str = ""
+    """Fingerprint of what was trained and tested on."""
+    untestable: tuple[str, ...] = ()
+    """Why nothing could be tested however large it were."""
     published_gap: float | None = None
     """The published difference it is held against: the claim's own, or that of the claim it stands for."""
     verdict: Verdict = NOT_TESTED
@@ -82,7 +90,12 @@ class Finding:
     @property
     def testable(self) -> bool:
         """Whether it may lead to a verdict."""
-        return not self.shortfalls and not self.incomparable
+        return not self.reasons
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it may not; those of its size first."""
+        return (*self.shortfalls, *self.incomparable, *self.untestable)
 
     @property
     def at_chance(self) -> bool:
@@ -134,9 +147,11 @@ def _measure(claim: Claim, study: Study, summary: Summary, experiment: Experimen
             sides=sides,
             images=images,
             test=test,
-            shortfalls=tuple(_shortfalls(claim, study, sides, summary, test)),
+            shortfalls=tuple(_shortfalls(study, sides, summary, test)),
             incomparable=tuple(_incomparable(sides, summary)) if claim.is_about_time else (),
+            untestable=tuple(_untestable(claim, summary, test)),
             published_gap=study.gap_for(claim),
+            data=summary.data.fingerprint if summary.data else "",
         )
 
 
@@ -161,6 +176,7 @@ def _side(claim: Claim, side: Side, number: int, study: Study, summary: Summary,
         shown=without_scale(arm, experiment.scale),
         by_seed=by_seed,
         ran={training.seed: len(training.history) for training in trainings},
+        trained=next((one for one in summary.arms if one.name == arm), None),
         contended=any(training.contended for training in trainings),
         ours=not study.names_epochs(side),
         at_chance=_at_chance(measure, by_seed, summary),
@@ -202,17 +218,17 @@ def _log_ratios(pairs: Sequence[tuple[float, float]], times: float) -> list[floa
     return [math.log(first / second) - math.log(times) for first, second in pairs if first > 0 and second > 0]
 
 
-def _shortfalls(
-    claim: Claim, study: Study, sides: Sequence[Measured], summary: Summary, test: SeedTest | None
-) -> Iterator[str]:
-    seeds, images = test.seeds if test else 0, summary.data.images("train") if summary.data else 0
-    names = {one.name for row in summary.rows for one in row.classes}
-    yield from shortfalls(study, seeds, images, [side.work for side in sides])
+def _shortfalls(study: Study, sides: Sequence[Measured], summary: Summary, test: SeedTest | None) -> Iterator[str]:
+    images = summary.data.images("train") if summary.data else 0
+    yield from shortfalls(study, test.seeds if test else 0, images, [side.work for side in sides])
     yield from _before_the_last(sides)
-    if claim.of_class and claim.of_class not in names:
+
+
+def _untestable(claim: Claim, summary: Summary, test: SeedTest | None) -> Iterator[str]:
+    if claim.of_class and claim.of_class not in {one.name for row in summary.rows for one in row.classes}:
         yield f"there is no class {claim.of_class} among the results"
-    if seeds >= SEEDS_NEEDED and test and test.p_value is None:
-        yield "the same difference in every seed: cannot be tested"
+    if test and test.seeds >= SEEDS_NEEDED and test.p_value is None:
+        yield "the same difference in every seed"
 
 
 def _before_the_last(sides: Sequence[Measured]) -> Iterator[str]:
@@ -228,7 +244,11 @@ def _incomparable(sides: Sequence[Measured], summary: Summary) -> Iterator[str]:
         yield "times of different shares of the study's epochs, scaled to all of them"
     if any(side.contended for side in sides):
         yield "the trainings shared the machine (contended)"
-    if found := gave_back(summary, [side.side.framework for side in sides]):
+    frameworks = dict.fromkeys(side.side.framework for side in sides)
+    roles = {f"{text.framework(framework)}{TRAINING}" for framework in frameworks}
+    if count_machines([place.environment for place in summary.places if roles & {*place.roles}]) > 1:
+        yield "the trainings ran on different machines, devices or quotas"
+    if found := gave_back(summary, frameworks):
         yield f"{text.names([text.framework(one) for one in found])} {BEFORE}"
 
 
@@ -239,10 +259,12 @@ def _decide(finding: Finding, test: SeedTest | None) -> Finding:
 def _verdict(finding: Finding, test: SeedTest | None) -> Verdict:
     if not finding.sides:
         return NO_WEIGHTS if WEIGHTS_UNAVAILABLE in finding.shortfalls else NOT_MEASURED
-    if finding.shortfalls or test is None:
+    if finding.shortfalls or (test is None and not finding.untestable):
         return NOT_TESTED
-    if finding.incomparable or test.p_adjusted is None:
-        return TIMES_DIFFER if finding.incomparable else NOT_TESTED
+    if finding.incomparable:
+        return TIMES_DIFFER
+    if finding.untestable or test is None or test.p_adjusted is None:
+        return UNTESTABLE
     more, less, neither = _words(finding.claim)
     if test.p_adjusted >= ALPHA:
         return neither

@@ -2,28 +2,32 @@
 
 from collections.abc import Iterable
 
-from core.memory import KEEP_FREED
+from core.memory import ALLOCATING_ANEW, MALLOC
+from core.schemas.environment import Environment
 from core.schemas.names import Framework
 from core.schemas.summary import TRAINING, Summary
 from evaluator import text
 
-TORCH: tuple[Framework, ...] = ("pytorch", "fastai")
-"""Frameworks that allocate anew in every step, and so pay for memory that goes back to the system."""
-SETTING = next(iter(KEEP_FREED))
-"""What trainer services set for their workers so that freed memory stays."""
 PAGE = "training-speed.md#where-memory-goes-back-to-the-system"
 BEFORE = "ran before trainer services kept freed memory"
 
 
 def gave_back(summary: Summary, frameworks: Iterable[Framework]) -> tuple[Framework, ...]:
-    """Those of the frameworks that pay for it and were trained, somewhere, without the setting."""
+    """Those of the frameworks that pay for it and were trained, somewhere, with malloc as it comes.
+
+    Since trainer services set it up, a result says so; who has set it up otherwise has chosen to.
+    """
     found = []
     for framework in dict.fromkeys(frameworks):
         role = f"{text.framework(framework)}{TRAINING}"
         places = [place.environment for place in summary.places if role in place.roles]
-        if framework in TORCH and not (places and all(SETTING in place.variables for place in places)):
+        if framework in ALLOCATING_ANEW and not (places and all(map(_set_up, places))):
             found.append(framework)
     return tuple(found)
+
+
+def _set_up(place: Environment) -> bool:
+    return any(name.startswith(MALLOC) for name in place.variables)
 
 
 def note(summary: Summary) -> str:

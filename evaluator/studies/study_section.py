@@ -47,7 +47,11 @@ def _title(found: Sequence[Chapter], without: Sequence[Experiment]) -> str:
 
 
 def _differed(found: Sequence[Chapter]) -> list[str]:
-    claims = dict.fromkeys(finding.claim for one in found for finding in one.findings)
+    # In the study's order, as the result that has the most of its claims tells them.
+    longest = max(found, key=lambda one: len(one.study.claims), default=None)
+    order = {claim.text: place for place, claim in enumerate(longest.study.claims)} if longest else {}
+    measured = dict.fromkeys(finding.claim for one in found for finding in one.findings)
+    claims = sorted(measured, key=lambda claim: order.get(claim.text, len(order)))
     return list(dict.fromkeys(f"{escape(claim.text)} {escape(claim.reason)}" for claim in claims if claim.reason))
 
 

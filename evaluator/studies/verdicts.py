@@ -14,15 +14,17 @@ Verdict = Literal[
     "no difference from that factor shown",
     "not tested at this scale",
     "times do not compare",
+    "cannot be tested",
     "not measured",
     "not reproduced: weights unavailable",
 ]
 NOT_TESTED: Verdict = "not tested at this scale"
 TIMES_DIFFER: Verdict = "times do not compare"
+UNTESTABLE: Verdict = "cannot be tested"
 NOT_MEASURED: Verdict = "not measured"
 NO_WEIGHTS: Verdict = "not reproduced: weights unavailable"
 NO_DIFFERENCE: Verdict = "no difference shown"
-UNTESTED: tuple[Verdict, ...] = (NOT_TESTED, TIMES_DIFFER, NOT_MEASURED, NO_WEIGHTS)
+UNTESTED: tuple[Verdict, ...] = (NOT_TESTED, TIMES_DIFFER, UNTESTABLE, NOT_MEASURED, NO_WEIGHTS)
 """Words that decide nothing."""
 
 WEIGHTS_UNAVAILABLE = "weights unavailable"
@@ -48,9 +50,10 @@ MEANINGS: tuple[tuple[tuple[Verdict, ...], str], ...] = (
     ((NOT_TESTED,), "too few seeds, images or epochs for any of the above; figures are shown, nothing is said of them"),
     (
         (TIMES_DIFFER,),
-        "large enough, but the trainings shared the machine, ran unequal shares of the epochs, or are of PyTorch or "
-        "fastai from before freed memory was kept",
+        "large enough, but the trainings shared the machine, ran on different ones or unequal shares of the epochs, or "
+        "are of PyTorch or fastai from before freed memory was kept",
     ),
+    ((UNTESTABLE,), "large enough, but the difference is the same in every seed, or nothing has the figure"),
     ((NOT_MEASURED,), "no figure of ours answers the claim"),
     ((NO_WEIGHTS,), "needs pretrained weights that were not there"),
 )

@@ -15,8 +15,8 @@ from core.schemas.base import explain_one, problems_of
 from core.schemas.experiment import FULL, Experiment
 from services.orchestrator.scales import choose_scale, name_scale
 
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-"""`owner/name` of a data set on the Hugging Face hub."""
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+"""`owner/name` of a data set on the Hugging Face hub; a path of two parts is told from it by a `./` before it."""
 
 
 class MisfitError(InvalidInputError):

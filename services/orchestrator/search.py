@@ -98,10 +98,13 @@ def open_study(experiment: Experiment, plan: SearchPlan, data: SearchData, stora
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.mkdir(parents=True, exist_ok=True)
     arm, seed = experiment.arms[plan.arm].model_dump_json(exclude={"frameworks"}), experiment.seeds[0]
+    # Before, every trial was judged by its last epoch; those of one study are judged alike.
+    kept = experiment.arms[plan.arm].recipe.keep_best or "recipe.keep_best" in plan.space
+    judged = ["by the exported epoch"] if kept else []
     study = optuna.create_study(
         storage=f"sqlite:///{storage / f'{experiment.name}.db'}",
         study_name=content_id(
-            experiment.name, plan.model_copy(update={"trials": None}), arm, *data.fingerprints, str(seed)
+            experiment.name, plan.model_copy(update={"trials": None}), arm, *data.fingerprints, str(seed), *judged
         ),
         pruner=optuna.pruners.MedianPruner(plan.startup) if plan.prune else optuna.pruners.NopPruner(),
         direction="maximize",

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import re
+import shutil
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 from core import files, memory
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError
-from core.worker import EXIT_NAMED_ERROR
+from core.worker import EXIT_NAMED_ERROR, WORK
 from services.runs.executor import Executor, Handle
 from services.runs.record import LOG, RECORD, EventReader, RunRecord
 
@@ -145,6 +146,7 @@ class RunManager:
             if self._active.get(run_id) is handle:
                 del self._active[run_id]
             self._stopping.discard(run_id)
+            await asyncio.to_thread(shutil.rmtree, run.folder / WORK, ignore_errors=True)
             await self._clean()
         if not run.finished:
             run.enter("cancelled", "cancelled on request")

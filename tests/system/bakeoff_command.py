@@ -42,7 +42,8 @@ class Bakeoff:
         # Timed work of other tests on this host is not this home's business.
         own = {"BAKEOFF_HOME": str(self.home), "BAKEOFF_HOST": self.host, "TMPDIR": str(self.home.parent)}
         # One thread: OpenMP's spinning threads stall each other where other tests share the cores.
-        return {"BAKEOFF_TRACKING": self.tracking, **os.environ, **own, "BAKEOFF_TRAINER_THREADS": "1"}
+        own |= {"BAKEOFF_TRACKING": self.tracking, "MLFLOW_TRACKING_URI": ""}
+        return {**os.environ, **own, "BAKEOFF_TRAINER_THREADS": "1"}
 
     def command(self, *arguments: str) -> list[str]:
         """The command line."""

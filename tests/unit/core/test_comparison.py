@@ -92,6 +92,20 @@ def test_other_data_other_machines_and_missing_parts_are_noted(summary: Summary)
     assert times["size_bytes"] == ("equal", "")
 
 
+def test_times_of_torch_with_other_settings_of_malloc_are_not_compared(summary: Summary) -> None:
+    kept = tuple(
+        place.model_copy(
+            update={"environment": place.environment.model_copy(update={"variables": {"MALLOC_MMAP_MAX_": "0"}})}
+        )
+        for place in summary.places
+    )
+    other = summary.model_copy(update={"places": kept})
+    told = {(one.artefact, one.reason) for one in compare(summary, other).differences if one.metric == "training_s"}
+    torch = {label for label, reason in told if reason == "trained with other settings of malloc"}
+    assert torch == {label for label, _ in told if "pytorch" in label.casefold() or "fastai" in label}
+    assert torch < {label for label, _ in told}
+
+
 def test_a_machine_that_only_trained_keeps_no_load_tests_from_being_compared(summary: Summary) -> None:
     places = tuple(
         place

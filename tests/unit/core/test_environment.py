@@ -37,4 +37,5 @@ def test_it_tells_the_variables_that_change_speed_and_no_others(monkeypatch: pyt
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("MALLOC_MMAP_MAX_", "0")
     monkeypatch.setenv("TF_VAR_password", "secret")
+    monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
     assert environment.describe(threads=1).variables == {"MALLOC_MMAP_MAX_": "0", "OMP_NUM_THREADS": "2"}

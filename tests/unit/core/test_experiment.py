@@ -66,6 +66,13 @@ def test_the_other_split_has_the_keys_of_the_experiments_that_it_does_not_write(
     assert Experiment.model_validate_json(found.model_dump_json()) == found
 
 
+def test_the_other_split_takes_no_key_over_that_its_policy_does_not_have() -> None:
+    data = DOCUMENT["data"] | {"split": {"policy": "given", "own_validation": "join", "seed": 7}}
+    other = Experiment.model_validate({**DOCUMENT, "data": data, "other_split": {"split": {"policy": "stratified"}}})
+    assert other.other_split is not None
+    assert (other.other_split.split.own_validation, other.other_split.split.seed) == ("keep", 7)
+
+
 def test_the_other_split_trains_the_arms_it_names_under_names_of_their_own() -> None:
     every = experiment(other_split={"split": {"policy": "contiguous"}})
     assert list(every.other_arms) == ["one-contiguous", "two-contiguous"]

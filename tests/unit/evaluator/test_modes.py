@@ -136,6 +136,11 @@ def test_differences_are_those_of_the_framework_tests_and_the_shift_is_by_seed()
     assert row.moved is not None
     assert row.own.p_adjusted is not None
     assert row.moved.mean == pytest.approx(row.own.mean - row.equal.mean)
+    # Paired otherwise, the spread is another one.
+    other = only(AHEAD, PYTORCH)
+    assert other.moved is not None
+    assert other.moved.mean == pytest.approx(row.moved.mean)
+    assert other.moved.interval != row.moved.interval
 
 
 @pytest.mark.parametrize(("seeds", "said"), [(1, "One seed: no verdict."), (2, "Two seeds: no verdict.")])

@@ -37,14 +37,41 @@ def test_a_difference_that_goes_with_the_defaults_is_theirs() -> None:
 
 
 def test_a_difference_in_own_defaults_alone_is_not_called_theirs_where_the_shift_is_not_shown() -> None:
-    assert told(chapter(AHEAD, WIDE)).startswith("**Own defaults differ;** that they make the difference is not shown.")
+    words = "**With own defaults Keras is ahead;** that the defaults make the difference is not shown."
+    assert told(chapter(AHEAD, WIDE)).startswith(words)
+
+
+def test_where_both_make_a_part_both_are_named_and_who_is_ahead() -> None:
+    assert told(chapter((0.025, 0.027, 0.026), (0.005, 0.006, 0.007))).startswith(
+        "**Framework and defaults:** with everything equal Keras is ahead; the defaults move that by +2.00 points."
+    )
+    behind = [-gap for gap in AHEAD]
+    assert "with everything equal PyTorch is ahead; the defaults move that by +4.20 points" in told(
+        chapter(AHEAD, behind)
+    )
+
+
+def test_the_defaults_are_named_where_they_move_what_is_no_difference_in_either_mode() -> None:
+    moved_alike = told(chapter((0.030, -0.020, 0.010), (0.010, -0.041, -0.011)))
+    assert moved_alike.startswith("**The defaults:** they move the difference by +2.07 points; with everything equal")
+
+
+def test_a_difference_that_is_the_published_one_is_not_called_inconclusive() -> None:
+    assert told(chapter((0.009, 0.011, 0.012), EVEN)).endswith(
+        "The idiomatic interval includes the published one, the matched one excludes it."
+    )
+    assert told(chapter((0.009, 0.011, 0.012), (0.009, 0.010, 0.012))).endswith(
+        "Both intervals include the published one."
+    )
 
 
 def test_no_difference_says_what_the_intervals_do_with_the_published_one() -> None:
     assert told(chapter(EVEN, EVEN)) == (
         "**Neither shown:** no difference in either mode. Both intervals exclude the published one."
     )
-    assert told(chapter(WIDE, EVEN)).endswith("An interval includes the published one: inconclusive.")
+    assert told(chapter(WIDE, EVEN)).endswith(
+        "The idiomatic interval includes the published one, the matched one excludes it."
+    )
 
 
 def test_without_a_published_figure_no_difference_says_what_is_left_open() -> None:

@@ -78,7 +78,12 @@ def test_a_shift_joins_two_results_of_one_study_that_trained_alike() -> None:
     elsewhere = replace(matched, claim=matched.claim.model_copy(update={"reason": "another file's words"}))
     (shift,) = shifts([[elsewhere], [idiomatic]])
     assert shift.matched is elsewhere
-    assert shifts([[idiomatic], [replace(elsewhere, images=elsewhere.images + 1)]]) == []
+    assert shifts([[idiomatic], [replace(elsewhere, data="another split")]]) == []
+    arm = elsewhere.sides[0].trained
+    assert arm
+    smooth = arm.model_copy(update={"recipe": arm.recipe.model_copy(update={"label_smoothing": 0.1})})
+    overridden = replace(elsewhere, sides=tuple(replace(side, trained=smooth) for side in elsewhere.sides))
+    assert shifts([[idiomatic], [overridden]]) == []
     assert shifts([[idiomatic], [idiomatic]]) == []
 
 

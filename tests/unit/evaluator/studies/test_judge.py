@@ -19,7 +19,7 @@ from evaluator.studies.findings import why
 from evaluator.studies.judge import Finding, decide, measure
 from evaluator.studies.memory import gave_back
 from evaluator.studies.page import page
-from evaluator.studies.verdicts import NOT_TESTED, TIMES_DIFFER, UNTESTED
+from evaluator.studies.verdicts import NOT_TESTED, TIMES_DIFFER, UNTESTABLE, UNTESTED
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment as Synthetic
 from tests.unit.evaluator.builder import changed, environment
@@ -108,12 +108,12 @@ def test_a_comparison_is_decided_by_the_paired_differences_over_seeds(
 
 
 @pytest.mark.parametrize("other", [0.98, 0.97])
-def test_differences_without_spread_may_only_say_not_tested_and_why(other: float) -> None:
+def test_differences_without_spread_cannot_be_tested(other: float) -> None:
     of = study()
     whole = summary(of, {"keras": [0.98] * 3, "pytorch": [other] * 3})
     found = judge(whole, of)
-    assert {(finding.verdict, *finding.shortfalls) for finding in found} == {
-        (NOT_TESTED, "the same difference in every seed: cannot be tested")
+    assert {(finding.verdict, *finding.reasons) for finding in found} == {
+        (UNTESTABLE, "the same difference in every seed")
     }
     assert "points, the same in every seed: no interval |" in page([Chapter("test", whole, of, tuple(found))])
 
@@ -196,6 +196,27 @@ def test_every_place_where_torch_was_trained_needs_the_setting() -> None:
     (own,) = (place for place in whole.places if "PyTorch training" in place.roles)
     for places in ((own, without_setting(own)), ()):
         assert gave_back(whole.model_copy(update={"places": places}), ["pytorch"]) == ("pytorch",)
+
+
+def elsewhere(place: Place, **environment: object) -> Place:
+    return place.model_copy(update={"environment": place.environment.model_copy(update=environment)})
+
+
+def test_another_allocator_is_somebodys_choice_and_compares() -> None:
+    whole = summary(study(), CLEAR)
+    places = tuple(elsewhere(place, variables={"LD_PRELOAD": "libjemalloc.so.2"}) for place in whole.places)
+    assert gave_back(whole.model_copy(update={"places": places}), ["pytorch"]) == ()
+
+
+@pytest.mark.parametrize("other", [{"host": "b", "boot_id": "b"}, {"cpu_quota": 1.0}, {"device": "cuda"}])
+def test_times_of_sides_that_trained_elsewhere_do_not_compare(other: dict[str, object]) -> None:
+    of = study(claim(measure="training_seconds", text="Keras takes longer."))
+    whole = summary(of, CLEAR)
+    places = tuple(elsewhere(place, **other) if "PyTorch training" in place.roles else place for place in whole.places)
+    found = judge(whole.model_copy(update={"places": places}), of)
+    assert {(finding.verdict, *finding.reasons) for finding in found} == {
+        (TIMES_DIFFER, "the trainings ran on different machines, devices or quotas")
+    }
 
 
 def test_sides_that_the_study_measured_differently_are_measured_so_and_say_it() -> None:

@@ -65,8 +65,9 @@ def test_a_hub_name_in_a_folders_place_is_a_data_set_of_the_hub(tmp_path: Path) 
     text = SMALL.replace("{kind: digits}", "{kind: folder, path: /nowhere}")
     source = read_experiment(write(tmp_path, text), data="somebody/asl-alphabet").data.source
     assert source.model_dump(exclude_none=True) == {"kind": "dataset", "name": "somebody/asl-alphabet"}
-    missing = read_experiment(write(tmp_path, text), data="/nowhere/else").data.source
-    assert missing.model_dump() == {"kind": "folder", "path": "/nowhere/else"}
+    for path in ("/nowhere/else", "../asl", "./images/asl", "a/b/c"):
+        missing = read_experiment(write(tmp_path, text), data=path).data.source
+        assert missing.model_dump() == {"kind": "folder", "path": path}
 
 
 @pytest.mark.parametrize(

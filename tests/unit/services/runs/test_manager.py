@@ -180,11 +180,13 @@ def test_cancel_ends_the_worker_within_two_seconds(tmp_path: Path, do: str) -> N
     async def body(runs: RunManager) -> None:
         await runs.create("one", spec(do))
         await until(lambda: (tmp_path / "one" / "attempts").exists())
+        (tmp_path / "one" / "work" / "rows").mkdir(parents=True)
         start = time.monotonic()
         run = await runs.cancel("one")
         assert time.monotonic() - start < 2.0
         assert run.record.state == "cancelled"
         assert (await runs.cancel("one")).record.state == "cancelled"
+        assert not (tmp_path / "one" / "work").exists()
 
     drive(tmp_path, body)
     assert not processes_of(tmp_path)
