@@ -189,6 +189,7 @@ def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: 
         for epoch in history:
             _note(trial, epochs + epoch.epoch, statistics.fmean([*values, epoch.validation_accuracy]))
         # What is exported is what the trial is judged by.
+        assert isinstance(step.spec, TrainSpec)
         values.append(history[exported_epoch(step.spec.recipe, history) - 1].validation_accuracy)
         epochs += len(history)
     if plan.folds:

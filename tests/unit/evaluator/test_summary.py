@@ -240,7 +240,7 @@ def test_times_from_different_machines_are_noted(experiment: Experiment) -> None
     run_id = "train-test-digits-matched-keras-s0"
     results = changed(experiment.results, run_id, environment=environment(host="elsewhere"))
     found = summarise(experiment.spec, results, experiment.probabilities, experiment.labels)
-    assert "Trainings ran on 2 different machines or quotas; their times do not compare." in found.notes
+    assert "Trainings ran on 2 different machines, devices or quotas; their times do not compare." in found.notes
 
 
 @pytest.mark.parametrize(
@@ -263,5 +263,5 @@ def test_containers_of_one_machine_are_one_machine_and_so_is_one_that_was_restar
         run_id = f"train-test-digits-matched-keras-s{seed}"
         results = changed(results, run_id, environment=environment(host=host, boot_id=boot))
     found = summarise(one.spec, results, one.probabilities, one.labels)
-    expected = f"Trainings ran on {machines} different machines or quotas; their times do not compare."
+    expected = f"Trainings ran on {machines} different machines, devices or quotas; their times do not compare."
     assert [note for note in found.notes if "machines" in note] == ([expected] if machines > 1 else [])
