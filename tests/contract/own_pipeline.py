@@ -3,6 +3,7 @@
 import inspect
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ ARCHITECTURE = networks.CASES["cifar-cnn3"]
 IMAGES = 12
 IMBALANCE = ((0, 200), (1, 20), (2, 20))
 """Class and images, for the weighted sampler."""
+KINDS = {".bmp": "BMP", ".gif": "GIF", ".jfif": "JPEG", ".webp": "WEBP"}
+"""Name of a file to Pillow's name for what is in it; not every framework reads all of them."""
 CHANGES = {
     "flip": Augmentation(flip=True),
     "flip_vertical": Augmentation(flip_vertical=True),
@@ -62,6 +65,7 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
     facts["own/labels"] = sorted(Counter(data.train.labels.tolist()).items())
     facts["own/brightness"] = float(data.train.images.mean())
     facts["own/sizes"] = _sizes(framework, folder / "large")
+    facts["own/kinds"] = _kinds(framework, folder / "kinds")
     facts["own/refused"] = _refused(framework, data, folder / "broken")
     _train_and_export(framework, data, folder / "own", facts)
     for name, given, sampler in (("files", data, "shuffle"), ("weighted-arrays", _arrays(data), "weighted")):
@@ -199,6 +203,29 @@ def _sizes(framework: Framework, folder: Path) -> float:
         for image, label in zip(images, labels, strict=True)
     ]
     return float(max(gaps))
+
+
+def _kinds(framework: Framework, folder: Path) -> dict[str, str]:
+    """What is said of grey and of colour files of each kind to a loader; `not refused` where it reads them."""
+    found = {}
+    recipe = _recipe(Augmentation())
+    for name, network, mode in (("grey", networks.CASES["digits-cnn"], "L"), ("colour", ARCHITECTURE, "RGB")):
+        height, width, _ = network.input_shape
+        labels = np.arange(network.classes)
+        blank = Split(np.zeros((len(labels), *network.input_shape), np.uint8), labels)
+        spec = ImageSpec(height=height, width=width, color="grey" if mode == "L" else "rgb")
+        model = framework.build(network, None, networks.settings(network, recipe))
+        for suffix, kind in KINDS.items():
+            place = folder / f"{name}{suffix}"
+            place.mkdir(parents=True)
+            paths = tuple(place / f"{label}{suffix}" for label in labels)
+            for path in paths:
+                Image.new(mode, (width, height)).save(path, kind)
+            originals = Originals(labels, spec, network.classes, place / "work", paths)
+            both = {"train": originals, "validation": originals}
+            data = TrainingData(blank, blank, tuple(f"c{label}" for label in labels), both)
+            found[place.name] = _error_of(partial(framework.first_batch, model, data, recipe), folder)
+    return found
 
 
 def _refused(framework: Framework, data: TrainingData, folder: Path) -> list[str]:

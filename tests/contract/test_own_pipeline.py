@@ -56,6 +56,22 @@ def test_an_original_that_cannot_be_read_is_named(answers: Answers) -> None:
         assert "\n" not in message
 
 
+READ = {
+    "keras": {"colour.bmp", "colour.gif"},
+    "tensorflow": {"colour.bmp", "colour.gif", "colour.jfif", "colour.webp", "grey.jfif"},
+}
+"""Of the kinds that are in question; PyTorch and fastai open all of them with Pillow."""
+
+
+def test_files_that_a_frameworks_loader_does_not_decode_are_named_before_it_trains(answers: Answers) -> None:
+    said = answers.facts["own/kinds"]
+    read = READ.get(answers.framework, {*said})
+    assert {kind for kind, words in said.items() if words == "not refused"} == read
+    for kind in said.keys() - read:
+        color, suffix = kind.split(".")
+        assert f".{suffix} as {color}; it reads " in said[kind], said[kind]
+
+
 def test_augmentation_never_reaches_the_exported_graph(answers: Answers) -> None:
     gaps = {name: gap for name, gap in answers.facts.items() if name.startswith("own/exported/")}
     assert len(gaps) >= 2
