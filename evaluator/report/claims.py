@@ -27,7 +27,7 @@ def table(findings: Sequence[Finding]) -> Table:
     rows = tuple(
         (
             finding.claim.text,
-            published(finding.claim),
+            published(finding.claim, finding.published_gap),
             finding.mode or text.MISSING,
             told.measured(finding),
             told.difference(finding),
@@ -54,10 +54,15 @@ def work(finding: Finding) -> str:
     return f"{images} training images, {ran}, {text.count(finding.seeds, 'seed')}"
 
 
-def published(claim: Claim) -> str:
-    """The study's figures of both sides; a dash where it has words only."""
-    figures = [_figure(claim, side) for side in claim.sides if side.published is not None]
-    return " · ".join(figures) or text.MISSING
+def published(claim: Claim, gap: float | None = None) -> str:
+    """The study's figures of both sides; a dash where it has words only.
+
+    Args:
+        gap: the published difference that a claim without figures stands for.
+    """
+    if figures := [_figure(claim, side) for side in claim.sides if side.published is not None]:
+        return " · ".join(figures)
+    return text.MISSING if gap is None else f"{text.bare_points(gap)} points, of sides that were not alike"
 
 
 def _figure(claim: Claim, side: Side) -> str:

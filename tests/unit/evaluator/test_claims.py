@@ -130,6 +130,12 @@ def test_published_figures_are_written_in_their_unit(changes: dict[str, object],
     assert claims.published(claim(**changes)) == shown
 
 
+def test_a_claim_that_stands_for_another_shows_its_published_difference() -> None:
+    assert claims.published(claim(first=UNAVAILABLE.first, second=None), 0.0125) == (
+        "+1.25 points, of sides that were not alike"
+    )
+
+
 def test_the_terminal_has_a_line_for_each_verdict_and_counts_the_rest() -> None:
     findings = judging.judged(summary(study(claim(), UNAVAILABLE), CLEAR))
     assert judging.lines(findings) == (

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.schemas.study import Claim, Side, Study
-from services.orchestrator.experiment_file import read_experiment
+from services.orchestrator.experiment_file import load_yaml, read_experiment
 
 EXPERIMENTS = Path(__file__).parents[4] / "experiments"
 OPEN = None
@@ -89,6 +89,18 @@ def test_a_claim_stands_for_one_of_the_study_between_the_same_frameworks(name: s
     for claim in claims.values():
         if claim.stands_for is not None:
             assert _frameworks(claims[claim.stands_for]) == _frameworks(claim)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_no_scale_loses_the_published_difference_of_a_claim_that_it_keeps(name: str) -> None:
+    """A scale leaves claims out whose arms it does not train; another one may stand for them."""
+    whole = study(name)
+    scales = load_yaml(EXPERIMENTS / f"{name}.yaml", "safe").get("scales", {})
+    gaps = {claim.text: whole.gap_for(claim) for claim in whole.claims}
+    for scale in scales:
+        some = read_experiment(EXPERIMENTS / f"{name}.yaml", scale=scale).study
+        assert some is not None
+        assert {claim.text: some.gap_for(claim) for claim in some.claims}.items() <= gaps.items(), scale
 
 
 def _frameworks(claim: Claim) -> list[str]:
