@@ -21,18 +21,22 @@ NOTE = (
 def section(chapters: Sequence[Chapter]) -> Iterator[str]:
     """A row for each claim of a study about two test accuracies that may lead to a verdict, and which results kept
     nothing to make one of."""
-    rows = [
-        (one, finding, test)
-        for one in chapters
-        for finding in _tested(one)
-        if (test := paired_test(finding, one.summary))
-    ]
+    rows = list(_rows(chapters))
     if rows:
         yield NOTE
         yield markdown_table(_table(rows))
     if without := [one.name for one in chapters if one.summary.agreement is None and any(_tested(one))]:
         lead = "" if rows else "**On the same test images.** "
         yield f"{lead}Answers image by image were not compared in {text.names(without)}."
+
+
+def _rows(chapters: Sequence[Chapter]) -> Iterator[tuple[Chapter, Finding, PairedTest]]:
+    """Trainings that another result has too are told, and corrected for, once."""
+    found = [(one, f, test) for one in chapters for f in _tested(one) if (test := paired_test(f, one.summary))]
+    told = {(f.claim.text, f.mode) for one, f, _ in found if f not in one.repeated}
+    for one, finding, test in found:
+        if finding not in one.repeated or (finding.claim.text, finding.mode) not in told:
+            yield one, finding, test
 
 
 def _tested(one: Chapter) -> Iterator[Finding]:

@@ -136,6 +136,7 @@ def test_what_is_another_results_finding_is_still_compared_on_the_same_images_wh
     few = chapter("few", key="s1", seeds=(0, 1, 2))
     kept = compared(few.summary, row(few.summary, "keras"), row(few.summary, "pytorch"))
     more = chapter("more", key="s1", seeds=(0, 1, 2, 3))
+    more = replace(more, summary=more.summary.model_copy(update={"agreement": None}))
     found = judged([Chapter("few", kept, few.study, tuple(measure(kept, few.study))), more])
     assert [len(one.findings) for one in found] == [0, 2]
     assert "| Keras is better. | few | idiomatic | Keras 30 | PyTorch 10 |" in page(found)

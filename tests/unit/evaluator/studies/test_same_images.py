@@ -1,5 +1,7 @@
 """McNemar's test beside a claim, on synthetic summaries: TEST DATA, no figure here was measured."""
 
+from dataclasses import replace
+
 from core.schemas.scores import Agreement, AgreementPair, PairedTest
 from core.schemas.study import Study
 from core.schemas.summary import Summary
@@ -41,6 +43,17 @@ def test_p_values_are_corrected_for_the_rows_shown_and_not_for_all_pairs_that_we
     kept = compared(plain, row(plain, "keras"), row(plain, "pytorch"))
     _, table = same_images.section([chapter(of, kept, "one"), chapter(of, kept, "two")])
     assert [line.rsplit(" | ", 1)[1] for line in table.splitlines()[2:]] == ["p = 0.004 |"] * 2
+
+
+def test_trainings_of_two_results_are_told_and_corrected_for_once() -> None:
+    of = study()
+    plain = summary(of, ACCURACIES)
+    whole = chapter(of, compared(plain, row(plain, "keras"), row(plain, "pytorch")), "one")
+    again = replace(whole, name="two", findings=(), repeated=whole.findings)
+    _, table = same_images.section([again, whole])
+    assert table.splitlines()[2:] == ["| Keras is better. | one | idiomatic | Keras 30 | PyTorch 10 | p = 0.002 |"]
+    _, alone = same_images.section([again])
+    assert " | two | " in alone
 
 
 def test_a_pair_in_the_other_order_is_turned() -> None:
