@@ -107,6 +107,16 @@ def test_the_sentence_says_how_far_or_how_many_differences_the_defaults_move() -
     row, other = only(AHEAD, (0.9705, 0.9716, 0.9712)), only((0.975, 0.969, 0.972), (0.969, 0.974, 0.970))
     assert modes.sentence([row]).endswith("matched by 0.01 points. The defaults move it by 2.06 points.")
     assert modes.sentence([row, other]).endswith("The defaults move 1 of 2 differences: Keras − PyTorch.")
+    cnn = row.model_copy(update={"idiomatic": "cnn-idiomatic", "matched": "cnn-matched"})
+    dense = other.model_copy(update={"idiomatic": "dense-idiomatic", "matched": "dense-matched"})
+    assert modes.sentence([cnn, dense]).endswith("move 1 of 2 differences: Keras − PyTorch (cnn).")
+
+
+def test_shifts_that_are_the_same_in_every_seed_are_not_called_no_difference() -> None:
+    row = only((0.99, 0.98, 0.97), (0.98, 0.97, 0.96))
+    assert row.moved is not None
+    assert row.moved.p_adjusted is None
+    assert "cannot be tested: they move it alike in every seed" in modes.sentence([row])
 
 
 def test_a_difference_that_stays_matched_is_the_framework_and_not_its_defaults() -> None:
