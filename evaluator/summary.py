@@ -20,7 +20,6 @@ from core.schemas.statistics import FrameworkTest
 from core.schemas.summary import Arm, Classification, Export, Group, Row, Summary, Training
 from evaluator import (
     attribution,
-    claims,
     curves,
     evidence,
     losses,
@@ -31,6 +30,7 @@ from evaluator import (
     splits,
     statistics,
 )
+from evaluator.claims import own
 from evaluator.groups import arm_names, build_groups, ordered
 from evaluator.loads import pool_repeats, saturation
 from evaluator.paired import Predictions
@@ -105,7 +105,7 @@ def summarise(
         missing=tuple(missing),
         spec_json=spec.spec_json,
     )
-    return summary.model_copy(update={"claims": claims.lines(claims.judged(summary))})
+    return summary.model_copy(update={"claims": own.lines(own.judged(summary))})
 
 
 def _plan(spec: ReportSpec) -> AttributionPlan | None:

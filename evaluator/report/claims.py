@@ -6,9 +6,9 @@ from itertools import groupby
 
 from core.schemas.study import Claim, Side
 from evaluator import text
+from evaluator.claims import wording as told
+from evaluator.claims.judge import Finding
 from evaluator.report.tables import Table
-from evaluator.studies import findings as told
-from evaluator.studies.judge import Finding
 
 INTRO = "What the published study says, and what was measured here, in each mode that was trained."
 REASONS = "What differed in the study besides the framework"

@@ -16,7 +16,7 @@ from core.labels import FRAMEWORK_NAMES
 from core.schemas.environment import Environment
 from core.schemas.summary import Classification, Row, Summary, Training
 from evaluator import naming, pareto, text
-from evaluator.claims import judged
+from evaluator.claims.own import judged
 from evaluator.paired import ALPHA
 from evaluator.report import (
     attribution,

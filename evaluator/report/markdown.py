@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from core.schemas.summary import Summary
-from evaluator.claims import judged
+from evaluator.claims.own import judged
 from evaluator.report import (
     attribution,
     claims,

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evaluator import text
+from evaluator.claims.judge import Finding
+from evaluator.claims.wording import compared, difference, side_names
 from evaluator.report.pipes import escape
 from evaluator.statistics import outcome
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import Shift
-from evaluator.studies.findings import compared, difference, side_names
-from evaluator.studies.judge import Finding
 from evaluator.studies.overview import Evidence, claims
 
 DIFFERS = ("holds", "does not hold: the opposite")

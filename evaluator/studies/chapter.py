@@ -7,9 +7,9 @@ from core.schemas.experiment import Experiment
 from core.schemas.study import Study
 from core.schemas.summary import Summary
 from evaluator.attribution import counted_once
-from evaluator.studies.arms import unscaled
+from evaluator.claims.arms import unscaled
+from evaluator.claims.judge import Finding
 from evaluator.studies.defaults import attribution_shortfalls, untested
-from evaluator.studies.judge import Finding
 
 SMALL = "small"
 """The scale that is there to try an experiment, in minutes."""

@@ -6,7 +6,7 @@ from html import escape
 from core.schemas.study import Study
 from core.schemas.summary import Group, Summary
 from evaluator import text
-from evaluator.studies.arms import short_arm
+from evaluator.claims.arms import short_arm
 from evaluator.studies.svg import (
     BOTTOM,
     COLOURS,

@@ -8,15 +8,15 @@ from core.schemas.statistics import SeedTest
 from core.schemas.study import Study
 from core.schemas.summary import Summary
 from evaluator import text
+from evaluator.claims.evidence import Epochs, shortfalls
+from evaluator.claims.judge import Finding
+from evaluator.claims.verdicts import NO_DIFFERENCE, NOT_TESTED
 from evaluator.modes import differ_in_mode_alone
 from evaluator.paired import ALPHA
 from evaluator.report import attribution
 from evaluator.report.pipes import escape, markdown_table
 from evaluator.statistics import corrected, seed_test
-from evaluator.studies.evidence import Epochs, shortfalls
 from evaluator.studies.folding import folded
-from evaluator.studies.judge import Finding
-from evaluator.studies.verdicts import NO_DIFFERENCE, NOT_TESTED
 
 
 @dataclass(frozen=True)

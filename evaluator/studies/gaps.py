@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from core.schemas.study import Claim
 from evaluator import text
+from evaluator.claims.judge import Finding
+from evaluator.claims.wording import compared
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.findings import compared
-from evaluator.studies.judge import Finding
 from evaluator.studies.overview import claims
 from evaluator.studies.svg import BOTTOM, LINE, MUTED, TEXT, TOP, Axis, diamond, height_of, label, middle, picture
 

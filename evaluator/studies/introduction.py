@@ -1,9 +1,9 @@
 """How the page is to be read: what a verdict needs, what its words mean, which way differences go, what times are."""
 
+from evaluator.claims.evidence import SHARE_NEEDED
+from evaluator.claims.memory import PAGE
+from evaluator.claims.verdicts import MEANINGS, NOT_TESTED, TIMES_DIFFER
 from evaluator.statistics import SEEDS_NEEDED
-from evaluator.studies.evidence import SHARE_NEEDED
-from evaluator.studies.memory import PAGE
-from evaluator.studies.verdicts import MEANINGS, NOT_TESTED, TIMES_DIFFER
 
 TITLE = """# The five studies
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from evaluator.claims.judge import Finding
+from evaluator.claims.levels import AT_CHANCE
+from evaluator.claims.wording import difference, work
 from evaluator.report.pipes import escape
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.findings import difference, work
-from evaluator.studies.judge import Finding
-from evaluator.studies.levels import AT_CHANCE
 from evaluator.studies.revision import Revisions
 from evaluator.text import MISSING, count
 

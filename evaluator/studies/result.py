@@ -6,18 +6,19 @@ from html import escape as html_escape
 from core.schemas.experiment import FULL
 from core.schemas.summary import Summary
 from evaluator import text
+from evaluator.claims import memory
+from evaluator.claims.arms import unscaled
+from evaluator.claims.judge import Finding
 from evaluator.report.pipes import escape, markdown_table
 from evaluator.report.recipes import describe_recipe
 from evaluator.report.seed_tables import effort, time_shares
 from evaluator.report.tables import Table
-from evaluator.studies import memory, splits
-from evaluator.studies.arms import unscaled
+from evaluator.studies import splits
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.chart import published_accuracies
 from evaluator.studies.defaults import attribution_section
 from evaluator.studies.findings import common_reasons, findings_table
 from evaluator.studies.folding import folded
-from evaluator.studies.judge import Finding
 from evaluator.studies.revision import Revision
 
 ELSEWHERE = "None of the study's claims is told here: they are with another result, or without a measurement."

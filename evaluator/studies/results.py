@@ -10,8 +10,8 @@ from core import files
 from core.errors import InvalidInputError
 from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary, parse_summary
+from evaluator.claims.judge import Finding, decide, measure, study_of
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.judge import Finding, decide, measure, study_of
 from evaluator.studies.revision import changed_keys, study_now
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from core.schemas.scores import PairedTest
 from core.schemas.summary import Row, Summary
 from evaluator import text
+from evaluator.claims.judge import Finding, Measured
 from evaluator.paired import holm
 from evaluator.report.pipes import markdown_table
 from evaluator.report.tables import Table
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.judge import Finding, Measured
 
 NOTE = (
     "**On the same test images.** One training of each side, of one seed, as ONNX: how many images only it has right, "

@@ -6,13 +6,13 @@ from core.schemas.experiment import Experiment
 from core.schemas.search import SearchOutcome, Trial
 from core.schemas.summary import Summary
 from evaluator import text
+from evaluator.claims.arms import unscaled
+from evaluator.claims.levels import chance
 from evaluator.report import search
 from evaluator.report.pipes import escape, markdown_table
 from evaluator.studies import result
-from evaluator.studies.arms import unscaled
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.folding import folded
-from evaluator.studies.levels import chance
 from evaluator.studies.revision import Revision
 
 

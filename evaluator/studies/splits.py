@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from core.schemas.summary import Summary
+from evaluator.claims.evidence import seeds_missing
+from evaluator.claims.verdicts import NOT_TESTED
 from evaluator.report import split_tables
 from evaluator.report.pipes import escape, markdown_table
-from evaluator.studies.evidence import seeds_missing
-from evaluator.studies.verdicts import NOT_TESTED
 
 
 def section(summary: Summary) -> Iterator[str]:

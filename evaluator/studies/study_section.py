@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from core.schemas.experiment import Experiment
+from evaluator.claims.judge import Finding
 from evaluator.report.pipes import escape
 from evaluator.studies import result, same_images
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import Shift, shift_line
-from evaluator.studies.judge import Finding
 from evaluator.studies.revision import Revisions
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from core.schemas.summary import Summary, Training
 from evaluator import text
+from evaluator.claims.arms import short_arm
 from evaluator.groups import by_framework
 from evaluator.report.seed_tables import phases_of, wall_time
-from evaluator.studies.arms import short_arm
 from evaluator.studies.svg import BAR, LEFT, MUTED, TEXT, Axis, height_of, label, middle, picture
 
 COLOURS = {

@@ -7,8 +7,8 @@ from evaluator.studies.answers import answers, so, table
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import shifts
 from evaluator.studies.page import page
+from tests.unit.evaluator.claims.test_judge import EPOCHS, IMAGES, claim, judge, study
 from tests.unit.evaluator.studies.test_defaults import moved
-from tests.unit.evaluator.studies.test_judge import EPOCHS, IMAGES, claim, judge, study
 
 AHEAD = (0.020, 0.021, 0.022)
 EVEN = (0.001, 0.002, -0.001)

@@ -6,17 +6,17 @@ import pytest
 
 from core.schemas.experiment import Experiment
 from core.schemas.study import Claim, Side, Study
+from evaluator.claims.judge import Finding, measure
+from evaluator.claims.verdicts import NOT_TESTED
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.chart import chart
-from evaluator.studies.judge import Finding, measure
 from evaluator.studies.overview import best_evidence
 from evaluator.studies.page import page
 from evaluator.studies.result import ELSEWHERE
 from evaluator.studies.results import judged
 from evaluator.studies.revision import Revision
-from evaluator.studies.verdicts import NOT_TESTED
 from evaluator.studies.wall_time import bars
-from tests.unit.evaluator.studies.test_judge import claim, study, summary
+from tests.unit.evaluator.claims.test_judge import claim, study, summary
 from tests.unit.evaluator.studies.test_same_images import compared, row
 
 CLEAR = {"keras": [0.980, 0.981, 0.982, 0.983], "pytorch": [0.970, 0.9712, 0.9721, 0.9729]}

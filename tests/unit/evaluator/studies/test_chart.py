@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 from evaluator.studies.chart import chart
 from evaluator.studies.svg import LEFT, RIGHT, WIDTH
-from tests.unit.evaluator.studies.test_judge import study, summary
+from tests.unit.evaluator.claims.test_judge import study, summary
 
 SVG = "{http://www.w3.org/2000/svg}"
 

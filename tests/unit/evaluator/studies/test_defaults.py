@@ -8,7 +8,7 @@ from core.schemas.summary import SeedAccuracy, Summary
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import shift_line, shifts
 from evaluator.studies.page import page
-from tests.unit.evaluator.studies.test_judge import judge, study, summary
+from tests.unit.evaluator.claims.test_judge import judge, study, summary
 
 PYTORCH = [0.970, 0.972, 0.971]
 

@@ -5,12 +5,12 @@ from xml.etree import ElementTree
 import pytest
 
 from core.schemas.study import Study
+from evaluator.claims.verdicts import NOT_TESTED
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.gaps import GROUPS, MODES, ROOM, gap_chart, gaps
 from evaluator.studies.page import page
 from evaluator.studies.svg import LEFT, RIGHT, WIDTH
-from evaluator.studies.verdicts import NOT_TESTED
-from tests.unit.evaluator.studies.test_judge import CLEAR, IMAGES, SAME, claim, judge, study, summary
+from tests.unit.evaluator.claims.test_judge import CLEAR, IMAGES, SAME, claim, judge, study, summary
 
 SVG = "{http://www.w3.org/2000/svg}"
 

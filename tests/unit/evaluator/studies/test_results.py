@@ -8,13 +8,13 @@ import pytest
 
 from core.schemas.experiment import Experiment
 from core.schemas.summary import TRAINING, Training
+from evaluator.claims.judge import Finding, Measured
+from evaluator.claims.verdicts import MEANINGS, NOT_TESTED, TIMES_DIFFER, UNTESTED, Verdict
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import shifts
-from evaluator.studies.judge import Finding, Measured
 from evaluator.studies.overview import best_evidence
 from evaluator.studies.results import chapters, in_words_of, kept_experiments
 from evaluator.studies.revision import changed_keys, revision, study_now
-from evaluator.studies.verdicts import MEANINGS, NOT_TESTED, TIMES_DIFFER, UNTESTED, Verdict
 from tools.studies import committed, committed_files, pages
 
 DOCS = Path(__file__).parents[4] / "docs"

@@ -7,7 +7,7 @@ from core.schemas.study import Study
 from core.schemas.summary import Summary
 from evaluator.studies import same_images
 from evaluator.studies.chapter import Chapter
-from tests.unit.evaluator.studies.test_judge import judge, study, summary
+from tests.unit.evaluator.claims.test_judge import judge, study, summary
 
 ACCURACIES = {"keras": [0.98, 0.97, 0.99], "pytorch": [0.97, 0.96, 0.95]}
 

@@ -12,7 +12,7 @@ from evaluator.studies.chapter import Chapter
 from evaluator.studies.page import page
 from evaluator.studies.results import SHARED, keep, search_summaries
 from evaluator.studies.revision import Revision
-from tests.unit.evaluator.studies.test_judge import study, summary
+from tests.unit.evaluator.claims.test_judge import study, summary
 
 WHOLE = summary(study(), {"keras": (0.5, 0.6, 0.7), "pytorch": (0.5, 0.6, 0.7)})
 FROZEN = Experiment.model_validate_json(WHOLE.spec_json).model_copy(update={"study": None})

@@ -9,7 +9,7 @@ from evaluator.studies.chapter import Chapter
 from evaluator.studies.page import page
 from evaluator.studies.svg import BAR
 from evaluator.studies.wall_time import AXIS, COLOURS, HIDDEN_WAIT, bars
-from tests.unit.evaluator.studies.test_judge import SAME, study, summary
+from tests.unit.evaluator.claims.test_judge import SAME, study, summary
 
 SECONDS = {"start": 0.0, "data": 30.0, "build": 1.0, "train": 60.0, "validate": 8.0, "export": 1.0}
 SVG = "{http://www.w3.org/2000/svg}"

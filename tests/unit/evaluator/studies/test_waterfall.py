@@ -12,7 +12,7 @@ from evaluator.studies.chapter import Chapter
 from evaluator.studies.page import page
 from evaluator.studies.svg import BAR, COLOURS
 from evaluator.studies.waterfall import waterfall
-from tests.unit.evaluator.studies.test_judge import EPOCHS, IMAGES, SAME, claim, study, summary
+from tests.unit.evaluator.claims.test_judge import EPOCHS, IMAGES, SAME, claim, study, summary
 from tests.unit.evaluator.test_attribution import CLEAR, PLAN, groups
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -3,9 +3,9 @@
 import pytest
 
 from core.schemas.study import Study
-from evaluator.studies.findings import allows, difference, measured, why, work
-from evaluator.studies.verdicts import NOT_TESTED
-from tests.unit.evaluator.studies.test_judge import CLEAR, EPOCHS, SAME, claim, judge, study, summary, verdicts
+from evaluator.claims.verdicts import NOT_TESTED
+from evaluator.claims.wording import allows, difference, measured, why, work
+from tests.unit.evaluator.claims.test_judge import CLEAR, EPOCHS, SAME, claim, judge, study, summary, verdicts
 
 
 def open_study(**changes: object) -> Study:

@@ -7,12 +7,12 @@ import pytest
 
 from core.schemas.study import Claim, Study
 from core.schemas.summary import Summary, Training
+from evaluator.claims.judge import Finding
+from evaluator.claims.verdicts import NOT_TESTED, TIMES_DIFFER
+from evaluator.claims.wording import difference, measured, why
 from evaluator.studies.chapter import Chapter
-from evaluator.studies.findings import difference, measured, why
-from evaluator.studies.judge import Finding
 from evaluator.studies.page import page
-from evaluator.studies.verdicts import NOT_TESTED, TIMES_DIFFER
-from tests.unit.evaluator.studies.test_judge import EPOCHS, SAME, claim, judge, study, summary
+from tests.unit.evaluator.claims.test_judge import EPOCHS, SAME, claim, judge, study, summary
 
 SECOND = (10.0, 11.0, 9.0)
 """Seconds by seed of the second side, PyTorch's."""

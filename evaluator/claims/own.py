@@ -8,8 +8,8 @@ import pydantic
 from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary
 from evaluator import text
-from evaluator.studies.judge import Finding, decide, measure
-from evaluator.studies.verdicts import NO_WEIGHTS, UNTESTED
+from evaluator.claims.judge import Finding, decide, measure
+from evaluator.claims.verdicts import NO_WEIGHTS, UNTESTED
 
 SILENT = tuple(verdict for verdict in UNTESTED if verdict != NO_WEIGHTS)
 """Words that the terminal counts only."""

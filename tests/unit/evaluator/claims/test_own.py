@@ -8,13 +8,13 @@ import pytest
 from core.schemas.experiment import Experiment
 from core.schemas.study import Claim, Side, Study
 from core.schemas.summary import Summary
-from evaluator import claims as judging
+from evaluator.claims import own as judging
 from evaluator.report import claims
 from evaluator.report.html import render
 from evaluator.report.markdown import to_markdown
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment as Synthetic
-from tests.unit.evaluator.studies.test_judge import CLEAR, EPOCHS, SAME, claim, judge, study, summary
+from tests.unit.evaluator.claims.test_judge import CLEAR, EPOCHS, SAME, claim, judge, study, summary
 
 UNAVAILABLE = Claim(text="Pretrained.", first=Side(framework="keras", epochs=EPOCHS), unavailable="weights unavailable")
 

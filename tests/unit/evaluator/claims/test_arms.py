@@ -1,8 +1,8 @@
 """Names of arms on the page, on synthetic summaries: TEST DATA, no figure here was measured."""
 
 from core.schemas.experiment import Experiment
-from evaluator.studies.arms import bare_arm, unscaled, without_scale
-from tests.unit.evaluator.studies.test_judge import CLEAR, study, summary
+from evaluator.claims.arms import bare_arm, unscaled, without_scale
+from tests.unit.evaluator.claims.test_judge import CLEAR, study, summary
 
 
 def test_the_scale_is_taken_out_in_front_of_what_an_attribution_adds() -> None:

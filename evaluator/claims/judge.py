@@ -9,15 +9,12 @@ from core.schemas.statistics import SeedTest
 from core.schemas.study import Claim, Measure, Side, Study
 from core.schemas.summary import TRAINING, Arm, Summary
 from evaluator import text
-from evaluator.paired import ALPHA
-from evaluator.provenance import count_machines
-from evaluator.statistics import SEEDS_NEEDED, corrected, seed_test
-from evaluator.studies.arms import without_scale
-from evaluator.studies.evidence import Epochs, shortfalls
-from evaluator.studies.figures import FIGURES, LAST_EPOCHS
-from evaluator.studies.levels import SPLITS, at_chance
-from evaluator.studies.memory import BEFORE, gave_back
-from evaluator.studies.verdicts import (
+from evaluator.claims.arms import without_scale
+from evaluator.claims.evidence import Epochs, shortfalls
+from evaluator.claims.figures import FIGURES, LAST_EPOCHS
+from evaluator.claims.levels import SPLITS, at_chance
+from evaluator.claims.memory import BEFORE, gave_back
+from evaluator.claims.verdicts import (
     NO_DIFFERENCE,
     NO_WEIGHTS,
     NOT_MEASURED,
@@ -27,6 +24,9 @@ from evaluator.studies.verdicts import (
     WEIGHTS_UNAVAILABLE,
     Verdict,
 )
+from evaluator.paired import ALPHA
+from evaluator.provenance import count_machines
+from evaluator.statistics import SEEDS_NEEDED, corrected, seed_test
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from core.schemas.results import TrainResult
 from core.schemas.study import Claim, Side, Study
 from core.schemas.summary import Place, SeedAccuracy, Summary
 from evaluator import statistics
+from evaluator.claims.judge import Finding, decide, measure
+from evaluator.claims.memory import gave_back
+from evaluator.claims.verdicts import NOT_TESTED, TIMES_DIFFER, UNTESTABLE, UNTESTED
+from evaluator.claims.wording import why
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.chart import published_accuracies
-from evaluator.studies.findings import why
-from evaluator.studies.judge import Finding, decide, measure
-from evaluator.studies.memory import gave_back
 from evaluator.studies.page import page
-from evaluator.studies.verdicts import NOT_TESTED, TIMES_DIFFER, UNTESTABLE, UNTESTED
 from evaluator.summary import summarise
 from tests.unit.evaluator.builder import Experiment as Synthetic
 from tests.unit.evaluator.builder import changed, environment
