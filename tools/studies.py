@@ -13,7 +13,7 @@ import argparse
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from core import files
@@ -40,12 +40,16 @@ def main() -> None:
     parser.add_argument("command", nargs="?", choices=("write", "keep"), default="write")
     parser.add_argument("summaries", nargs="*", type=Path)
     parser.add_argument("--shared", action="store_true", help="keep: compare no times, the machine did other work")
-    arguments = parser.parse_intermixed_args()
-    for path in write(arguments.docs, arguments.summaries if arguments.command == "keep" else (), arguments.shared):
+    parser.add_argument("--shared-arm", action="append", default=[], metavar="ARM", help="the same of one arm's times")
+    given = parser.parse_intermixed_args()
+    summaries = given.summaries if given.command == "keep" else ()
+    for path in write(given.docs, summaries, given.shared, given.shared_arm):
         print(path)
 
 
-def write(docs: Path, summaries: tuple[Path, ...] | list[Path] = (), shared: bool = False) -> list[Path]:
+def write(
+    docs: Path, summaries: Sequence[Path] = (), shared: bool = False, shared_arms: Sequence[str] = ()
+) -> list[Path]:
     """Keeps summaries, if any, and writes page and pictures anew; returns the places of what was kept.
 
     All of it is made before any of it is written: a summary that cannot be kept, or that no page can be made with,
@@ -55,7 +59,7 @@ def write(docs: Path, summaries: tuple[Path, ...] | list[Path] = (), shared: boo
         draft = Path(folder)
         if (docs / RESULTS).is_dir():
             shutil.copytree(docs / RESULTS, draft / RESULTS)
-        kept = [keep(path, draft / RESULTS, shared) for path in summaries]
+        kept = [keep(path, draft / RESULTS, shared, shared_arms) for path in summaries]
         written = {docs / path.relative_to(draft): _linked(text, docs) for path, text in pages(draft).items()}
         for path in kept:
             files.write_text(docs / RESULTS / path.name, path.read_text())

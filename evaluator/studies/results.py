@@ -1,7 +1,7 @@
 """The result files the page is made from: summaries of experiments that repeat a study."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from core import files
 from core.errors import InvalidInputError
 from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary, parse_summary
+from evaluator.claims.arms import short_arm
 from evaluator.claims.judge import Finding, decide, measure, study_of
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.revision import changed_keys, study_now
@@ -114,29 +115,42 @@ def _summaries(folder: Path, committed: Mapping[str, Experiment]) -> Iterator[Su
 
 
 SHARED = "Whoever measured says that the machine did other work meanwhile, which the trainings cannot see."
-"""The note of a result none of whose times is compared."""
+"""The note of a result whose times, or those of some of its arms, are not compared."""
 
 
-def keep(path: Path, folder: Path, shared: bool = False) -> Path:
+def keep(path: Path, folder: Path, shared: bool = False, shared_arms: Collection[str] = ()) -> Path:
     """Copies a report's summary to the result files and returns its place.
 
     Args:
         shared: the machine did other work meanwhile that held none of Bakeoff's locks: every training is contended.
+        shared_arms: the same of these arms' trainings alone, under their names in the experiment file.
 
     Raises:
-        InvalidInputError: not a summary, or one of an experiment that the page has no place for.
+        InvalidInputError: not a summary, one of an experiment that the page has no place for, or without such an arm.
     """
     summary = parse_summary(path.read_bytes(), str(path))
     if not (study_of(summary) or summary.search or summary.other_split):
         raise InvalidInputError(
             f"{path} is no study's: {summary.experiment} has no key study, searches nothing and has no other_split"
         )
-    if shared:
-        trainings = tuple(one.model_copy(update={"contended": True}) for one in summary.trainings)
-        summary = summary.model_copy(update={"trainings": trainings, "notes": (*summary.notes, SHARED)})
+    if shared or shared_arms:
+        summary = _contended(summary, None if shared else frozenset(shared_arms), path)
     target = folder / f"{summary.experiment}.json"
     files.write_text(target, json.dumps(_slim(summary).model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
     return target
+
+
+def _contended(summary: Summary, arms: Set[str] | None, path: Path) -> Summary:
+    """With all trainings marked, or those of some arms."""
+    names = {training.arm: short_arm(training.arm, summary) for training in summary.trainings}
+    if unknown := sorted((arms or set()) - {*names.values()}):
+        raise InvalidInputError(f"{path} has no trainings of arm {unknown[0]}; it has: {', '.join(names.values())}")
+    trainings = tuple(
+        one.model_copy(update={"contended": one.contended or arms is None or names[one.arm] in arms})
+        for one in summary.trainings
+    )
+    which = "" if arms is None else f" This is said of: {', '.join(sorted(arms))}."
+    return summary.model_copy(update={"trainings": trainings, "notes": (*summary.notes, SHARED + which)})
 
 
 def _slim(summary: Summary) -> Summary:

@@ -13,7 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from core.errors import InvalidInputError, NotFoundError
 from core.schemas.base import explain_one, problems_of
 from core.schemas.experiment import FULL, Experiment
-from services.orchestrator.scales import choose_scale, name_scale
+from services.orchestrator.scales import choose_scale, leave_out_arms, name_scale
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """`owner/name` of a data set on the Hugging Face hub; a path of two parts is told from it by a `./` before it."""
@@ -35,7 +35,7 @@ def read_experiment(
     Args:
         path: a YAML file.
         scale: one of the file's `scales`, or "full": the file as it stands.
-        overrides: `key.path=value` pairs, the value as YAML; they win over the file.
+        overrides: `key.path=value` pairs, the value as YAML; they win over the file. An arm set to null is left out.
         data: path or hub name that replaces the one of `data.source`. A hub name in a folder's place makes the source
             one of kind dataset.
 
@@ -49,6 +49,7 @@ def read_experiment(
         _override(document, override)
     if data is not None:
         _replace_source(document, data)
+    leave_out_arms(document)
     name_scale(document, scale)
     try:
         return Experiment.model_validate(_plain(document))

@@ -1,4 +1,4 @@
-"""Sizes of an experiment: `scales` names what is written differently for each."""
+"""Sizes of an experiment: `scales` names what is written differently for each, and which arms are left out."""
 
 from typing import Any
 
@@ -8,8 +8,6 @@ from core.schemas.experiment import FULL
 
 def choose_scale(document: dict[str, Any], scale: str, file: str) -> None:
     """Merges a scale into the document in place and takes `scales` out of it: mappings merge, all else replaces.
-
-    An arm that the scale sets to null is left out, with what the study claims about it, and of the other split.
 
     Raises:
         InvalidInputError: the file has no such scale, or `scales` is no mapping of mappings.
@@ -23,12 +21,23 @@ def choose_scale(document: dict[str, Any], scale: str, file: str) -> None:
         known = ", ".join([FULL, *map(str, scales)])
         raise InvalidInputError(f"{file} has no scale {scale!r}; it has: {known}")
     _merge(document, scales[scale])
+
+
+def leave_out_arms(document: dict[str, Any]) -> None:
+    """Takes out of the document, in place, every arm set to null, with what the study claims about it, and out
+    of load test and other split.
+
+    Comes after overrides, which may set an arm to null as a scale may.
+    """
     arms = document.get("arms")
     if isinstance(arms, dict):
-        document["arms"] = {name: arm for name, arm in arms.items() if arm is not None}
-        left_out = {str(name) for name, arm in arms.items() if arm is None}
+        nulls = [name for name, arm in arms.items() if arm is None]
+        for name in nulls:
+            del arms[name]  # in place: the rest keeps its lines, which errors name
+        left_out = set(map(str, nulls))
         _leave_out(document.get("study"), left_out)
-        _leave_out_of_other_split(document, left_out)
+        for block in ("loadtest", "other_split"):
+            _leave_out_of(block, document, left_out)
 
 
 def name_scale(document: dict[str, Any], scale: str) -> None:
@@ -72,14 +81,16 @@ def _leave_out(study: Any, arms: set[str]) -> None:
     study["claims"] = kept
 
 
-def _leave_out_of_other_split(document: dict[str, Any], arms: set[str]) -> None:
-    """Takes arms out of the other split, and that too where none is left."""
-    other = document.get("other_split")
-    if not isinstance(other, dict) or not isinstance(other.get("arms"), list):
+def _leave_out_of(block: str, document: dict[str, Any], arms: set[str]) -> None:
+    """Takes arms out of load test or other split, and that too where none is left."""
+    place = document.get(block)
+    if not isinstance(place, dict) or not isinstance(place.get("arms"), list):
         return
-    other["arms"] = [name for name in other["arms"] if str(name) not in arms]
-    if not other["arms"]:
-        document["other_split"] = None
+    kept = [name for name in place["arms"] if str(name) not in arms]
+    if kept or not place["arms"]:
+        place["arms"] = kept
+    else:
+        document[block] = None
 
 
 def _sides(claim: Any) -> list[dict[str, Any]]:

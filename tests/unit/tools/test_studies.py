@@ -48,7 +48,7 @@ def test_a_scale_that_the_file_has_not_is_said_too(tmp_path: Path) -> None:
 
 def test_an_override_is_said_to_differ_from_the_file(tmp_path: Path) -> None:
     write(tmp_path, [changed(tmp_path, "s3-chest-xray", "s3-chest-xray-matched", seeds=[5, 6, 7])])
-    assert "what was measured differs from `s3-chest-xray.yaml` in `seeds`" in text(tmp_path)
+    assert re.search("what was measured differs from `s3-chest-xray.yaml` in .*`seeds`", text(tmp_path))
 
 
 def test_studies_without_a_result_are_listed(tmp_path: Path) -> None:

@@ -56,6 +56,17 @@ def test_a_result_may_be_kept_as_one_whose_times_do_not_compare(shared: bool, tm
     assert (SHARED in found.notes) == shared
 
 
+def test_the_times_of_some_arms_alone_may_be_kept_as_shared(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    other = tuple(one.model_copy(update={"arm": "other"}) for one in SEARCHED.trainings)
+    path.write_text(SEARCHED.model_copy(update={"trainings": (*SEARCHED.trainings, *other)}).model_dump_json())
+    found = parse_summary(keep(path, tmp_path, shared_arms=["other"]).read_bytes(), "kept")
+    assert {one.arm for one in found.trainings if one.contended} == {"other"}
+    assert found.notes[-1] == f"{SHARED} This is said of: other."
+    with pytest.raises(InvalidInputError, match=r"no trainings of arm weighted; it has: .*other"):
+        keep(path, tmp_path, shared_arms=["weighted"])
+
+
 def test_a_search_whose_file_changed_since_says_so() -> None:
     revision = Revision("test-digits", "full", ("search",))
     told = page([], (), {SEARCHED.experiment: revision}, [SEARCHED])

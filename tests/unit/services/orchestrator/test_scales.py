@@ -139,6 +139,24 @@ def test_an_arm_set_to_null_is_left_out_with_what_is_claimed_about_it(tmp_path: 
     assert len(read_experiment(tmp_path / "sized.yaml").study.claims) == 3  # type: ignore[union-attr]
 
 
+def test_an_override_may_leave_out_an_arm_too(tmp_path: Path) -> None:
+    path = write(tmp_path, TEXT + CLAIMS)
+    without = read_experiment(path, ["arms.one=null"])
+    assert list(without.arms) == ["two"]
+    assert without.loadtest is None
+    left = read_experiment(path, ["arms.two=null"], scale="small")
+    assert list(left.arms) == ["one-small"]
+    assert left.study is not None
+    assert [claim.text for claim in left.study.claims] == ["both", "nowhere"]
+
+
+def test_an_error_still_names_its_line_where_an_arm_is_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path, TEXT)
+    line = next(n for n, text in enumerate(TEXT.splitlines(), 1) if text.startswith("  one:"))
+    with pytest.raises(InvalidInputError, match=rf":{line}: arms.one.mode"):
+        read_experiment(path, ["arms.two=null", "arms.one.mode=none"])
+
+
 def test_a_scale_that_leaves_out_every_arm_is_refused(tmp_path: Path) -> None:
     changed = TEXT.replace("arms: {two: {recipe: {epochs: 2}}}", "arms: {one: null, two: null}")
     with pytest.raises(InvalidInputError, match="arms"):
