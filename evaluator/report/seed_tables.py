@@ -93,7 +93,7 @@ def time_note(summary: Summary) -> str:
     )
     return (
         f"{start}Open is opening the data, wait is for batches in training. A dash there: not measured, and part of "
-        "train; Keras's Model.fit does not show its waiting, and earlier versions measured none. Preparing the images "
+        "train; earlier versions measured none, or none of Keras. Preparing the images "
         f"once for all trainings{took} is in nobody's share: matched arms train on what came out of it, idiomatic ones "
         f"decode and resize the originals themselves, in their own time.{_memory_note(summary)}"
     )
@@ -113,8 +113,8 @@ def _memory_note(summary: Summary) -> str:
 def time_shares(summary: Summary) -> Table:
     """Share of wall time by phase, images a second and peak memory of each framework's trainings, means over seeds.
 
-    Opening the data and waiting for batches, one phase of a training, are apart here; a dash for waiting that the
-    framework does not show.
+    Opening the data and waiting for batches, one phase of a training, are apart here; a dash for waiting that was not
+    measured.
     """
     phases = phases_of(summary)
     named = ("Framework", "Arm", "Seeds")
@@ -147,7 +147,7 @@ def _starts(summary: Summary) -> bool:
 def wall_time(trainings: Sequence[Training], phases: Sequence[str]) -> dict[str, float | None]:
     """Title of a phase to its seconds in all of the trainings together; of the data two: opening it, waiting for it.
 
-    None for waiting that the framework does not show, which is part of training.
+    None for waiting that was not measured, which is part of training then.
     """
     spent: dict[str, float | None] = {}
     for phase in phases:

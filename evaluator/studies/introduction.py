@@ -42,7 +42,7 @@ TIMES = f"""**Times** are of training steps, all epochs, with validation where t
 *{TIMES_DIFFER}* where the trainings shared the machine (*contended*), ran on different machines or different shares
 of the study's epochs (then they are scaled to all of them), or are of PyTorch or fastai from before freed memory was
 [kept]({PAGE}). In the tables of where the time went *open* is opening the data and *wait* is for batches in training;
-a dash there: not measured, and part of *train* (Keras's `Model.fit` does not show it). *Start* is importing the
+a dash there: not measured, and part of *train* (earlier versions did not measure Keras's). *Start* is importing the
 framework; without such a column the services had imported it before. Preparing the images once for all trainings is
 in nobody's share: matched arms train on what came out of it, idiomatic ones decode and resize the originals
 themselves, in their own time."""

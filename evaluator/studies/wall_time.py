@@ -24,7 +24,7 @@ ON_LIGHT = ("Start", "Validate")
 TOTAL = 62
 """Room for the seconds beside a bar."""
 HIDDEN_WAIT = " with waiting"
-"""Of training that shows no waiting of its own."""
+"""Of training whose waiting was not measured apart."""
 LEAST = 0.06
 """Share of a bar in which a figure has room."""
 AXIS = Axis(0.0, 1.0, room=TOTAL)

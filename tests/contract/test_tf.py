@@ -71,6 +71,19 @@ def test_keras_leaves_xla_off_in_matched_mode_and_on_the_cpu_of_a_machine_with_a
     }
 
 
+@pytest.mark.parametrize("mode", ["matched", "idiomatic"])
+def test_a_step_that_shows_its_waiting_trains_keras_as_its_own_step_does_bit_for_bit(
+    found: dict[str, Any], mode: str
+) -> None:
+    assert found["steps"][mode] == {"figures": True, "weights": True, "traces": 1}
+
+
+def test_arrays_to_validate_on_are_read_batch_by_batch_and_never_all_at_once(found: dict[str, Any]) -> None:
+    assert found["stored"]["batches"] == [21, 21, 1]
+    assert found["stored"]["equal"]
+    assert found["stored"]["read"] < 50
+
+
 def test_training_time_in_keras_ends_with_the_last_batch(found: dict[str, Any]) -> None:
     assert min(found["validation"]) >= SLOW_S
 

@@ -144,6 +144,68 @@ def xla() -> dict[str, list[bool]]:
     return found
 
 
+def steps(mode: str) -> dict[str, Any]:
+    """Keras's training with its own step and with the one that takes its batch outside of the compiled function."""
+    import keras
+
+    from trainer.frameworks.keras import FRAMEWORK, Trained
+
+    architecture, found = networks.CASES["vector-norm"], []
+    recipe = Recipe(**complete(mode, {"epochs": 2, "batch_size": 8}))
+    traced: list[str] = []
+
+    def counted(self: Any, batch: Any) -> Any:
+        traced.append(mode)
+        return keras.Model.train_step(self, batch)
+
+    for make in (keras.Model.make_train_function, Trained.make_train_function):
+        recorder, settings = Recorder(), networks.settings(architecture, recipe)
+        model = FRAMEWORK.build(architecture, networks.weights(architecture), settings)
+        traced.clear()
+        with (
+            mock.patch.object(Trained, "make_train_function", make),
+            mock.patch.object(Trained, "train_step", counted),
+        ):
+            FRAMEWORK.fit(model, data(architecture), recipe, recorder)
+        figures = [(one.train_loss, one.train_accuracy, one.validation_loss) for one in recorder.metrics]
+        found.append((figures, FRAMEWORK.weights(model)))
+    (figures, weights), (others, other_weights) = found
+    return {
+        "figures": figures == others,
+        "weights": all(np.array_equal(weights[key], other_weights[key]) for key in weights),
+        "traces": len(traced),
+    }
+
+
+class Counted:
+    """Images in a file that tell how many of them were read."""
+
+    def __init__(self, images: Any) -> None:
+        self.images, self.shape, self.read = images, images.shape, 0
+
+    def __getitem__(self, rows: slice) -> Any:
+        found = self.images[rows]
+        self.read += len(found)
+        return found
+
+
+def stored() -> dict[str, Any]:
+    """Of a split in batches of five: whether all of it comes in order, and how many images one batch has read."""
+    from trainer.frameworks._tf import stored_batches
+
+    whole = networks.images(PLAIN, 101, "stored")
+    images = Counted(whole.images)
+    batches = stored_batches(Split(images, whole.labels), 5)  # type: ignore[arg-type]
+    next(iter(batches))
+    read, parts = images.read, [(images.numpy(), labels.numpy()) for images, labels in batches]
+    return {
+        "read": read,
+        "batches": [len(batches), len(parts), len(parts[-1][1])],
+        "equal": np.array_equal(np.concatenate([part for part, _ in parts]), whole.images)
+        and np.array_equal(np.concatenate([labels for _, labels in parts]), whole.labels),
+    }
+
+
 def slow_validation() -> list[float]:
     """Validation seconds of epochs between whose last batch and whose validation Keras is busy for SLOW_S."""
     import keras
@@ -212,6 +274,8 @@ if __name__ == "__main__":
         "complements": complements(),
         "decays": {"alike": decays(1.0), "discriminative": decays(0.01)},
         "xla": xla(),
+        "steps": {mode: steps(mode) for mode in ("matched", "idiomatic")},
+        "stored": stored(),
         "validation": slow_validation(),
         "dropless": dropout_of_nothing(),
         "bare": bare_loop(),

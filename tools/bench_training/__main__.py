@@ -1,6 +1,6 @@
 """Our trainer's loops against bare ones of the same framework, epoch by epoch in turn.
 
-    python tools/bench_training [--rounds 5] [--images 6400] [--threads N] [--write docs/training-speed.md]
+    python tools/bench_training [--rounds 5] [--images 12800] [--threads N] [--write docs/training-speed.md]
 
 Each framework runs in a process of its own: an epoch of ours, an epoch of the bare loop on the same net, images, batch
 size and threads, and so on. The first pair warms up and does not count. Validation (one batch) is in the CPU time
@@ -55,7 +55,7 @@ HEAD = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=6400)
+    parser.add_argument("--images", type=int, default=12800)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--frameworks", nargs="+", choices=FRAMEWORKS, default=FRAMEWORKS)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))

@@ -14,7 +14,7 @@ from core.errors import BakeoffError
 from core.prepared import Split
 from core.runtimes._tensorflow import import_tensorflow
 from core.schemas.recipe import Recipe
-from trainer.batches import Batch, matched_batches
+from trainer.batches import Batch, matched_batches, steps_per_epoch
 from trainer.framework import Callbacks
 from trainer.frameworks._onnx import INPUT, OUTPUT, read_facts
 from trainer.layers import Architecture
@@ -85,6 +85,22 @@ def matched_dataset(
     if table is not None:
         spec = (*spec, tf.TensorSpec([None], tf.float64))
     return tf.data.Dataset.from_generator(draw, output_signature=spec).prefetch(2)
+
+
+def stored_batches(split: Split, size: int) -> Any:
+    """Batches (uint8 [n, height, width, channels], labels int64 [n]) of a split in its own order, the last one shorter.
+
+    Read from the memory map when they are asked for; `from_tensor_slices` would copy all of it into memory.
+    """
+
+    def read() -> Iterator[tuple[Any, ...]]:
+        for start in range(0, len(split), size):
+            rows = slice(start, start + size)
+            yield np.ascontiguousarray(split.images[rows]), split.labels[rows]
+
+    spec = tf.TensorSpec([None, *split.images.shape[1:]], tf.uint8), tf.TensorSpec([None], tf.int64)
+    batches = tf.data.Dataset.from_generator(read, output_signature=spec)
+    return batches.apply(tf.data.experimental.assert_cardinality(steps_per_epoch(len(split), size))).prefetch(2)
 
 
 class Ticker:

@@ -5,7 +5,8 @@ What `framework` and None mean here, all of it Keras's own:
 - initializer: Glorot uniform kernels, zero biases.
 - pipeline: `image_dataset_from_directory` and preprocessing layers mapped over it, given to `Model.fit`, which scores
   `validation_data`; arrays are sliced, shuffled and batched by `tf.data`; `keras.layers.Dropout`. A weighted sampler is
-  a `tf.data.Dataset` of each class and `sample_from_datasets`, resized by Keras's `Resizing`.
+  a `tf.data.Dataset` of each class and `sample_from_datasets`, resized by Keras's `Resizing`. In both modes the step
+  that `Model.fit` calls takes its batch before the compiled function, so that waiting for data can be measured.
 - optimizer: `keras.optimizers.Adam` (rate 1e-3, β 0.9 and 0.999, ε 1e-7) and `SGD` (rate 1e-2, no momentum).
 - schedule: none; `ExponentialDecay` for step and exponential, `CosineDecay` for cosine and, with its straight warm-up,
   for one-cycle. A plateau is the shared rule, which is that of `ReduceLROnPlateau`.
@@ -76,6 +77,9 @@ class Model:
 class Trained(keras.Model):
     """What Model.fit trains: takes a plain image, or a dict of image and dropout masks, and gives scores."""
 
+    waited = 0.0
+    """Seconds that steps waited for their batch, since somebody set it to zero."""
+
     def __init__(self, model: Model) -> None:
         super().__init__(name="trained")
         self._head, self._dtype = model.architecture.head, model.settings.dtype
@@ -84,6 +88,26 @@ class Trained(keras.Model):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         network = self._masked if isinstance(inputs, dict) else self._plain
         return scores(self._head, keras.ops.cast(network(inputs, training=training), self._dtype))
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Model.fit's own step, but each batch is taken outside of the compiled function, where waiting for it shows.
+
+        It goes in as an optional, which keeps the data set's dynamic shapes: one trace, for the last batch too.
+        """
+        if self.train_function is not None and not force:
+            return
+        compiled = tf.function(self.train_step, jit_compile=self.jit_compile, reduce_retracing=True, autograph=False)
+        step = tf.function(lambda batch: compiled(batch.get_value()), reduce_retracing=True, autograph=False)
+
+        def take_and_train(batches: Any) -> Any:
+            began = perf_counter()
+            batch = batches.get_next_as_optional()
+            if not batch.has_value():
+                raise StopIteration  # as Keras's own
+            self.waited += perf_counter() - began
+            return step(batch)
+
+        self.train_function = take_and_train
 
 
 class Reporter(keras.callbacks.Callback):
@@ -97,6 +121,7 @@ class Reporter(keras.callbacks.Callback):
         self._ticker = _tf.Ticker(self._callbacks, epoch + 1, self._total)
         if isinstance(rate := self._trained.optimizer._learning_rate, SharedRate):
             rate.begin(epoch + 1, self._callbacks.history)
+        self._trained.waited = 0.0
         self._began = perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -120,6 +145,7 @@ class Reporter(keras.callbacks.Callback):
             validation_accuracy=logs["val_accuracy"],
             train_seconds=self._ended - self._began,
             validation_seconds=perf_counter() - self._ended,
+            data_seconds=self._trained.waited,
         )
         self._callbacks.epoch(metrics, lambda: state(self._built, self._trained.optimizer))
         if self._callbacks.stopped:
@@ -210,7 +236,7 @@ class KerasFramework:
             shuffle=False,
             initial_epoch=epochs.start - 1,
             epochs=epochs.stop - 1,
-            **_validation(data, recipe),
+            validation_data=_validation(data, recipe),
             callbacks=[Reporter(model, trained, steps, callbacks)],
             verbose=0,
         )
@@ -277,12 +303,11 @@ class KerasFramework:
         )
 
 
-def _validation(data: TrainingData, recipe: Recipe) -> dict[str, Any]:
+def _validation(data: TrainingData, recipe: Recipe) -> Any:
     """What Model.fit scores: the originals by Keras's loader, or the arrays."""
     if recipe.pipeline == "framework" and data.originals:
-        return {"validation_data": _keras_data.batches(data, "validation", recipe, recipe.batch)}
-    arrays = (data.validation.images, data.validation.labels)
-    return {"validation_data": arrays, "validation_batch_size": recipe.batch}
+        return _keras_data.batches(data, "validation", recipe, recipe.batch)
+    return _tf.stored_batches(data.validation, recipe.batch)
 
 
 def reduced(settings: BuildSettings) -> bool:

@@ -144,8 +144,7 @@ class TensorFlowFramework:
         if callbacks.resume is not None:
             self.assign(model, _tf.below("weights", callbacks.resume))
         tf.random.set_seed(model.settings.seed + callbacks.resume_epoch)
-        scored = data.original("validation") if recipe.pipeline == "framework" else None
-        validation = _tf_data.batches(data.validation, scored, recipe.batch, Augmentation())
+        validation = _validation(data, recipe)
         score = make_score(model, recipe, goal)
         for phase, epochs in remaining(recipe, model.architecture, callbacks):
             training = Training(model, recipe, phase, goal)
@@ -255,6 +254,14 @@ def _epochs(
 def _own_batches(data: TrainingData, recipe: Recipe, seed: int) -> Any:
     originals = data.original("train")
     return _tf_data.batches(data.train, originals, recipe.batch, recipe.augmentation, seed, recipe.sampler)
+
+
+def _validation(data: TrainingData, recipe: Recipe) -> Any:
+    """Batches to score, with the originals decoded anew or kept as `tf.data` does; the arrays otherwise."""
+    originals = data.original("validation") if recipe.pipeline == "framework" else None
+    if originals is not None:
+        return _tf_data.batches(data.validation, originals, recipe.batch, Augmentation())
+    return _tf.stored_batches(data.validation, recipe.batch).map(lambda images, labels: ({"image": images}, labels))
 
 
 def zip_inputs(batches: Iterator[_tf.Inputs], rates: Iterator[Any]) -> Iterator[tuple[Any, ...]]:
