@@ -11,6 +11,7 @@ their file says, and which studies have none.
 
 import argparse
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -73,7 +74,7 @@ def write(
 def _linked(text: str, docs: Path) -> str:
     """Its links to other pages of these docs, as they are from another folder."""
     place = os.path.relpath(DOCS, docs)
-    return text if place == "." else text.replace("](training-speed.md", f"]({place}/training-speed.md")
+    return text if place == "." else re.sub(r"\]\((?=[a-z-]+\.md)", f"]({place}/", text)
 
 
 def pages(docs: Path) -> dict[Path, str]:
