@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 from typing import Literal
 
@@ -74,17 +74,26 @@ def corrected(tests: Sequence[SeedTest]) -> list[SeedTest]:
     return [test if test.p_value is None else test.model_copy(update={"p_adjusted": next(adjusted)}) for test in tests]
 
 
-def framework_tests(groups: Sequence[Group]) -> tuple[FrameworkTest, ...]:
-    """Every pair of frameworks of every arm, over the seeds both were scored with, corrected for all of them."""
+def framework_tests(groups: Sequence[Group], added: Collection[str] = ()) -> tuple[FrameworkTest, ...]:
+    """Every pair of frameworks of every arm, over the seeds both were scored with, corrected for all of them.
+
+    Args:
+        added: arms that an attribution adds between those that are written. They are steps to its answer and no
+            questions of the experiment, so they are corrected among themselves and weaken nothing else.
+    """
     pairs = []
     for arm in dict.fromkeys(group.arm for group in groups):
         for first, second in combinations([group for group in groups if group.arm == arm], 2):
             if differences := paired_differences(first, second):
                 pairs.append((first, second, seed_test(differences)))
-    tests = corrected([test for *_, test in pairs])
+    families = {
+        kind: iter(corrected([test for one, _, test in pairs if (one.arm in added) == kind])) for kind in (False, True)
+    }
     return tuple(
-        FrameworkTest(arm=first.arm, first=first.framework, second=second.framework, test=test)
-        for (first, second, _), test in zip(pairs, tests, strict=True)
+        FrameworkTest(
+            arm=first.arm, first=first.framework, second=second.framework, test=next(families[first.arm in added])
+        )
+        for first, second, _ in pairs
     )
 
 

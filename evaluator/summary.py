@@ -72,7 +72,8 @@ def summarise(
     classifications = _classifications(rows, evaluations, answers, labels)
     representatives = [one.row for one in classifications if one.representative and one.row is not None]
     groups = build_groups(trainings, rows)
-    framework_tests = statistics.framework_tests(groups)
+    added = _added(spec)
+    framework_tests = statistics.framework_tests(groups, added)
     data = provenance.describe_data(next((r for r in results if isinstance(r, PrepareResult)), None))
     missing += provenance.untested(data)
     other_split = splits.compare(groups, data, others, missing)
@@ -95,7 +96,7 @@ def summarise(
         other_split=other_split,
         step_seconds=provenance.step_seconds((*results, *others)),
         framework_tests=framework_tests,
-        defaults=modes.compare(_written(spec, arms), groups, framework_tests),
+        defaults=modes.compare([arm for arm in arms if arm.name not in added], groups, framework_tests),
         agreement=paired.agreement(representatives, answers, labels),
         disagreements=tuple(evidence.disagreements(rows, answers, labels, classes)),
         parities=parity.pairs(rows, answers),
@@ -118,11 +119,10 @@ def _attribution(spec: ReportSpec, groups: Sequence[Group]) -> Attribution | Non
     return attribution.attribute(plan, groups) if plan else None
 
 
-def _written(spec: ReportSpec, arms: Sequence[Arm]) -> list[Arm]:
-    """Without the arms that an attribution adds, whose defaults are between the two modes."""
+def _added(spec: ReportSpec) -> frozenset[str]:
+    """The arms that an attribution adds, whose defaults are between the two modes."""
     plan = _plan(spec)
-    added = (*plan.steps, *plan.singles) if plan else ()
-    return [arm for arm in arms if arm.name not in added]
+    return frozenset((*plan.steps, *plan.singles) if plan else ())
 
 
 def _arms(trainings: Sequence[TrainResult], groups: Sequence[Group], tests: Sequence[FrameworkTest]) -> tuple[Arm, ...]:

@@ -106,13 +106,17 @@ class Bar:
 
 
 def bars(found: Attribution) -> Iterator[Bar]:
-    """The first gap, the changes from there on, and the last gap."""
+    """The first gap, the changes from there on, and the last gap; then the interaction, from where each switch alone
+    would lead to where all of them together do, so a part of the changes before."""
     yield Bar(found.arms[0], 0.0, found.start.mean, gap=True)
     level = found.start.mean
     for label, change in (*((share.key, share.change) for share in found.shares), (REST, found.rest)):
         yield Bar(label, level, change.mean, is_clear(change))
         level += change.mean
     yield Bar(found.arms[1], 0.0, found.end.mean, gap=True)
+    if found.interaction is not None:
+        apart = found.start.mean + sum(share.change.mean for share in found.alone)
+        yield Bar(INTERACTION, apart, found.interaction.mean, is_clear(found.interaction))
 
 
 def waterfall(found: Attribution) -> Figure:

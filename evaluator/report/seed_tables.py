@@ -14,9 +14,10 @@ def framework_tests(summary: Summary) -> Table:
     """Every pair of frameworks of every arm."""
     headers = ("First", "Second", "Arm", "Finding", "Seeds", "Difference", "95% interval", "p, corrected")
     rows = tuple(_cells(one) for one in summary.framework_tests)
+    apart = ", those that the attribution adds apart" if summary.attribution else ""
     caption = (
         "Frameworks over seeds: mean paired difference of test accuracy, Student’s interval, paired t test corrected "
-        "by Holm for all of these"
+        f"by Holm for all of these{apart}"
     )
     return Table(caption, headers, rows, names=4)
 

@@ -5,7 +5,7 @@ from html import escape
 
 from core.schemas.attribution import Attribution
 from evaluator import text
-from evaluator.report.attribution import UNCLEAR, Bar, bars, is_clear
+from evaluator.report.attribution import INTERACTION, UNCLEAR, Bar, bars, is_clear
 from evaluator.studies.svg import (
     BAR,
     BOTTOM,
@@ -39,7 +39,8 @@ def waterfall(found: Attribution) -> str:
     axis, height = _axis(drawn), height_of(len(drawn))
     first, second = map(text.framework, found.between)
     rows = [part for number, bar in enumerate(drawn) for part in _row(bar, number, axis, found)]
-    legend = f"to the right: in favour of {first}; to the left: of {second}{_hatched(found)}"
+    within = f"; {INTERACTION}: within the bars above it" if found.interaction else ""
+    legend = f"to the right: in favour of {first}; to the left: of {second}{within}{_hatched(found)}"
     foot = f'<text x="16" y="{height - 10}" font-size="12" fill="{MUTED}">{escape(legend)}</text>'
     title = f"Test accuracy of {first} minus {second}, in points: which default makes the difference"
     return picture(title, len(drawn), [HATCHING, *_grid(axis, height), *rows, foot])
@@ -47,7 +48,8 @@ def waterfall(found: Attribution) -> str:
 
 def _hatched(found: Attribution) -> str:
     """What hatching stands for in this picture, as the legend goes on; nothing where no bar is hatched."""
-    unsure = [change for change in (*(share.change for share in found.shares), found.rest) if not is_clear(change)]
+    changes = [*(share.change for share in found.shares), found.rest, *filter(None, [found.interaction])]
+    unsure = [change for change in changes if not is_clear(change)]
     tested = {change.p_adjusted is not None for change in unsure}
     reasons = [words for words, were_tested in ((UNCLEAR, True), (UNTESTED, False)) if were_tested in tested]
     return f"; hatched, in parentheses: {', or '.join(reasons)}" if reasons else ""

@@ -94,10 +94,13 @@ def test_the_waterfall_begins_and_ends_with_the_gaps_and_floats_between() -> Non
     found = attribute(PLAN, groups())
     assert found is not None
     bars = waterfall(found)["data"][0]
-    tops = [base + size for base, size in zip(bars["base"], bars["y"], strict=True)]
+    *tops, together = [base + size for base, size in zip(bars["base"], bars["y"], strict=True)]
     assert tops[0] == pytest.approx(-6)
-    assert bars["base"][1:-1] == pytest.approx(tops[:-2])
+    assert bars["base"][1:-2] == pytest.approx(tops[:-2])
     assert tops[-1] == pytest.approx(tops[-2]) == pytest.approx(0)
+    # Alone the switches would lead from -6 by 2.5 and 0.5 points to -3, together they do to -1.
+    assert bars["x"][-1] == "interaction"
+    assert (bars["base"][-1], together) == (pytest.approx(-3), pytest.approx(-1))
 
 
 def test_the_table_has_a_row_for_each_switch_the_start_and_what_is_left() -> None:
@@ -133,6 +136,7 @@ def test_without_switches_alone_there_is_no_interaction_to_show() -> None:
     assert found is not None
     assert table(found).rows[-1][0] == "everything not named"
     assert "nteraction" not in table(found).caption
+    assert waterfall(found)["data"][0]["x"][-1] == "matched"
 
 
 def test_a_step_that_may_be_luck_has_no_share_and_is_hatched() -> None:
@@ -144,8 +148,8 @@ def test_a_step_that_may_be_luck_has_no_share_and_is_hatched() -> None:
     assert "Changes that can be told from none: initializer." in sentence(found)
     assert sentence(found).endswith(f"), which is {UNCLEAR}.")
     bars = waterfall(found)["data"][0]
-    assert bars["marker"]["pattern"]["shape"] == ["", "", "/", "/", ""]
-    assert [label.strip("+-(") for label in bars["text"]] == ["6.00", "5.00", "0.00)", "0.00)", "1.00"]
+    assert bars["marker"]["pattern"]["shape"] == ["", "", "/", "/", "", "/"]
+    assert [label.strip("+-(") for label in bars["text"]] == ["6.00", "5.00", "0.00)", "0.00)", "1.00", "0.00)"]
 
 
 def test_changes_are_corrected_for_all_that_are_tested_together() -> None:

@@ -297,3 +297,13 @@ def test_arms_that_an_attribution_adds_are_no_side() -> None:
     for given, idiomatic in ((whole.spec, {"idiomatic", "idiomatic-a1"}), (spec, {"idiomatic"})):
         found = summarise(given, whole.results, whole.probabilities, whole.labels)
         assert {row.idiomatic for row in found.defaults} == idiomatic
+
+
+def test_arms_that_an_attribution_adds_weaken_no_other_test() -> None:
+    of = {"idiomatic": AHEAD, "matched": (0.98, 0.981, 0.979), "idiomatic-a1": (0.97, 0.98, 0.97)}
+    groups = [
+        group(arm, name, own) for arm, keras in of.items() for name, own in (("keras", keras), ("pytorch", PYTORCH))
+    ]
+    alone = statistics.framework_tests(groups[:4])
+    assert statistics.framework_tests(groups, {"idiomatic-a1"})[:2] == alone
+    assert statistics.framework_tests(groups)[:2] != alone

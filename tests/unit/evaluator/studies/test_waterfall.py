@@ -58,7 +58,7 @@ def test_an_attribution_of_too_few_epochs_or_seeds_says_so(found: Attribution) -
 
 
 def test_bars_float_from_where_the_one_before_ended(found: Attribution) -> None:
-    first, *changes, last = bars(found)
+    first, *changes, last, _ = bars(found)
     level = first.size
     for bar in changes:
         assert bar.base == pytest.approx(level)
@@ -71,8 +71,8 @@ def test_the_drawing_has_a_bar_for_each_and_hatches_what_may_be_luck(found: Attr
     drawing = ElementTree.fromstring(waterfall(found))
     drawn = [rect for rect in drawing.findall(f"{SVG}rect") if rect.get("height") == str(BAR)]
     solid = [rect for rect in drawn if rect.get("fill") != "url(#unclear)"]
-    assert len(solid) == len(list(bars(found))) == 5
-    assert len(drawn) - len(solid) == sum(not bar.clear for bar in bars(found)) == 2
+    assert len(solid) == len(list(bars(found))) == 6
+    assert len(drawn) - len(solid) == sum(not bar.clear for bar in bars(found)) == 3
     assert solid[1].get("fill") == COLOURS["keras"], "the first switch moves the gap in favour of Keras"
     spans = [(float(rect.get("x", 0)), float(rect.get("width", 0))) for rect in solid]
     assert all(x >= 0 and x + width <= 860 for x, width in spans)
