@@ -27,7 +27,8 @@ class Side(Schema):
     published: float | None = None
     """The study's figure, a share of one or seconds; None where it gives words only."""
     bound: bool = False
-    """Whether it is no figure but a bound or a range (above 90 %, 70 to 75 %): no difference is made of it."""
+    """Whether it is no figure but a bound or a range (above 90 %, 70 to 75 %): no difference is made of it. A claim
+    without a second side is then that there is more than that."""
     measure: Measure | None = None
     """What the study measured on this side; None: the claim's measure."""
 
@@ -94,8 +95,6 @@ class Claim(Schema):
             )
         if ("recall" in measures) != (self.of_class is not None):
             raise ValueError("recall is that of a class; write of_class with measure recall, and only with it")
-        if self.second is None and self.first.bound:
-            raise ValueError("a claim about a figure needs the figure; first.bound goes with second")
         if self.unavailable is None and not self.first.arms:
             raise ValueError("name the arms that measure it in first.arms, or say why it is unavailable")
         if len({len(side.arms) for side in self.sides}) > 1:
@@ -119,7 +118,8 @@ class Study(Schema):
     epochs_open: bool = False
     """As on a side, where the study names the epochs of none."""
     fits: str
-    """Written before anything ran: which epochs and seeds the machine at hand allows, and what follows for verdicts."""
+    """Written before anything runs: which epochs and seeds the machine at hand allows, and what follows for verdicts.
+    A result keeps the words it ran with."""
     claims: tuple[Claim, ...] = pydantic.Field(min_length=1)
 
     def names_epochs(self, side: Side) -> bool:

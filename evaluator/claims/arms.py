@@ -7,8 +7,11 @@ from core.schemas.summary import SplitComparison, Summary
 
 
 def without_scale(arm: str, scale: str) -> str:
-    """The name as the file has it, in front of what an attribution adds."""
-    return arm if scale == FULL else arm.replace(f"-{scale}", "", 1)
+    """The name as the file has it, in front of what an attribution or a search adds."""
+    if scale == FULL:
+        return arm
+    name, found, added = arm.rpartition(f"-{scale}")
+    return name + added if found else arm
 
 
 def short_arm(arm: str, summary: Summary) -> str:

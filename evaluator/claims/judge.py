@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.schemas.experiment import Experiment
+from core.schemas.metrics import EpochMetrics
 from core.schemas.statistics import SeedTest
 from core.schemas.study import Claim, Measure, Side, Study
 from core.schemas.summary import TRAINING, Arm, Summary
@@ -51,6 +52,8 @@ class Measured:
     """Its mean accuracy is within noise of always answering the largest class."""
     scaled: bool = False
     """Seconds are extrapolated to all of the study's epochs, because some training ran another share of them."""
+    waited: float | None = None
+    """Share of its training seconds that it waited for data; None where that was not measured."""
 
     @property
     def epochs(self) -> int:
@@ -180,7 +183,14 @@ def _side(claim: Claim, side: Side, number: int, study: Study, summary: Summary,
         contended=any(training.contended for training in trainings),
         ours=not study.names_epochs(side),
         at_chance=_at_chance(measure, by_seed, summary),
+        waited=_waited([epoch for training in trainings for epoch in training.history]),
     )
+
+
+def _waited(epochs: Sequence[EpochMetrics]) -> float | None:
+    waits = [epoch.data_seconds for epoch in epochs if epoch.data_seconds is not None]
+    whole = sum(epoch.train_seconds for epoch in epochs)
+    return sum(waits) / whole if whole and len(waits) == len(epochs) else None
 
 
 def _at_chance(measure: Measure, by_seed: Mapping[int, float], summary: Summary) -> bool:
@@ -275,6 +285,8 @@ def _words(claim: Claim) -> tuple[Verdict, Verdict, Verdict]:
     """For significantly more than claimed, significantly less, and neither."""
     if claim.times is not None:
         return "holds: more than that", "does not hold: less than that", "no difference from that factor shown"
+    if claim.second is None and claim.first.bound:
+        return "holds: more than that", "does not hold: less than that", "no difference from the published figure shown"
     if claim.second is None:
         return "higher than published", "lower than published", "no difference from the published figure shown"
     return "holds", "does not hold: the opposite", NO_DIFFERENCE

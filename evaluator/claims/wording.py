@@ -96,7 +96,15 @@ def _grounds(finding: Finding) -> Iterator[str]:
         yield from allows(finding)
     if finding.claim.times is not None:
         yield f"published: {finding.claim.times:g} times"
+    if finding.claim.is_about_time and any(side.waited is not None for side in finding.sides):
+        yield f"waiting for data: {_waits(finding)} of the training"
     yield from _open_epochs(finding)
+
+
+def _waits(finding: Finding) -> str:
+    """What a loader that does not keep up has to do with it."""
+    shares = ("not measured" if side.waited is None else text.percent(side.waited, 1) for side in finding.sides)
+    return ", ".join(f"{name} {share}" for name, share in zip(side_names(finding), shares, strict=True))
 
 
 def _open_epochs(finding: Finding) -> Iterator[str]:

@@ -11,7 +11,7 @@ from evaluator.claims.judge import Finding
 from evaluator.report.tables import Table
 
 INTRO = "What the published study says, and what was measured here, in each mode that was trained."
-REASONS = "What differed in the study besides the framework"
+REASONS = "Besides the framework"
 RULE = (
     "A claim is tested on the difference over seeds: Student’s 95% interval, paired t test, corrected by Holm for all "
     "claims and modes here that may lead to a verdict; intervals are not corrected. Fewer than three seeds, or under "

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from html import escape as html_escape
 
-from core.schemas.experiment import FULL
+from core.schemas.experiment import FULL, Experiment
 from core.schemas.summary import Summary
 from evaluator import text
 from evaluator.claims import memory
-from evaluator.claims.arms import unscaled
+from evaluator.claims.arms import unscaled, without_scale
 from evaluator.claims.judge import Finding
 from evaluator.report.pipes import escape, markdown_table
 from evaluator.report.recipes import describe_recipe
@@ -23,6 +23,7 @@ from evaluator.studies.revision import Revision
 
 ELSEWHERE = "None of the study's claims is told here: they are with another result, or without a measurement."
 """Of a result whose claims were unavailable to it, or rest on trainings that another one has too."""
+SWITCHES = "What each key switches, and between what, is listed in [Experiment files](experiments.md#arms)."
 FEW_ARMS = 2
 """So many are told at once; more are folded."""
 
@@ -51,6 +52,8 @@ def _size(one: Chapter) -> str:
 
 def _parts(one: Chapter, revision: Revision | None) -> Iterator[str]:
     yield from what_ran(one.summary)
+    if (study := one.experiment.study) and study.fits != one.study.fits:
+        yield from folded("What was said to fit before this ran", [escape(study.fits)])
     if revision:
         yield revision.note
     yield from _claims([finding for finding in one.findings if finding.sides])
@@ -100,7 +103,22 @@ def what_ran(summary: Summary) -> Iterator[str]:
         dict.fromkeys(f"{p.environment.cpu_model}, {p.environment.cpu_quota:g} cores" for p in summary.places)
     )
     yield f"{images}. On {escape(machine)}."
-    arms = unscaled(summary).arms
-    table = Table("Arms", ("Arm", "What it trains"), tuple((a.name, describe_recipe(a)) for a in arms), names=2)
-    parts = [markdown_table(table)] if arms else []
+    arms, switches = unscaled(summary).arms, switched(Experiment.model_validate_json(summary.spec_json))
+    rows = tuple((arm.name, switches.get(arm.name) or describe_recipe(arm)) for arm in arms)
+    table = Table("Arms", ("Arm", "What it trains"), rows, names=2)
+    parts = [markdown_table(table), *([SWITCHES] if switches else [])] if arms else []
     yield from parts if len(arms) <= FEW_ARMS else folded(f"The {len(arms)} arms", parts)
+
+
+def switched(experiment: Experiment) -> dict[str, str]:
+    """What the arms are that an attribution adds, by the name they have on the page: nothing else tells them apart."""
+    if (plan := experiment.attribution) is None:
+        return {}
+    start, end, *steps = (without_scale(arm, experiment.scale) for arm in (*plan.arms, *plan.steps))
+    found = {step: _as_in(start, end, plan.order[:number]) for number, step in enumerate(steps, 1)}
+    singles = [without_scale(arm, experiment.scale) for arm in plan.singles]
+    return {arm: _as_in(start, end, (key,)) for arm, key in zip(singles, plan.order, strict=False)} | found
+
+
+def _as_in(start: str, end: str, keys: tuple[str, ...]) -> str:
+    return f"{start} with {text.names(keys)} as in {end}"

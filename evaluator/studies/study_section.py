@@ -18,7 +18,7 @@ def section(
     revisions: Revisions,
     without: Sequence[Experiment] = (),
 ) -> Iterator[str]:
-    """Heading, what was said beforehand, what differed, what is tested over all results, and these.
+    """Heading, what fits the machine, what differed, what is tested over all results, and these.
 
     Args:
         chapters: its results.
@@ -29,9 +29,9 @@ def section(
     yield f'<a id="{key}"></a>\n\n## {escape(_title(found, without))}'
     yield from dict.fromkeys(escape(one.summary.description) for one in found if one.summary.description)
     fits = dict.fromkeys([one.study.fits for one in found] + [one.study.fits for one in without if one.study])
-    yield f"**Beforehand.** {' '.join(map(escape, fits))}"
+    yield f"**What fits the machine.** {' '.join(map(escape, fits))}"
     if lines := _differed(found):
-        yield "**What differed in the study besides the framework.**\n\n" + "\n".join(f"- {line}" for line in lines)
+        yield "**Besides the framework**, claim by claim.\n\n" + "\n".join(f"- {line}" for line in lines)
     if lines := _unavailable(found):
         yield "**Without a measurement.**\n\n" + "\n".join(f"- {line}" for line in lines)
     if lines := [shift_line(one, _of(one.idiomatic, found), _of(one.matched, found)) for one in moved]:

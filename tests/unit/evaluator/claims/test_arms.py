@@ -7,6 +7,8 @@ from tests.unit.evaluator.claims.test_judge import CLEAR, study, summary
 
 def test_the_scale_is_taken_out_in_front_of_what_an_attribution_adds() -> None:
     assert without_scale("cnn-idiomatic-small-a1", "small") == "cnn-idiomatic-a1"
+    assert without_scale("cnn-smaller-small-f1", "small") == "cnn-smaller-f1"
+    assert without_scale("cnn-smaller-small", "small") == "cnn-smaller"
     assert without_scale("cnn-small", "full") == "cnn-small", "an arm of the file may be called so"
 
 

@@ -70,6 +70,26 @@ def test_a_difference_of_times_names_its_sides_and_which_took_longer() -> None:
     assert "longer" not in difference(verdicts(study(), accuracies=CLEAR)[0])
 
 
+def test_why_one_side_took_longer_says_how_long_it_waited_for_data() -> None:
+    of = study(claim(measure="training_seconds"))
+    whole = summary(of, SAME)
+    waiting = tuple(
+        one.model_copy(
+            update={
+                "history": tuple(
+                    epoch.model_copy(update={"data_seconds": 0.25 * epoch.train_seconds}) for epoch in one.history
+                )
+            }
+        )
+        if one.framework == "pytorch"
+        else one
+        for one in whole.trainings
+    )
+    found = judge(whole.model_copy(update={"trainings": waiting}), of)[0]
+    assert "waiting for data: Keras not measured, PyTorch 25.0% of the training" in why(found)
+    assert "waiting" not in why(judge(whole, of)[0])
+
+
 def test_means_are_over_the_seeds_of_both_sides_and_say_so() -> None:
     of = study()
     whole = summary(of, CLEAR)

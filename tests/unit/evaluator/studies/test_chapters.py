@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.schemas.attribution import AttributionPlan
 from core.schemas.experiment import Experiment
 from core.schemas.study import Claim, Side, Study
 from evaluator.claims.judge import Finding, measure
@@ -12,7 +13,7 @@ from evaluator.studies.chapter import Chapter
 from evaluator.studies.chart import chart
 from evaluator.studies.overview import best_evidence
 from evaluator.studies.page import page
-from evaluator.studies.result import ELSEWHERE
+from evaluator.studies.result import ELSEWHERE, switched
 from evaluator.studies.results import judged
 from evaluator.studies.revision import Revision
 from evaluator.studies.wall_time import bars
@@ -161,13 +162,42 @@ def test_a_study_is_told_once_and_its_results_follow_by_evidence_with_small_ones
     small = sized(chapter("b-small", key="s1", seeds=(0,)), "small")
     found = judged([chapter("a-few", key="s1", seeds=(0, 1)), small, chapter("c-most", key="s1", seeds=(0, 1, 2, 3))])
     told = page(found)
-    assert told.count("**Beforehand.**") == 1
+    assert told.count("**What fits the machine.**") == 1
     places = [told.index(f'<a id="{name}"></a>') for name in ("s1", "c-most", "a-few", "b-small")]
     assert places == sorted(places)
     _, _, last = told.partition('<a id="b-small"></a>')
     assert last.startswith("\n\n### S1 · `test-digits`, scale `small`\n\n<details><summary>")
     assert told.count("<details>") == told.count("</details>")
     assert no_anchor_is_folded(told)
+
+
+def test_what_was_said_to_fit_before_a_result_ran_is_told_where_it_is_said_otherwise_now() -> None:
+    one = chapter("a")
+    frozen = Experiment.model_validate_json(one.summary.spec_json).model_copy(update={"study": one.study})
+    whole = one.summary.model_copy(update={"spec_json": frozen.model_dump_json()})
+    same = page([replace(one, summary=whole)])
+    other = page([replace(one, summary=whole, study=one.study.model_copy(update={"fits": "Less than that."}))])
+    assert "before this ran" not in same
+    assert "<details><summary>What was said to fit before this ran</summary>\n\nIt fits." in other
+
+
+def test_arms_that_an_attribution_adds_are_told_by_what_they_switch() -> None:
+    one = chapter("a")
+    frozen = Experiment.model_validate_json(one.summary.spec_json)
+    plan = AttributionPlan(
+        arms=("idiomatic-machine", "matched-machine"),
+        between=("keras", "pytorch"),
+        order=("initializer", "optimizer.epsilon"),
+        alone=True,
+    )
+    arms = {f"{name}-machine": arm for name, arm in frozen.arms.items()}
+    found = switched(frozen.model_copy(update={"scale": "machine", "arms": arms, "attribution": plan}))
+    assert found == {
+        "idiomatic-a1": "idiomatic with initializer as in matched",
+        "idiomatic-a2": "idiomatic with initializer and optimizer.epsilon as in matched",
+        "idiomatic-o2": "idiomatic with optimizer.epsilon as in matched",
+    }
+    assert switched(frozen) == {}
 
 
 def no_anchor_is_folded(page: str) -> bool:
