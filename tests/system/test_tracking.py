@@ -20,7 +20,8 @@ pytestmark = pytest.mark.system
 RESULT = next(r for r in Experiment(frameworks=("keras",), seeds=(0,), load_tests=False).results if r.kind == "train")
 RUN = Tracked(RESULT.run_id, RESULT.spec)
 LAYERS = (Layer("conv", "conv 8 3x3", (8, 8, 8)), Layer("dense", "dense 10", (10,)))
-MLFLOW = """
+SETUP = """
+import contextlib
 import sys
 from pathlib import Path
 from core.schemas.results import TrainResult
@@ -30,29 +31,43 @@ from services.orchestrator.tracking.sink import Outcome, Tracked
 folder = Path(sys.argv[1])
 result = TrainResult.model_validate_json((folder / "object" / "result.json").read_text())
 run, outcome = Tracked(result.run_id, result.spec), Outcome(result, folder / "object", (folder / "model" / "1",))
+losses = {metrics.epoch: metrics.train_loss for metrics in result.history}
+"""
+MLFLOW = """
 uri, artifacts = sys.argv[2], Path(sys.argv[3]) if sys.argv[3:] else None
 first = MlflowSink(uri, artifacts)
 first.interrupted(run)
 experiment = first._client.get_experiment_by_name("test-digits").experiment_id
 assert first._client.search_runs([experiment]) == [], "a training that has not begun has no run"
-first.epoch(run, 1, {"train_loss": result.history[0].train_loss})
+first.epoch(run, 1, {"train_loss": losses[1]})
 first.failed(run, "lost")
+(failed,) = first._client.search_runs([experiment])
+MlflowSink(uri, artifacts).failed(run, "lost")
+assert first._client.get_run(failed.info.run_id).info.end_time == failed.info.end_time, "it failed once"
 MlflowSink(uri, artifacts).pruned(run)
 (stopped,) = first._client.search_runs([experiment])
 assert (stopped.info.status, stopped.data.tags["state"]) == ("FINISHED", "PRUNED"), stopped
+MlflowSink(uri, artifacts).pruned(run)
+assert first._client.get_run(stopped.info.run_id).info.end_time == stopped.info.end_time, "it was stopped once"
 MlflowSink(uri, artifacts).interrupted(run)
 stopped = first._client.get_run(stopped.info.run_id)
 assert (stopped.info.status, stopped.data.tags["state"]) == ("FINISHED", "PRUNED"), "it had ended already"
 third = MlflowSink(uri, artifacts)
-third.epoch(run, 1, {"train_loss": result.history[0].train_loss})
-third.epoch(run, 3, {"train_loss": result.history[2].train_loss})  # the second was over too fast to be heard of
+third.epoch(run, 1, {"train_loss": losses[1]})
+third.epoch(run, 3, {"train_loss": losses[3]})  # the second was over too fast to be heard of
+third.epoch(run, 4, {"train_loss": 9.0})  # of an attempt that is lost: the result has another loss
 assert first._client.get_run(stopped.info.run_id).info.status == "RUNNING", "it goes on"
 for _ in range(2):  # once at once, once when no epoch comes any more
     third.interrupted(run)
 assert first._client.get_run(stopped.info.run_id).info.status == "KILLED"
+broken = MlflowSink(uri, artifacts)
+broken._client.log_artifacts = lambda *_: 1 / 0
+with contextlib.suppress(ZeroDivisionError):
+    broken.finished(run, outcome)  # up to its artefacts
+assert first._client.get_run(stopped.info.run_id).info.status == "RUNNING", "it is not complete"
 scores = {"accuracy": 0.75, "log_loss": 0.5}
 for sink in (MlflowSink(uri, artifacts), MlflowSink(uri, artifacts)):  # two later starts of the same experiment
-    sink.epoch(run, 1, {"train_loss": result.history[0].train_loss})
+    sink.epoch(run, 1, {"train_loss": losses[1]})
     sink.finished(run, outcome)
     for name in ("onnx", "onnx-int8"):
         sink.scored(run, name, scores)
@@ -66,12 +81,17 @@ assert not {"state", "bakeoff.error"} & found.data.tags.keys(), "it went on to i
 assert found.data.params["data_fingerprint"] == result.spec.data
 assert found.data.params["recipe.batch_size"] == "64"
 assert found.inputs.dataset_inputs[0].dataset.digest == result.spec.data[:36]
-history = sorted(client.get_metric_history(found.info.run_id, "train_loss"), key=lambda metric: metric.step)
-assert [metric.step for metric in history] == list(range(1, len(result.history) + 1)), history
-for key in ("test.accuracy.onnx", "test.accuracy.onnx-int8"):
-    assert [metric.value for metric in client.get_metric_history(found.info.run_id, key)] == [0.75], key
+points = sorted(client.get_metric_history(found.info.run_id, "train_loss"), key=lambda metric: metric.timestamp)
+assert sorted(metric.step for metric in points) == sorted([4, *losses]), points
+assert {metric.step: metric.value for metric in points} == losses, "the latest point of a step is the result's"
+for key in ("validation_accuracy", "train_seconds", "validation_seconds"):
+    points = sorted(client.get_metric_history(found.info.run_id, key), key=lambda metric: metric.step)
+    wanted = [(metrics.epoch, getattr(metrics, key)) for metrics in result.history]
+    assert [(metric.step, metric.value) for metric in points] == wanted, key
+once = {"test.accuracy.onnx": 0.75, "test.accuracy.onnx-int8": 0.75, "seconds.train": result.seconds["train"]}
+for key, value in once.items():
+    assert [metric.value for metric in client.get_metric_history(found.info.run_id, key)] == [value], key
 assert found.data.metrics["test.log_loss.onnx-int8"] == 0.5
-assert found.data.metrics["seconds.train"] == result.seconds["train"]
 assert {file.path for file in client.list_artifacts(found.info.run_id)} == {"models", "result"}
 print("ok")
 """
@@ -114,9 +134,9 @@ def server(tmp_path: Path) -> Iterator[str]:
         process.wait(30)
 
 
-def keep_a_training(*arguments: str) -> None:
+def keep_a_training(script: str, *arguments: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", MLFLOW, *arguments], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-c", SETUP + script, *arguments], capture_output=True, text=True, timeout=240, check=False
     )
     assert done.stdout.strip().endswith("ok"), done.stderr
 
@@ -124,11 +144,11 @@ def keep_a_training(*arguments: str) -> None:
 def test_mlflow_holds_each_training_once_with_parameters_curves_data_and_artefacts(
     outcome: Outcome, tmp_path: Path
 ) -> None:
-    keep_a_training(str(tmp_path), database(tmp_path), str(tmp_path / "artifacts"))
+    keep_a_training(MLFLOW, str(tmp_path), database(tmp_path), str(tmp_path / "artifacts"))
 
 
 def test_a_server_holds_the_same(outcome: Outcome, tmp_path: Path, server: str) -> None:
-    keep_a_training(str(tmp_path), server)
+    keep_a_training(MLFLOW, str(tmp_path), server)
     assert list((tmp_path / "server").rglob("model.onnx"))
 
 
@@ -154,7 +174,7 @@ def test_tensorboard_reads_scalars_graph_and_pictures(outcome: Outcome, tmp_path
 
 
 def test_tracking_loads_no_framework(outcome: Outcome, tmp_path: Path) -> None:
-    code = MLFLOW.replace("mlflow import MlflowSink", "tensorboard import TensorBoardSink").split("uri, artifacts")[0]
+    code = SETUP.replace("mlflow import MlflowSink", "tensorboard import TensorBoardSink")
     code += "sink = TensorBoardSink(folder / 'events')\nsink.epoch(run, 1, {'train_loss': 1.0})\n"
     code += "sink.failed(run, 'lost')\nsink.finished(run, outcome)\n"
     code += "print([name for name in ('tensorflow', 'torch', 'keras') if name in sys.modules])"
