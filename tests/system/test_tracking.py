@@ -95,6 +95,18 @@ assert found.data.metrics["test.log_loss.onnx-int8"] == 0.5
 assert {file.path for file in client.list_artifacts(found.info.run_id)} == {"models", "result"}
 print("ok")
 """
+DELETED = """
+uri, artifacts = sys.argv[2], Path(sys.argv[3])
+first = MlflowSink(uri, artifacts)
+first.epoch(run, 1, {"train_loss": losses[1]})
+experiment = first._client.get_experiment_by_name("test-digits").experiment_id
+first._client.delete_experiment(experiment)
+MlflowSink(uri, artifacts).finished(run, outcome)
+assert first._client.get_experiment(experiment).lifecycle_stage == "active"
+(found,) = first._client.search_runs([experiment])
+assert found.info.status == "FINISHED", found.info.status
+print("ok")
+"""
 
 
 @pytest.fixture
@@ -150,6 +162,12 @@ def test_mlflow_holds_each_training_once_with_parameters_curves_data_and_artefac
 def test_a_server_holds_the_same(outcome: Outcome, tmp_path: Path, server: str) -> None:
     keep_a_training(MLFLOW, str(tmp_path), server)
     assert list((tmp_path / "server").rglob("model.onnx"))
+
+
+def test_an_experiment_that_was_deleted_in_mlflow_comes_back_when_it_is_run_again(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    keep_a_training(DELETED, str(tmp_path), database(tmp_path), str(tmp_path / "artifacts"))
 
 
 def test_tensorboard_reads_scalars_graph_and_pictures(outcome: Outcome, tmp_path: Path) -> None:

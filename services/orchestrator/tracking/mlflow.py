@@ -138,6 +138,8 @@ class MlflowSink:
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
             found = self._client.get_experiment_by_name(name)
+            if found and found.lifecycle_stage == "deleted":  # Its name stays taken, and it takes no runs.
+                self._client.restore_experiment(found.experiment_id)
             place = (self._artifacts / name).as_uri() if self._artifacts else None
             made = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
             self._experiments[name] = made
