@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -20,6 +21,9 @@ pytestmark = pytest.mark.system
 RESULT = next(r for r in Experiment(frameworks=("keras",), seeds=(0,), load_tests=False).results if r.kind == "train")
 RUN = Tracked(RESULT.run_id, RESULT.spec)
 LAYERS = (Layer("conv", "conv 8 3x3", (8, 8, 8)), Layer("dense", "dense 10", (10,)))
+OTHER = Tracked("train-with-another-recipe", RESULT.spec)
+"""A run of the same name."""
+EXPECTED = [(metrics.epoch, pytest.approx(metrics.train_loss, rel=1e-6)) for metrics in RESULT.history]
 SETUP = """
 import contextlib
 import sys
@@ -170,20 +174,34 @@ def test_an_experiment_that_was_deleted_in_mlflow_comes_back_when_it_is_run_agai
     keep_a_training(DELETED, str(tmp_path), database(tmp_path), str(tmp_path / "artifacts"))
 
 
-def test_tensorboard_reads_scalars_graph_and_pictures(outcome: Outcome, tmp_path: Path) -> None:
+def read(folder: Path) -> Any:
+    """TensorBoard's reader of the folder of `RUN`, and of `OTHER`."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    return EventAccumulator(str(folder / "test-digits" / "matched-keras-s0")).Reload()
+
+
+def losses(reader: Any) -> list[tuple[int, float]]:
+    return [(event.step, event.value) for event in reader.Scalars("loss/train")]
+
+
+def tell(folder: Path, run: Tracked, *epochs: tuple[int, float]) -> TensorBoardSink:
+    """A new process's sink, which was told of epochs."""
+    sink = TensorBoardSink(folder)
+    for number, loss in epochs:
+        sink.epoch(run, number, {"train_loss": loss})
+    return sink
+
+
+def test_tensorboard_reads_scalars_graph_and_pictures(outcome: Outcome, tmp_path: Path) -> None:
     sink = TensorBoardSink(tmp_path / "tensorboard")
     sink.epoch(RUN, 1, {"train_loss": 9.0})
     for _ in range(2):
         sink.finished(RUN, outcome)
         sink.scored(RUN, "onnx-int8", {"accuracy": 0.75, "log_loss": 0.5})
         sink.interrupted(RUN)
-    reader = EventAccumulator(str(tmp_path / "tensorboard" / "test-digits" / "matched-keras-s0"))
-    reader.Reload()
-    losses = reader.Scalars("loss/train")
-    assert [event.step for event in losses] == [metrics.epoch for metrics in RESULT.history]
-    assert [event.value for event in losses] == pytest.approx([m.train_loss for m in RESULT.history], rel=1e-6)
+    reader = read(tmp_path / "tensorboard")
+    assert losses(reader) == EXPECTED
     assert [event.value for event in reader.Scalars("test/accuracy.onnx-int8")] == [0.75]
     assert [event.value for event in reader.Scalars("test/log_loss.onnx-int8")] == [0.5]
     assert [node.name for node in reader.Graph().node] == ["image", "conv_0", "dense_1"]
@@ -203,15 +221,90 @@ def test_tracking_loads_no_framework(outcome: Outcome, tmp_path: Path) -> None:
 
 
 def test_an_epoch_is_visible_while_the_training_runs_and_a_failure_is_explained(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     sink = TensorBoardSink(tmp_path)
     for number in (1, 2, 2):
         sink.epoch(RUN, number, {"validation_accuracy": 0.5 + number / 10})
     sink.failed(RUN, "training diverged")
     sink.pruned(RUN)
-    reader = EventAccumulator(str(tmp_path / "test-digits" / "matched-keras-s0"))
-    reader.Reload()
+    reader = read(tmp_path)
     assert [event.step for event in reader.Scalars("accuracy/validation")] == [1, 2]
     assert b"training diverged" in reader.Tensors("failed")[0].tensor_proto.string_val[0]
     assert b"stopped by the search" in reader.Tensors("pruned")[0].tensor_proto.string_val[0]
+
+
+def test_many_epochs_told_at_once_stay_in_their_order(tmp_path: Path) -> None:
+    epochs = [(number, 1 / number) for number in range(1, 31)]
+    tell(tmp_path, RUN, *epochs)
+    assert [step for step, _ in losses(read(tmp_path))] == [step for step, _ in epochs]
+
+
+def test_a_training_that_goes_on_in_another_process_has_each_epoch_once(tmp_path: Path) -> None:
+    tell(tmp_path, RUN, (1, 0.5), (2, 0.25)).interrupted(RUN)
+    tell(tmp_path, RUN, (1, 0.5), (2, 0.25), (3, 0.125)).failed(RUN, "training diverged")
+    assert losses(read(tmp_path)) == [(1, 0.5), (2, 0.25), (3, 0.125)]
+
+
+def test_a_failure_that_is_told_again_is_there_once_and_keeps_the_epochs(tmp_path: Path) -> None:
+    tell(tmp_path, RUN, (1, 0.5)).failed(RUN, "no service")
+    for _ in range(2):
+        tell(tmp_path, RUN).failed(RUN, "no service")
+        tell(tmp_path, RUN).pruned(RUN)
+    reader = read(tmp_path)
+    assert losses(reader) == [(1, 0.5)]
+    assert [len(reader.Tensors(tag)) for tag in ("failed", "pruned")] == [1, 1]
+
+
+def test_a_training_that_begins_anew_has_nothing_of_what_went_further(tmp_path: Path) -> None:
+    tell(tmp_path, RUN, (1, 0.5), (2, 0.25), (3, 0.125)).failed(RUN, "training diverged")
+    tell(tmp_path, RUN, (1, 0.75))
+    reader = read(tmp_path)
+    assert losses(reader) == [(1, 0.75)]
+    assert "failed" not in reader.Tags()["tensors"]
+
+
+def test_an_epoch_that_is_trained_again_replaces_what_the_lost_attempt_had_reached(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing import plugin_event_accumulator
+
+    attempts = [(1, 0.5), (2, 0.25), (3, 0.125), (2, 0.375)]
+    tell(tmp_path, RUN, *attempts)
+    reader = read(tmp_path)
+    assert losses(reader) == [(1, 0.5), (2, 0.375)]
+    # What TensorBoard's pages read with, as far as they do not use its data server.
+    shown = plugin_event_accumulator.EventAccumulator(reader.path).Reload()
+    assert [event.step for event in shown.Tensors("loss/train")] == [1, 2]
+
+
+@pytest.mark.parametrize("ends", ["failed", "pruned"])
+def test_another_run_of_the_same_name_has_nothing_of_the_older_one(tmp_path: Path, ends: str) -> None:
+    tell(tmp_path, OTHER, (1, 9.0), (2, 9.0), (3, 9.0)).scored(OTHER, "onnx", {"accuracy": 0.25})
+    sink = tell(tmp_path, RUN, (1, 0.5))
+    if ends == "failed":
+        sink.failed(RUN, "training diverged")
+    else:
+        sink.pruned(RUN)
+    reader = read(tmp_path)
+    assert losses(reader) == [(1, 0.5)]
+    assert reader.Tags()["scalars"] == ["loss/train"]
+    assert reader.Tags()["tensors"] == [ends]
+
+
+def test_a_recipe_that_is_changed_and_changed_back_has_its_own_curves_each_time(
+    outcome: Outcome, tmp_path: Path
+) -> None:
+    events = tmp_path / "tensorboard"
+    tell(events, RUN).finished(RUN, outcome)
+    tell(events, OTHER, (1, 9.0), (2, 9.0)).failed(OTHER, "training diverged")
+    assert losses(read(events)) == [(1, 9.0), (2, 9.0)]
+    tell(events, RUN).finished(RUN, outcome)
+    reader = read(events)
+    assert losses(reader) == EXPECTED
+    assert reader.Tags()["tensors"] == []
+
+
+def test_another_run_that_fails_before_its_first_epoch_shows_no_curves(outcome: Outcome, tmp_path: Path) -> None:
+    events = tmp_path / "tensorboard"
+    tell(events, RUN).finished(RUN, outcome)
+    tell(events, OTHER).failed(OTHER, "no memory")
+    reader = read(events)
+    assert reader.Tags()["scalars"] == []
+    assert reader.Tags()["tensors"] == ["failed"]
