@@ -4,13 +4,16 @@ import json
 import logging
 import os
 import time
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from core.schemas.metrics import EpochMetrics
 from core.schemas.results import TrainResult
 from core.schemas.specs import TrainSpec
 from services.orchestrator.tracking.sink import Outcome, Tracked
-from services.orchestrator.tracking.tensorboard import figures
+from services.orchestrator.tracking.tensorboard import TAGS, figures
 
 RUN_TAG, ERROR_TAG = "bakeoff.run_id", "bakeoff.error"
 STATE_TAG, PRUNED = "state", "PRUNED"
@@ -55,13 +58,12 @@ class MlflowSink:
     def finished(self, run: Tracked, outcome: Outcome) -> None:
         """Completes the run, unless it is complete."""
         mine = self._run(run)
-        if self._client.get_run(mine).info.status == "FINISHED":
+        found = self._client.get_run(mine)
+        if found.info.status == "FINISHED":
             return
-        result = outcome.result
-        # Of a training whose epochs are short, not every one was heard of while it ran.
-        for metrics in result.history:
-            self.epoch(run, metrics.epoch, figures(metrics))
-        self._client.log_batch(mine, metrics=self._metrics(0, cost(result)))
+        result, known = outcome.result, found.data.metrics
+        metrics = self._lacking(mine, known, result.history) + self._metrics(0, _new(known, cost(result)))
+        self._client.log_batch(mine, metrics=metrics)
         self._client.log_inputs(mine, datasets=[self._data(result.spec)])
         self._client.log_artifacts(mine, str(outcome.folder), "result")
         for folder in outcome.models:
@@ -72,8 +74,7 @@ class MlflowSink:
         """Adds the figures as `test.accuracy.onnx`, unless these very ones are there."""
         mine = self._run(run)
         known = self._client.get_run(mine).data.metrics
-        found = {f"test.{key}.{name}": value for key, value in values.items()}
-        if new := {key: value for key, value in found.items() if known.get(key) != value}:
+        if new := _new(known, {f"test.{key}.{name}": value for key, value in values.items()}):
             self._client.log_batch(mine, metrics=self._metrics(0, new))
 
     def interrupted(self, run: Tracked) -> None:
@@ -84,15 +85,21 @@ class MlflowSink:
 
     def failed(self, run: Tracked, reason: str) -> None:
         """Ends the run as failed, with the reason as a tag."""
-        mine = self._run(run)
-        self._client.set_tag(mine, ERROR_TAG, reason)
-        self._client.set_terminated(mine, "FAILED")
+        self._end(run, ERROR_TAG, reason, "FAILED")
 
     def pruned(self, run: Tracked) -> None:
         """Ends the run of a trial that a search stopped, with a tag that says so."""
+        self._end(run, STATE_TAG, PRUNED, "FINISHED")
+
+    def _end(self, run: Tracked, tag: str, value: str, status: str) -> None:
+        """Ends a run without a result; one that ended so before, and has not gone on since, keeps its time."""
+        if run.run_id not in self._runs:
+            found = self._find(run)
+            if found and (found.info.status, found.data.tags.get(tag)) == (status, value):
+                return
         mine = self._run(run)
-        self._client.set_tag(mine, STATE_TAG, PRUNED)
-        self._client.set_terminated(mine, "FINISHED")
+        self._client.set_tag(mine, tag, value)
+        self._client.set_terminated(mine, status)
 
     def _run(self, run: Tracked) -> str:
         if run.run_id not in self._runs:
@@ -131,10 +138,26 @@ class MlflowSink:
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
             found = self._client.get_experiment_by_name(name)
+            if found and found.lifecycle_stage == "deleted":  # Its name stays taken, and it takes no runs.
+                self._client.restore_experiment(found.experiment_id)
             place = (self._artifacts / name).as_uri() if self._artifacts else None
             made = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
             self._experiments[name] = made
         return self._experiments[name]
+
+    def _lacking(self, mine: str, known: Collection[str], history: Sequence[EpochMetrics]) -> list[Any]:
+        """What a run lacks of a result's epochs.
+
+        While a training runs not every epoch is heard of, nor its seconds; and one that was heard of may have been
+        trained again since, with other figures. MLflow removes no point: of several at a step the latest in time
+        counts where it shows one value, and its charts draw them all.
+        """
+        points = [point for key in TAGS if key in known for point in self._client.get_metric_history(mine, key)]
+        there: dict[int, dict[str, float]] = defaultdict(dict)
+        for point in sorted(points, key=lambda point: point.timestamp):
+            there[point.step][point.key] = point.value
+        news = [self._metrics(metrics.epoch, _new(there[metrics.epoch], figures(metrics))) for metrics in history]
+        return [metric for new in news for metric in new]
 
     def _metrics(self, step: int, values: dict[str, float]) -> list[Any]:
         now = int(time.time() * 1000)
@@ -165,6 +188,11 @@ def cost(result: TrainResult) -> dict[str, float]:
         "peak_memory_bytes": float(result.peak_memory_bytes),
         "parameters": float(result.parameters),
     }
+
+
+def _new(known: dict[str, float], values: dict[str, float]) -> dict[str, float]:
+    """Those that are not known, or not so."""
+    return {key: value for key, value in values.items() if known.get(key) != value}
 
 
 def _flat(prefix: str, value: Any) -> dict[str, str]:

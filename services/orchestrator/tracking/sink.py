@@ -49,13 +49,17 @@ class Sink(Protocol):
     name: str
 
     def epoch(self, run: Tracked, number: int, values: dict[str, float]) -> None:
-        """An epoch ended; the same one may be told again."""
+        """An epoch ended.
+
+        Told again from the first one on when the training goes on in another process, and once more, perhaps with
+        other figures, where an attempt was lost that had come further than its checkpoint.
+        """
 
     def finished(self, run: Tracked, outcome: Outcome) -> None:
         """A training is done; told again for every later `bakeoff run` that finds it done."""
 
     def failed(self, run: Tracked, reason: str) -> None:
-        """A training ended without a result."""
+        """A training ended without a result; a later `bakeoff run` may tell it again, or that it goes on."""
 
     def scored(self, run: Tracked, name: str, values: dict[str, float]) -> None:
         """An artefact of a finished training was scored on test images; told again as `finished` is.
@@ -69,4 +73,7 @@ class Sink(Protocol):
         """A training stopped with its experiment; it goes on the next time that is started."""
 
     def pruned(self, run: Tracked) -> None:
-        """A search stopped a training that was not worth going on with: nothing went wrong."""
+        """A search stopped a training that was not worth going on with: nothing went wrong.
+
+        A later `bakeoff run` may tell it again, or that it goes on.
+        """
