@@ -182,7 +182,7 @@ def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: 
             trial.set_user_attr(RUN, step.run_id)
 
         def report(epoch: int, seen: dict[str, float], before: int = epochs) -> None:
-            _report(trial, before + epoch, statistics.fmean([*values, seen["validation_accuracy"]]))
+            _report(trial, before, epoch, statistics.fmean([*values, seen["validation_accuracy"]]))
 
         history = train(step, report).history
         # Epochs of a training that went on while nobody listened, or that an earlier command had begun.
@@ -202,10 +202,14 @@ def _note(trial: optuna.Trial, epoch: int, value: float) -> None:
         trial.report(value, epoch)
 
 
-def _report(trial: optuna.Trial, epoch: int, value: float) -> None:
+def _report(trial: optuna.Trial, before: int, epoch: int, value: float) -> None:
     """Raises Pruned for a trial that is not worth going on with."""
-    _note(trial, epoch, value)
-    if trial.should_prune():
+    _note(trial, before + epoch, value)
+    # Pruners go by the best value so far. With folds that is this one's best: a good first fold would otherwise carry
+    # all others to their end.
+    seen = trial.study.trials[trial.number]
+    seen.intermediate_values = {step: one for step, one in seen.intermediate_values.items() if step > before}
+    if trial.study.pruner.prune(trial.study, seen):
         raise Pruned
 
 

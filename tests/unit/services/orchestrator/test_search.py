@@ -250,6 +250,42 @@ def test_a_trial_below_the_median_is_stopped_early(tmp_path: Path) -> None:
     assert [(trial.state, trial.epochs) for trial in found.trials] == [("complete", 3), ("complete", 3), ("pruned", 1)]
 
 
+class Known:
+    """Gives the accuracies of some arms; of all others 0.7 after each epoch."""
+
+    def __init__(self, **accuracies: list[float]) -> None:
+        self._accuracies = {name.replace("_", "-"): values for name, values in accuracies.items()}
+        self.arms: list[str] = []
+
+    def __call__(self, step: Step, on_epoch: OnEpoch) -> TrainResult:
+        assert isinstance(step.spec, TrainSpec)
+        self.arms.append(step.spec.arm)
+        values = self._accuracies.get(step.spec.arm, [0.7] * 3)
+        for epoch, value in enumerate(values, start=1):
+            on_epoch(epoch, {"validation_accuracy": value})
+        return trained(values)
+
+
+def test_a_good_first_fold_does_not_carry_a_trial_whose_other_folds_are_bad(tmp_path: Path) -> None:
+    of = experiment(folds=3, space={"recipe.batch_size": [8, 16, 32, 64]})
+    assert of.search
+    train = Known(net_t3_f0=[0.8] * 3, net_t3_f1=[0.4] * 3, net_t3_f2=[0.4] * 3)
+    found = search(of, of.search, inputs(of.search), train, lambda *_: None, tmp_path)
+    assert [trial.state for trial in found.trials] == ["complete"] * 3 + ["pruned"]
+    assert train.arms[-1] == "net-t3-f1"
+    assert (found.trials[3].epochs, found.trials[3].value) == (4, pytest.approx(0.6))
+
+
+@pytest.mark.parametrize("curves", [{"net_t3": [0.8, 0.6, 0.7]}, {"net_t3_f1": [0.8, 0.6, 0.7]}])
+def test_a_dip_after_a_good_epoch_of_the_same_training_stops_nothing(
+    curves: dict[str, list[float]], tmp_path: Path
+) -> None:
+    of = experiment(folds=2 if "net_t3_f1" in curves else None, space={"recipe.batch_size": [8, 16, 32, 64]})
+    assert of.search
+    found = search(of, of.search, inputs(of.search), Known(**curves), lambda *_: None, tmp_path)
+    assert [trial.state for trial in found.trials] == ["complete"] * 4
+
+
 @pytest.mark.parametrize("method", ["random", "bayes"])
 def test_ranges_are_drawn_from_and_more_trials_continue_the_same_search(method: str, tmp_path: Path) -> None:
     space = {
