@@ -16,6 +16,7 @@ from core.errors import InvalidInputError, NotFoundError
 from core.mirror import open_repository
 from core.schemas.course import COURSES
 from core.schemas.experiment import FULL
+from core.schemas.search import SearchOutcome
 from core.schemas.statistics import DefaultsTest
 from core.schemas.summary import Row, Summary, parse_summary
 from services.cli.context import Home, ends_well, err, out
@@ -79,6 +80,8 @@ def run(
     out.print(f"\nreport: {html}", soft_wrap=True, highlight=False)
     if show:
         open_in_browser(html)
+    if summary.search and (line := failed_trials(summary.search)):
+        err.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for line in summary.missing:
         if line not in finished.failed:
             err.print(f"incomplete: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -86,6 +89,15 @@ def run(
         err.print(f"failed: {line}", style="red", markup=False, soft_wrap=True)
     if finished.failed or summary.unusable:
         raise typer.Exit(1)
+
+
+def failed_trials(found: SearchOutcome) -> str:
+    """How many trials failed. Empty where none did, and where none was completed: then the search failed as a whole."""
+    failed = [trial for trial in found.trials if trial.state == "failed"]
+    if found.best is None or not failed:
+        return ""
+    first = failed[0]
+    return f"search: {len(failed)} of {len(found.trials)} trials failed, the first, {first.arm}: {first.reason}"
 
 
 def again(

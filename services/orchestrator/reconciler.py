@@ -30,13 +30,15 @@ from services.orchestrator import steps
 from services.orchestrator.fitting import check_arms
 from services.orchestrator.measuring import Measuring
 from services.orchestrator.remake import replace_folder
-from services.orchestrator.reporter import Reporter
+from services.orchestrator.reporter import Outcome, Reporter
 from services.orchestrator.steps import Step, Subject
 from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
 S = TypeVar("S")
 T = TypeVar("T")
+SEARCHES = "search"
+"""Folder of Optuna's databases in the home folder."""
 
 
 @dataclass(frozen=True)
@@ -126,20 +128,42 @@ class Reconciler:
 
     def _search(self, digest: str) -> list[TrainResult]:
         """Runs the trials of a search; the training of the best one is measured and reported."""
-        from services.orchestrator.search import SearchData, search  # Optuna takes a second to import.
+        from services.orchestrator.search import SearchData, search, trial_step  # Optuna takes a second to import.
 
         plan = self.experiment.search
         assert plan is not None, "without trainings there is a search"
-        self.reporter.plan({plan.framework: plan.count * len(self._folds)})
-        data, storage = SearchData(tuple(self._folds), digest), self.directory.home / "search"
-        found = search(self.experiment, plan, data, self._train_trial, self.reporter.finished, storage)
+        total = plan.count * len(self._folds)
+        self.reporter.plan({plan.framework: total})
+        data, storage = SearchData(tuple(self._folds), digest), self.directory.home / SEARCHES
+        found = search(self.experiment, plan, data, self._train_trial, self._settled, storage)
         self._outcome = found
         best = next((trial for trial in found.trials if trial.number == found.best), None)
-        result = read_result(self.store, best.run_id) if best else None
-        if not isinstance(result, TrainResult):
+        if best is None:
+            self._failed[f"search {plan.arm}"] = f"no trial was completed, the first failed: {found.trials[0].reason}"
             return []
-        self.tracker.finished(result, self.store)  # Told already, unless the search was finished before.
-        return [result]
+        step = trial_step(self.experiment, plan, data, best.number, best.parameters)
+        if not self.store.has("results", best.run_id):
+            # Optuna remembers a trial in the home folder, whatever became of its result in the store.
+            self.reporter.plan({plan.framework: total + 1})
+            return self._train_all([step])
+        with self._tolerated(step):
+            result = read_result(self.store, best.run_id)
+            assert isinstance(result, TrainResult), "a trial is a training"
+            return [result]
+        return []
+
+    def _settled(self, step: Step, outcome: Outcome, why: str, begun: bool) -> None:
+        """A training of a search that an earlier start ended, or that there will not be; tracking is told again."""
+        self.reporter.finished(step, outcome, why)
+        if outcome == "already done":
+            # Only tracking wants the result of every trial: one that is gone or cannot be read stops nothing.
+            with suppress(BakeoffError):
+                if result := self._result(step, TrainResult, silent=True):
+                    self.tracker.finished(result, self.store)
+        elif begun and outcome == "failed":
+            self.tracker.failed(step, why)
+        elif begun:
+            self.tracker.pruned(step)
 
     def _train_trial(self, step: Step, on_epoch: Callable[[int, dict[str, float]], None]) -> TrainResult:
         """One training whose epochs are listened to; whatever the listener raises stops it."""
