@@ -26,7 +26,7 @@ from services.cli.stack import Stack
 from services.orchestrator.experiment_file import MisfitError, place_of, read_experiment
 from services.orchestrator.logbook import Logbook, Together
 from services.orchestrator.pretrained import pin_weights
-from services.orchestrator.reconciler import Reconciler, freeze
+from services.orchestrator.reconciler import Reconciler, alone, freeze
 from services.orchestrator.remake import remake
 from services.orchestrator.steps import services_needed
 from services.orchestrator.tracking.settings import open_tracker
@@ -67,7 +67,8 @@ def run(
     )
     services = Stack(home, say).with_services(services_needed(experiment))
     tracking = open_tracker(home.home, open_repository(home.models, home.cache), say)
-    with logbook, services, reporter(err) as shown, tracking as tracker:
+    # A search that another command runs is refused before any service is touched.
+    with logbook, alone(experiment, home.home), services, reporter(err) as shown, tracking as tracker:
         progress = Together(shown, logbook)
         freeze(experiment, store, home.home / "work")
         try:

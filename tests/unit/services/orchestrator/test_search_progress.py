@@ -1,5 +1,6 @@
 """Searches from end to end: how far they are, what tracking hears, what is done again. The services answer at once."""
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from core.errors import WrongStateError
 from core.schemas.specs import ReportSpec, TrainSpec
+from services.orchestrator.reconciler import alone
 from services.orchestrator.reporter import Outcome
 from services.orchestrator.steps import Step
 from services.orchestrator.tracking.tracker import Tracker
@@ -157,6 +160,23 @@ def test_a_best_trial_whose_result_is_gone_is_trained_again_and_no_other_one(
         assert reconciler.run().failed == ()
         assert [spec.arm for spec in services.asked(TrainSpec)] == expected
         assert counting.done == counting.totals
+
+
+def test_a_search_is_run_by_one_command_at_a_time_and_the_other_is_told_by_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = Driver(tmp_path, monkeypatch)
+    searched, plain = (driver.reconciler(lambda _: False, written)[1].experiment for written in ([SEARCH], []))
+    with alone(searched, tmp_path):
+        with (
+            pytest.raises(WrongStateError, match=rf"^process {os.getpid()} on .+ runs the search of digits; wait for"),
+            alone(searched, tmp_path),
+        ):
+            pytest.fail("two commands run one search")
+        with alone(plain, tmp_path):
+            pass  # What searches nothing is not held back.
+    with alone(searched, tmp_path):
+        pass
 
 
 def test_scores_are_told_after_their_training_is_finished_and_again_when_the_experiment_is_run_again(
