@@ -37,7 +37,9 @@ class RunFolder:
         self.path = path
         self.run_id = path.name
         self.cancelled = threading.Event()
-        self._last_progress = ("", 0.0)
+        self._phase = ""
+        self._told: dict[str, float] = {}
+        """When the phase last told of each of its units."""
 
     def spec(self) -> bytes:
         """The spec as the service accepted it."""
@@ -50,7 +52,9 @@ class RunFolder:
         return max(1, sum('"state": "running"' in line for line in lines))
 
     def progress(self, phase: str, done: float, total: float, unit: str, **values: float) -> None:
-        """Tells how far a phase is, at most five times a second apart from its end.
+        """Tells how far a phase is, of each unit at most five times a second apart from its end.
+
+        Steps come that often by themselves: they must not be why an epoch is never told.
 
         Raises:
             CancelledError: somebody asked the run to stop.
@@ -58,10 +62,11 @@ class RunFolder:
         if self.cancelled.is_set():
             raise CancelledError("stopped on request")
         now = time.monotonic()
-        same_phase = self._last_progress[0] == phase
-        if same_phase and done < total and now - self._last_progress[1] < PROGRESS_EVERY_S:
+        if phase != self._phase:
+            self._phase, self._told = phase, {}
+        if unit in self._told and done < total and now - self._told[unit] < PROGRESS_EVERY_S:
             return
-        self._last_progress = (phase, now)
+        self._told[unit] = now
         self._event(progress={"phase": phase, "done": done, "total": total, "unit": unit, "values": values})
 
     def log(self, level: str, text: str) -> None:

@@ -44,7 +44,7 @@ class SearchPlan(Schema):
     """Cross-validation: a trial is trained once for each fold of `data.split`, its value is the mean over them."""
     prune: bool = True
     """Stop a trial whose best validation accuracy so far lies below the median that the complete ones had after as many
-    epochs (Golovin et al. 2017)."""
+    epochs (Golovin et al. 2017); of several folds, the best of the one in work."""
     startup: int = pydantic.Field(3, ge=1)
     """Trials that are complete before any is pruned."""
 

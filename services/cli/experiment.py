@@ -16,6 +16,7 @@ from core.errors import InvalidInputError, NotFoundError
 from core.mirror import open_repository
 from core.schemas.course import COURSES
 from core.schemas.experiment import FULL
+from core.schemas.search import SearchOutcome
 from core.schemas.statistics import DefaultsTest
 from core.schemas.summary import Row, Summary, parse_summary
 from services.cli.context import Home, ends_well, err, out
@@ -25,7 +26,7 @@ from services.cli.stack import Stack
 from services.orchestrator.experiment_file import MisfitError, place_of, read_experiment
 from services.orchestrator.logbook import Logbook, Together
 from services.orchestrator.pretrained import pin_weights
-from services.orchestrator.reconciler import Reconciler, freeze
+from services.orchestrator.reconciler import Reconciler, alone, freeze
 from services.orchestrator.remake import remake
 from services.orchestrator.steps import services_needed
 from services.orchestrator.tracking.settings import open_tracker
@@ -66,7 +67,8 @@ def run(
     )
     services = Stack(home, say).with_services(services_needed(experiment))
     tracking = open_tracker(home.home, open_repository(home.models, home.cache), say)
-    with logbook, services, reporter(err) as shown, tracking as tracker:
+    # A search that another command runs is refused before any service is touched.
+    with logbook, alone(experiment, home.home), services, reporter(err) as shown, tracking as tracker:
         progress = Together(shown, logbook)
         freeze(experiment, store, home.home / "work")
         try:
@@ -79,6 +81,8 @@ def run(
     out.print(f"\nreport: {html}", soft_wrap=True, highlight=False)
     if show:
         open_in_browser(html)
+    if summary.search and (line := failed_trials(summary.search)):
+        err.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for line in summary.missing:
         if line not in finished.failed:
             err.print(f"incomplete: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -86,6 +90,15 @@ def run(
         err.print(f"failed: {line}", style="red", markup=False, soft_wrap=True)
     if finished.failed or summary.unusable:
         raise typer.Exit(1)
+
+
+def failed_trials(found: SearchOutcome) -> str:
+    """How many trials failed. Empty where none did, and where none was completed: then the search failed as a whole."""
+    failed = [trial for trial in found.trials if trial.state == "failed"]
+    if found.best is None or not failed:
+        return ""
+    first = failed[0]
+    return f"search: {len(failed)} of {len(found.trials)} trials failed, the first, {first.arm}: {first.reason}"
 
 
 def again(

@@ -4,7 +4,9 @@ It keeps no state of its own. Killed anywhere and started again, it derives the 
 finished ones in the store, and finds the running ones at their services.
 """
 
+import os
 import shutil
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +32,15 @@ from services.orchestrator import steps
 from services.orchestrator.fitting import check_arms
 from services.orchestrator.measuring import Measuring
 from services.orchestrator.remake import replace_folder
-from services.orchestrator.reporter import Reporter
+from services.orchestrator.reporter import Outcome, Reporter
 from services.orchestrator.steps import Step, Subject
 from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
 S = TypeVar("S")
 T = TypeVar("T")
+SEARCHES = "search"
+"""Folder of Optuna's databases in the home folder."""
 
 
 @dataclass(frozen=True)
@@ -126,20 +130,42 @@ class Reconciler:
 
     def _search(self, digest: str) -> list[TrainResult]:
         """Runs the trials of a search; the training of the best one is measured and reported."""
-        from services.orchestrator.search import SearchData, search  # Optuna takes a second to import.
+        from services.orchestrator.search import SearchData, search, trial_step  # Optuna takes a second to import.
 
         plan = self.experiment.search
         assert plan is not None, "without trainings there is a search"
-        self.reporter.plan({plan.framework: plan.count * len(self._folds)})
-        data, storage = SearchData(tuple(self._folds), digest), self.directory.home / "search"
-        found = search(self.experiment, plan, data, self._train_trial, self.reporter.finished, storage)
+        total = plan.count * len(self._folds)
+        self.reporter.plan({plan.framework: total})
+        data, storage = SearchData(tuple(self._folds), digest), self.directory.home / SEARCHES
+        found = search(self.experiment, plan, data, self._train_trial, self._settled, storage)
         self._outcome = found
         best = next((trial for trial in found.trials if trial.number == found.best), None)
-        result = read_result(self.store, best.run_id) if best else None
-        if not isinstance(result, TrainResult):
+        if best is None:
+            self._failed[f"search {plan.arm}"] = f"no trial was completed, the first failed: {found.trials[0].reason}"
             return []
-        self.tracker.finished(result, self.store)  # Told already, unless the search was finished before.
-        return [result]
+        step = trial_step(self.experiment, plan, data, best.number, best.parameters)
+        if not self.store.has("results", best.run_id):
+            # Optuna remembers a trial in the home folder, whatever became of its result in the store.
+            self.reporter.plan({plan.framework: total + 1})
+            return self._train_all([step])
+        with self._tolerated(step):
+            result = read_result(self.store, best.run_id)
+            assert isinstance(result, TrainResult), "a trial is a training"
+            return [result]
+        return []
+
+    def _settled(self, step: Step, outcome: Outcome, why: str, begun: bool) -> None:
+        """A training of a search that an earlier start ended, or that there will not be; tracking is told again."""
+        self.reporter.finished(step, outcome, why)
+        if outcome == "already done":
+            # Only tracking wants the result of every trial: one that is gone or cannot be read stops nothing.
+            with suppress(BakeoffError):
+                if result := self._result(step, TrainResult, silent=True):
+                    self.tracker.finished(result, self.store)
+        elif begun and outcome == "failed":
+            self.tracker.failed(step, why)
+        elif begun:
+            self.tracker.pruned(step)
 
     def _train_trial(self, step: Step, on_epoch: Callable[[int, dict[str, float]], None]) -> TrainResult:
         """One training whose epochs are listened to; whatever the listener raises stops it."""
@@ -356,6 +382,29 @@ def _cancel(client: RunClient, run_id: str) -> None:
     """Stops a run as far as its service can be reached."""
     with suppress(BakeoffError, ValueError):  # The service, or the channel, is already gone.
         client.cancel(run_id)
+
+
+@contextmanager
+def alone(experiment: Experiment, home: Path) -> Iterator[None]:
+    """Keeps a second command from the same search while the block runs.
+
+    Optuna's storage does not know whose a trial is: the other one would take those in work for interrupted ones.
+
+    Raises:
+        WrongStateError: another command runs it.
+    """
+    if experiment.search is None:
+        yield
+        return
+    path = home / SEARCHES / f".{experiment.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    other = (path.read_text() if path.is_file() else "") or "another command"
+    busy = f"{other} runs the search of {experiment.name}; wait for its end, or stop it and run this again"
+    with files.lock(path, busy) as hold:
+        hold.truncate(0)
+        hold.write(f"process {os.getpid()} on {socket.gethostname()}")
+        hold.flush()
+        yield
 
 
 def freeze(experiment: Experiment, store: Store, work: Path) -> str:

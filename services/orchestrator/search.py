@@ -1,12 +1,13 @@
 """Searches an arm's space with Optuna. Trials are ordinary runs of the trainer service.
 
 Optuna's storage on disk holds the trials, the services the trainings: killed anywhere and started again, the search
-goes on, finished trials are not repeated and an interrupted one continues from its training's last checkpoint.
+goes on, finished trials are not repeated and an interrupted or failed one continues from its training's last
+checkpoint.
 """
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -28,16 +29,19 @@ from services.orchestrator.reporter import Outcome
 from services.orchestrator.steps import Step, originals
 
 RUN, REASON, FOLDS = "run", "reason", "folds"
-"""What is noted at a trial: its (first) training's run, why it failed, the value of each fold."""
+"""What is noted at a trial: its (first) training's run, why it failed, the value of each training that is done."""
 PRUNED = "its trial was pruned"
 Pruned = optuna.TrialPruned
 """What a listener raises to stop a trial."""
+DIVERGED = "training diverged:"
+"""How the reason begins where a training left the finite numbers: of a run's error a service tells the text alone."""
 OnEpoch = Callable[[int, dict[str, float]], None]
 Train = Callable[[Step, OnEpoch], TrainResult]
 """Trains and tells each epoch; an exception from there stops the run. Raises BakeoffError for a failed training."""
-Settled = Callable[[Step, Outcome, str], None]
-"""Told of each training that there will not be, with how its trial ended and why; `train` is not called for it."""
-STATES: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
+Settled = Callable[[Step, Outcome, str, bool], None]
+"""Told of each training that `train` is not called for: how it ended, why, and whether it was ever begun."""
+State = Literal["complete", "pruned", "failed"]
+STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
@@ -57,7 +61,7 @@ class SearchData:
 def search(
     experiment: Experiment, plan: SearchPlan, data: SearchData, train: Train, settled: Settled, storage: Path
 ) -> SearchOutcome:
-    """Runs the trials that are missing and returns all of them. A trial that fails fails alone.
+    """Runs the trials that are missing or failed, and returns all of them. A trial that fails fails alone.
 
     Args:
         settled: told of trainings of trials that were finished before, and of the folds that a trial left out.
@@ -75,20 +79,21 @@ def search(
 
     def run(trial: optuna.Trial) -> None:
         _run(study, trial, experiment, plan, data, begin)
-        for step in trial_steps(experiment, plan, data, trial.number, trial.params):
-            if step.label not in begun:
-                settled(step, "stopped", trial.user_attrs.get(REASON, PRUNED))
+        for ending in _endings(experiment, plan, data, study.trials[trial.number]):
+            if ending[0].label not in begun:
+                settled(*ending)
 
-    finished = [one for one in study.trials if one.state.is_finished()]
-    for one in finished[: plan.count]:
-        done = one.state is TrialState.COMPLETE
-        why = "" if done else one.user_attrs.get(REASON, PRUNED)
-        for step in trial_steps(experiment, plan, data, one.number, one.params):
-            settled(step, "already done" if done else "stopped", why)
-    interrupted = [one for one in study.trials if one.state is TrialState.RUNNING]
-    for one in interrupted:
-        run(optuna.Trial(study, one._trial_id))
-    while sum(one.state.is_finished() for one in study.trials) < plan.count:
+    known = [one for one in study.trials if one.state is not TrialState.WAITING][: plan.count]
+    for one in known:
+        if one.state.is_finished():
+            for ending in _endings(experiment, plan, data, one):
+                settled(*ending)
+    for one in known:
+        if one.state is TrialState.RUNNING:
+            trial = optuna.Trial(study, one._trial_id)
+            trial.set_user_attr(REASON, "")
+            run(trial)
+    while sum(one.state is not TrialState.WAITING for one in study.trials) < plan.count:
         run(study.ask())
     return outcome(study, plan)
 
@@ -144,8 +149,8 @@ def combinations(plan: SearchPlan) -> list[dict[str, Scalar]]:
 
 
 def outcome(study: optuna.Study, plan: SearchPlan) -> SearchOutcome:
-    """What the finished trials came to."""
-    trials = tuple(_trial(one, plan) for one in study.trials if one.state in STATES)
+    """What the trials came to that are over."""
+    trials = tuple(_trial(one, plan, state) for one in study.trials if (state := _state(one)))
     complete = [trial for trial in trials if trial.state == "complete"]
     best = max(complete, key=lambda trial: (trial.value or -math.inf, -trial.number), default=None)
     return SearchOutcome(plan=plan, trials=trials, best=best.number if best else None)
@@ -166,10 +171,18 @@ def _run(
     except (CancelledError, NotReadyError):  # Not the trial's fault: it goes on the next time.
         raise
     except BakeoffError as error:
-        trial.set_user_attr(REASON, str(error))
-        study.tell(trial, state=TrialState.FAIL)
+        trial.set_user_attr(REASON, str(error) or type(error).__name__)
+        # Parameters that make no arm and a training that diverged would fail again. Whatever else failed goes on the
+        # next time, under its own name and from its checkpoint: for Optuna it is still running.
+        if RUN not in trial.user_attrs or str(error).startswith(DIVERGED):
+            study.tell(trial, state=TrialState.FAIL)
     else:
         study.tell(trial, value)
+
+
+def _state(one: FrozenTrial) -> State | None:
+    """None for a trial that is not over; one that failed may still be running for Optuna."""
+    return "failed" if one.state is TrialState.RUNNING and one.user_attrs.get(REASON) else STATES.get(one.state)
 
 
 def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: SearchData, train: Train) -> float:
@@ -180,9 +193,10 @@ def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: 
         step = trial_step(experiment, plan, data, trial.number, parameters, fold)
         if not fold:
             trial.set_user_attr(RUN, step.run_id)
+        trial.set_user_attr(FOLDS, values)  # An earlier start may have come further.
 
         def report(epoch: int, seen: dict[str, float], before: int = epochs) -> None:
-            _report(trial, before + epoch, statistics.fmean([*values, seen["validation_accuracy"]]))
+            _report(trial, before, epoch, statistics.fmean([*values, seen["validation_accuracy"]]))
 
         history = train(step, report).history
         # Epochs of a training that went on while nobody listened, or that an earlier command had begun.
@@ -192,8 +206,7 @@ def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: 
         assert isinstance(step.spec, TrainSpec)
         values.append(history[exported_epoch(step.spec.recipe, history) - 1].validation_accuracy)
         epochs += len(history)
-    if plan.folds:
-        trial.set_user_attr(FOLDS, values)
+    trial.set_user_attr(FOLDS, values)
     return statistics.fmean(values)
 
 
@@ -202,10 +215,14 @@ def _note(trial: optuna.Trial, epoch: int, value: float) -> None:
         trial.report(value, epoch)
 
 
-def _report(trial: optuna.Trial, epoch: int, value: float) -> None:
+def _report(trial: optuna.Trial, before: int, epoch: int, value: float) -> None:
     """Raises Pruned for a trial that is not worth going on with."""
-    _note(trial, epoch, value)
-    if trial.should_prune():
+    _note(trial, before + epoch, value)
+    # Pruners go by the best value so far. With folds that is this one's best: a good first fold would otherwise carry
+    # all others to their end.
+    seen = trial.study.trials[trial.number]
+    seen.intermediate_values = {step: one for step, one in seen.intermediate_values.items() if step > before}
+    if trial.study.pruner.prune(trial.study, seen):
         raise Pruned
 
 
@@ -268,6 +285,22 @@ def trial_steps(
         return [trial_step(experiment, plan, data, number, {}, fold) for fold in folds]
 
 
+def _endings(
+    experiment: Experiment, plan: SearchPlan, data: SearchData, one: FrozenTrial
+) -> Iterator[tuple[Step, Outcome, str, bool]]:
+    """How the trainings of a trial that is over ended, as `Settled` is told of them."""
+    steps, noted = trial_steps(experiment, plan, data, one.number, one.params), one.user_attrs
+    done = len(steps) if one.state is TrialState.COMPLETE else len(noted.get(FOLDS, ()))
+    why = noted.get(REASON) or PRUNED
+    for fold, step in enumerate(steps):
+        if fold < done:
+            yield step, "already done", "", True
+        elif fold == done:
+            yield step, "failed" if _state(one) == "failed" else "stopped", why, FOLDS in noted
+        else:
+            yield step, "stopped", why, False
+
+
 def trial_arm(plan: SearchPlan, number: int, fold: int = 0) -> str:
     """Name of the arm of a trial, or of one of its folds."""
     return f"{plan.arm}-t{number}" + (f"-f{fold}" if plan.folds else "")
@@ -307,16 +340,17 @@ def _with(document: dict[str, Any], path: list[str], value: Scalar | dict[str, A
     return {**document, key: _with(document[key], rest, value) if rest else value}
 
 
-def _trial(one: FrozenTrial, plan: SearchPlan) -> Trial:
+def _trial(one: FrozenTrial, plan: SearchPlan, state: State) -> Trial:
     seen = one.intermediate_values
     last = max(seen, default=None)
+    complete = state == "complete"
     return Trial(
         number=one.number,
         arm=trial_arm(plan, one.number),
         parameters=used(one.params),
-        state=STATES[one.state],
-        value=one.value if one.state is TrialState.COMPLETE else None if last is None else seen[last],
-        folds=tuple(one.user_attrs.get(FOLDS, ())),
+        state=state,
+        value=one.value if complete else None if last is None else seen[last],
+        folds=tuple(one.user_attrs[FOLDS]) if complete and plan.folds else (),
         epochs=last or 0,
         run_id=one.user_attrs.get(RUN, ""),
         reason=one.user_attrs.get(REASON, ""),

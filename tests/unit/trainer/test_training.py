@@ -220,6 +220,18 @@ def test_progress_counts_steps_over_all_epochs(run: RunFolder, spec: TrainSpec) 
     ]
 
 
+def test_steps_do_not_keep_an_epoch_from_being_told(
+    run: RunFolder, spec: TrainSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.worker.PROGRESS_EVERY_S", 60.0)
+    found = callbacks(run, spec)
+    for epoch in (1, 2, 3):
+        found.step(epoch, 10, 10, 0.25)
+        found.epoch(metrics(epoch), lambda: {"w": np.ones(1)})
+    told = [(one["unit"], one["done"]) for one in events(run)]
+    assert told == [("steps", 10), ("epochs", 1), ("steps", 30), ("epochs", 3)], "the last ones however early"
+
+
 def test_a_request_to_stop_is_heard_at_the_next_step(run: RunFolder, spec: TrainSpec) -> None:
     found = callbacks(run, spec)
     run.cancelled.set()

@@ -1,6 +1,6 @@
 """Services that answer at once, for experiments that are driven from end to end without a training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -30,7 +30,8 @@ OVERRIDES = (
     "arms={matched: {architecture: digits-cnn, recipe: {epochs: 1}}}",
     "seeds=[0]",
 )
-Fails = Callable[[Any], bool]
+Fails = Callable[[Any], bool | str]
+"""Whether the step of a spec fails, or why."""
 
 
 class Services:
@@ -39,6 +40,9 @@ class Services:
     def __init__(self, store: Store, work: Path, fails: Fails) -> None:
         self._store, self._work, self._fails = store, work, fails
         self.specs: dict[str, Any] = {}
+        self.cancelled: list[str] = []
+        self.accuracies: Callable[[TrainSpec], Sequence[float]] = lambda _: ()
+        """Of a training's epochs, each of which is told before it ends; none: no epoch is told of."""
 
     def __enter__(self) -> Self:
         return self
@@ -54,14 +58,26 @@ class Services:
     def create(self, run_id: str, spec: Any) -> None:
         self.specs[run_id] = spec
 
-    def finish(self, run_id: str, _: object) -> run_pb2.Run:
+    def finish(self, run_id: str, on_event: Callable[[run_pb2.RunEvent], None]) -> run_pb2.Run:
         spec = self.specs[run_id]
-        if self._fails(spec):
-            return run_pb2.Run(id=run_id, state=run_pb2.RUN_STATE_FAILED, error="out of memory")
+        for event in self._epochs(spec):
+            on_event(event)
+        if why := self._fails(spec):
+            error = why if isinstance(why, str) else "out of memory"
+            return run_pb2.Run(id=run_id, state=run_pb2.RUN_STATE_FAILED, error=error)
         folder = self._work / run_id
         files.write_json(folder / "result.json", self._result(run_id, spec))
         self._store.put("results", run_id, folder)
         return run_pb2.Run(id=run_id, state=run_pb2.RUN_STATE_SUCCEEDED)
+
+    def _epochs(self, spec: Any) -> Iterator[run_pb2.RunEvent]:
+        values = self.accuracies(spec) if isinstance(spec, TrainSpec) else ()
+        for number, value in enumerate(values, start=1):
+            told = {"train_loss": 1.0, "validation_accuracy": value}
+            yield run_pb2.RunEvent(
+                number=number,
+                progress=run_pb2.Progress(phase="train", done=number, total=len(values), unit="epochs", values=told),
+            )
 
     def _result(self, run_id: str, spec: Any) -> Any:
         if isinstance(spec, ReportSpec):
@@ -71,9 +87,15 @@ class Services:
         changes: dict[str, Any] = {"run_id": run_id, "spec": spec}
         if isinstance(spec, TrainSpec) and isinstance(made, TrainResult):
             changes["models"] = tuple(_published(made.models[0], spec, name) for name in spec.formats)
+            if values := self.accuracies(spec):
+                changes["history"] = tuple(
+                    made.history[0].model_copy(update={"epoch": number, "validation_accuracy": value})
+                    for number, value in enumerate(values, start=1)
+                )
         return made.model_copy(update=changes)
 
-    def cancel(self, run_id: str) -> None: ...
+    def cancel(self, run_id: str) -> None:
+        self.cancelled.append(run_id)
 
     def capabilities(self) -> SimpleNamespace:
         """Scores two models at a time."""

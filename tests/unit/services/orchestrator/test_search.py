@@ -1,5 +1,6 @@
 """Searches with Optuna's real storage and made-up trainings: TEST DATA, no figure here was measured."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import optuna
 import pydantic
 import pytest
 
-from core.errors import CancelledError, DivergedError, NotReadyError
+from core.errors import BakeoffError, CancelledError, DivergedError, NotReadyError
 from core.schemas.experiment import Experiment
 from core.schemas.recipe import Adam, Sgd
 from core.schemas.results import TrainResult
@@ -16,9 +17,10 @@ from core.schemas.schedule import Constant, Cosine, Exponential, OneCycle, StepD
 from core.schemas.search import SearchOutcome, SearchPlan
 from core.schemas.specs import TrainSpec
 from evaluator.report.search import chart, sentence, table
-from services.orchestrator.search import OnEpoch, SearchData, Settled, open_study, search
+from services.orchestrator.search import DIVERGED, OnEpoch, SearchData, Settled, open_study, search
 from services.orchestrator.steps import Step, data_of, train_steps
 from tests.unit.evaluator.builder import Experiment as Synthetic
+from trainer.divergence import Divergence
 
 RESULT = next(r for r in Synthetic(frameworks=("keras",), seeds=(0,), load_tests=False).results if r.kind == "train")
 DOCUMENT: dict[str, Any] = {
@@ -35,6 +37,8 @@ GRID = {
     "method": "grid",
     "space": {"recipe.batch_size": [16, 32], "recipe.optimizer.learning_rate": [0.1, 0.01]},
 }
+LOST = BakeoffError("out of memory")
+NAN = BakeoffError(f"{DIVERGED} loss nan at epoch 1, step 7 of 34")
 
 
 def experiment(**plan: Any) -> Experiment:
@@ -148,9 +152,9 @@ class Settling:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def __call__(self, step: Step, outcome: str, text: str) -> None:
+    def __call__(self, step: Step, outcome: str, text: str, begun: bool) -> None:
         assert step.group == "keras"
-        self.told.append(f"{step.label.split()[0]} {outcome} {text}".rstrip())
+        self.told.append(f"{step.label.split()[0]} {outcome}{'' if begun else ', never begun'}: {text}")
 
 
 def test_every_training_of_a_search_is_counted_once_however_its_trial_ends_and_again_when_it_is_opened_again(
@@ -158,25 +162,34 @@ def test_every_training_of_a_search_is_counted_once_however_its_trial_ends_and_a
 ) -> None:
     # Trial 0 and 1 are complete, 2 fails in its second fold, 3 makes no valid arm.
     of = experiment(folds=3, prune=False, space={"recipe.batch_size": [16, 32, 64, 0]})
-    trainer, settling = Trainer({7: DivergedError("loss is nan")}), Settling()
+    trainer, settling = Trainer({7: NAN}), Settling()
     run(of, trainer, tmp_path, settling)
     assert len(trainer.arms) == 8
-    assert settling.told[0] == "net-t2-f2 stopped loss is nan"
-    assert [line.split(":")[0] for line in settling.told[1:]] == [
-        f"net-t3-f{fold} stopped trial 3" for fold in range(3)
-    ]
+    invalid = ["net-t3-f0 failed, never begun: trial 3"]
+    invalid += [f"net-t3-f{fold} stopped, never begun: trial 3" for fold in (1, 2)]
+    assert settling.told[0] == f"net-t2-f2 stopped, never begun: {NAN}"
+    assert [beginning(line) for line in settling.told[1:]] == invalid
     again, told = Trainer(), Settling()
     run(of, again, tmp_path, told)
     assert again.arms == []
-    assert told.told[:6] == [f"net-t{number}-f{fold} already done" for number in range(2) for fold in range(3)]
-    assert told.told[6:9] == [f"net-t2-f{fold} stopped loss is nan" for fold in range(3)]
-    assert [line.split(":")[0] for line in told.told[9:]] == [f"net-t3-f{fold} stopped trial 3" for fold in range(3)]
+    assert told.told[:6] == [f"net-t{number}-f{fold} already done: " for number in range(2) for fold in range(3)]
+    assert told.told[6:9] == ["net-t2-f0 already done: ", f"net-t2-f1 failed: {NAN}", settling.told[0]]
+    assert told.told[9:] == settling.told[1:]
+
+
+def beginning(line: str) -> str:
+    """Up to the trial's number, without what is wrong with it."""
+    return ":".join(line.split(":")[:2])
 
 
 def test_the_folds_that_a_pruned_trial_leaves_out_are_counted(tmp_path: Path) -> None:
-    settling = Settling()
-    run(experiment(folds=2, space={"recipe.batch_size": [8, 16, 500]}, startup=2), Trainer(), tmp_path, settling)
-    assert settling.told == ["net-t2-f1 stopped its trial was pruned"]
+    first, second = Settling(), Settling()
+    of = experiment(folds=2, space={"recipe.batch_size": [8, 16, 500]}, startup=2)
+    run(of, Trainer(), tmp_path, first)
+    assert first.told == ["net-t2-f1 stopped, never begun: its trial was pruned"]
+    run(of, Trainer(), tmp_path, second)
+    assert second.told[:4] == [f"net-t{number}-f{fold} already done: " for number in range(2) for fold in range(2)]
+    assert second.told[4:] == ["net-t2-f0 stopped: its trial was pruned", *first.told]
 
 
 def test_a_search_with_fewer_trials_than_there_are_counts_no_more_than_it_plans(tmp_path: Path) -> None:
@@ -212,7 +225,7 @@ def test_opening_a_grid_again_enqueues_nothing_twice(tmp_path: Path) -> None:
     of = experiment(prune=False, space={"recipe.batch_size": [16, 32, 16, 64]})
     first, second = opened(of, tmp_path), opened(of, tmp_path)
     assert len(first.trials) == len(second.trials) == 4
-    fails = {0: DivergedError("loss is nan"), 1: CancelledError("interrupted")}
+    fails = {0: NAN, 1: CancelledError("interrupted")}
     with pytest.raises(CancelledError):
         run(of, Trainer(fails), tmp_path)
     states = [trial.state.name for trial in opened(of, tmp_path).trials]
@@ -233,10 +246,59 @@ def test_an_interrupted_trial_goes_on_under_its_own_name(error: Any, tmp_path: P
 
 
 def test_a_bad_trial_fails_alone_with_its_reason(tmp_path: Path) -> None:
-    found = run(experiment(prune=False), Trainer({1: DivergedError("loss is nan at step 7")}), tmp_path)
+    found = run(experiment(prune=False), Trainer({1: NAN}), tmp_path)
     assert [trial.state for trial in found.trials] == ["complete", "failed", "complete", "complete"]
-    assert found.trials[1].reason == "loss is nan at step 7"
+    assert found.trials[1].reason == str(NAN)
     assert found.best is not None
+
+
+def test_a_trial_that_failed_is_tried_again_at_the_next_start_under_its_own_name_and_no_other_is(
+    tmp_path: Path,
+) -> None:
+    of = experiment(prune=False)
+    first = run(of, Trainer({1: LOST}), tmp_path)
+    assert [(trial.state, trial.reason) for trial in first.trials] == [
+        ("complete", ""), ("failed", "out of memory"), ("complete", ""), ("complete", "")
+    ]  # fmt: skip
+    again = Trainer()
+    found = run(of, again, tmp_path)
+    assert again.arms == ["net-t1"]
+    assert [(trial.state, trial.reason) for trial in found.trials] == [("complete", "")] * 4
+    assert [trial.parameters for trial in found.trials] == [trial.parameters for trial in first.trials]
+    assert found.trials[1].run_id == first.trials[1].run_id
+    last = Trainer()
+    assert run(of, last, tmp_path) == found
+    assert last.arms == []
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_a_trial_that_failed_is_counted_and_not_made_up_for_by_another_one(method: str, tmp_path: Path) -> None:
+    of = experiment(method=method, space={"recipe.epochs": {"low": 1, "high": 3}}, trials=3, prune=False)
+    found = run(of, Trainer({0: LOST}), tmp_path)
+    assert [trial.state for trial in found.trials] == ["failed", "complete", "complete"]
+    again, settling = Trainer({0: BakeoffError("disk full")}), Settling()
+    found = run(of, again, tmp_path, settling)
+    assert again.arms == ["net-t0"]
+    assert settling.told == ["net-t1 already done: ", "net-t2 already done: "]
+    assert found.trials[0].reason == "disk full"
+
+
+def test_a_fold_that_failed_is_tried_again_and_those_after_it_are_trained(tmp_path: Path) -> None:
+    of = experiment(folds=3, prune=False, space={"recipe.batch_size": [16]})
+    settling = Settling()
+    (trial,) = run(of, Trainer({1: LOST}), tmp_path, settling).trials
+    assert (trial.state, trial.folds) == ("failed", ())
+    assert settling.told == ["net-t0-f2 stopped, never begun: out of memory"]
+    again = Trainer()
+    (trial,) = run(of, again, tmp_path, settling).trials
+    assert again.arms == ["net-t0-f0", "net-t0-f1", "net-t0-f2"]  # The first one's result is found where it is kept.
+    assert (trial.state, len(trial.folds), trial.reason) == ("complete", 3, "")
+    assert len(settling.told) == 1
+
+
+def test_a_training_that_diverged_is_known_by_the_words_of_the_one_who_says_so() -> None:
+    with pytest.raises(DivergedError, match=f"^{DIVERGED}"):
+        Divergence(10, "do something").step(1, 7, 34, math.nan)
 
 
 def test_parameters_that_make_no_valid_arm_fail_their_trial(tmp_path: Path) -> None:
@@ -248,6 +310,42 @@ def test_parameters_that_make_no_valid_arm_fail_their_trial(tmp_path: Path) -> N
 def test_a_trial_below_the_median_is_stopped_early(tmp_path: Path) -> None:
     found = run(experiment(space={"recipe.batch_size": [8, 16, 500]}, startup=2), Trainer(), tmp_path)
     assert [(trial.state, trial.epochs) for trial in found.trials] == [("complete", 3), ("complete", 3), ("pruned", 1)]
+
+
+class Known:
+    """Gives the accuracies of some arms; of all others 0.7 after each epoch."""
+
+    def __init__(self, **accuracies: list[float]) -> None:
+        self._accuracies = {name.replace("_", "-"): values for name, values in accuracies.items()}
+        self.arms: list[str] = []
+
+    def __call__(self, step: Step, on_epoch: OnEpoch) -> TrainResult:
+        assert isinstance(step.spec, TrainSpec)
+        self.arms.append(step.spec.arm)
+        values = self._accuracies.get(step.spec.arm, [0.7] * 3)
+        for epoch, value in enumerate(values, start=1):
+            on_epoch(epoch, {"validation_accuracy": value})
+        return trained(values)
+
+
+def test_a_good_first_fold_does_not_carry_a_trial_whose_other_folds_are_bad(tmp_path: Path) -> None:
+    of = experiment(folds=3, space={"recipe.batch_size": [8, 16, 32, 64]})
+    assert of.search
+    train = Known(net_t3_f0=[0.8] * 3, net_t3_f1=[0.4] * 3, net_t3_f2=[0.4] * 3)
+    found = search(of, of.search, inputs(of.search), train, lambda *_: None, tmp_path)
+    assert [trial.state for trial in found.trials] == ["complete"] * 3 + ["pruned"]
+    assert train.arms[-1] == "net-t3-f1"
+    assert (found.trials[3].epochs, found.trials[3].value) == (4, pytest.approx(0.6))
+
+
+@pytest.mark.parametrize("curves", [{"net_t3": [0.8, 0.6, 0.7]}, {"net_t3_f1": [0.8, 0.6, 0.7]}])
+def test_a_dip_after_a_good_epoch_of_the_same_training_stops_nothing(
+    curves: dict[str, list[float]], tmp_path: Path
+) -> None:
+    of = experiment(folds=2 if "net_t3_f1" in curves else None, space={"recipe.batch_size": [8, 16, 32, 64]})
+    assert of.search
+    found = search(of, of.search, inputs(of.search), Known(**curves), lambda *_: None, tmp_path)
+    assert [trial.state for trial in found.trials] == ["complete"] * 4
 
 
 @pytest.mark.parametrize("method", ["random", "bayes"])
@@ -394,12 +492,12 @@ def test_folds_beside_a_number_of_validation_images_are_refused_before_anything_
 
 
 def test_the_report_ranks_trials_and_says_what_became_of_them(tmp_path: Path) -> None:
-    trainer = Trainer({1: DivergedError("loss is nan")})
+    trainer = Trainer({1: NAN})
     found = run(experiment(prune=False), trainer, tmp_path)
     assert sentence(found).startswith("4 trials of arm net in Keras by grid: 3 complete, 1 failed. Best: trial 3")
     rows = table(found).rows
     assert [row[1] for row in rows] == ["complete"] * 3 + ["failed"]
-    assert rows[-1][-1] == "loss is nan"
+    assert rows[-1][-1] == str(NAN)
     assert len(chart(found)["data"][0]["x"]) == 3
 
 
