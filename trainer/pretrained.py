@@ -56,12 +56,6 @@ MODULES: dict[str, Callable[[Architecture], dict[str, str]]] = {
     "resnet34": resnet_modules,
     "vgg11": vgg_modules,
 }
-IMAGENET_FILES = {
-    "resnet18": "resnet18-f37072fd.pth",
-    "resnet34": "resnet34-b627a593.pth",
-    "vgg11": "vgg11-8a719046.pth",
-}
-"""As torchvision names them in its cache; the digits begin the file's sha256."""
 
 
 def torchvision_names(architecture: Architecture) -> dict[str, str]:

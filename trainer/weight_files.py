@@ -4,7 +4,6 @@ A `.safetensors` file is read as it is. A `.pth` file needs torch, which is load
 holds one framework family, and not every trainer has torch installed.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from core import files
+from core import files, imagenet
 from core.errors import InvalidInputError, NotFoundError
 from core.schemas.recipe import IMAGENET, Pretrained
 from trainer.layers import Architecture, Shape
-from trainer.pretrained import IMAGENET_FILES, check_tensors, to_canonical, torchvision_names
+from trainer.pretrained import check_tensors, to_canonical, torchvision_names
 from trainer.weights import Weights
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -35,7 +34,7 @@ def check(spec: Pretrained, architecture: Architecture) -> None:
 
     Raises:
         NotFoundError: it is not there; says where it is looked for.
-        InvalidInputError: it is damaged, another file, or another network's.
+        InvalidInputError: it is damaged, another file, another network's, or nothing says which file it has to be.
     """
     with _opened(spec, architecture) as (path, readable):
         _check(readable, path, spec, architecture)
@@ -52,10 +51,15 @@ def load(spec: Pretrained, architecture: Architecture) -> Weights:
 
 
 def locate(spec: Pretrained, architecture: Architecture) -> Path:
-    """The file of a spec. Raises NotFoundError where it is not there."""
+    """The file of a spec.
+
+    Raises:
+        NotFoundError: it is not there.
+        InvalidInputError: there is none for this network, or nothing says which file it has to be.
+    """
     torchvision_names(architecture)  # refuses a network without such weights
     if spec.weights == IMAGENET:
-        return _cached(IMAGENET_FILES[architecture.name])
+        return _cached(architecture.name, spec.sha256)
     path = Path(spec.weights)
     if path.suffix not in SUFFIXES:
         raise InvalidInputError(f"pretrained.weights {spec.weights!r}: expected {IMAGENET} or {', '.join(SUFFIXES)}")
@@ -64,22 +68,28 @@ def locate(spec: Pretrained, architecture: Architecture) -> Path:
     return path
 
 
-def cache_folder() -> Path:
-    """Where torchvision keeps the weights it downloaded (`torch.hub`)."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("TORCH_HOME") or cache / "torch") / "hub" / "checkpoints"
-
-
-def _cached(name: str) -> Path:
-    folder = cache_folder()
-    # Converted for trainers without torch, it lies beside the original.
-    for path in ((folder / name).with_suffix(".safetensors"), folder / name):
-        if path.is_file():
-            return path
-    raise NotFoundError(
-        f"weights unavailable: {name} is not in {folder}, and Bakeoff downloads nothing; put the file there "
-        "(torchvision does when it builds the network with weights='DEFAULT') or give pretrained: PATH"
-    )
+def _cached(network: str, sha256: str | None) -> Path:
+    """torchvision's own file, which its name identifies, or the converted one, which nothing but its hash does."""
+    original, converted = imagenet.original(network), imagenet.converted(network)
+    if sha256 is None or sha256.startswith(imagenet.named_digits(original)):
+        if original.is_file():
+            return original
+        if sha256 is None and converted.is_file():
+            raise InvalidInputError(
+                f"{converted} is a converted file, and its name does not say what is in it; if it is the right one, "
+                f"write pretrained: {{weights: {IMAGENET}, sha256: {files.sha256_file(converted)}}}, or put "
+                f"{original.name} beside it"
+            )
+        raise NotFoundError(
+            f"weights unavailable: {original.name} is not in {original.parent}, and Bakeoff downloads nothing; put the "
+            "file there (torchvision does when it builds the network with weights='DEFAULT') or give pretrained: PATH"
+        )
+    if not converted.is_file():
+        raise NotFoundError(
+            f"weights unavailable: {converted.name} with sha256 {sha256} is not in {converted.parent}; put it there, "
+            f"or leave it out of the cache of `bakeoff run` too, which then takes {original.name}"
+        )
+    return converted
 
 
 @contextmanager
@@ -97,10 +107,10 @@ def _opened(spec: Pretrained, architecture: Architecture) -> Iterator[tuple[Path
 
 
 def _verify(path: Path, spec: Pretrained) -> None:
-    official = spec.weights == IMAGENET and path.suffix == ".pth"
-    if spec.sha256 is None and not official:
+    expected = spec.sha256 or (imagenet.named_digits(path) if spec.weights == IMAGENET else None)
+    if expected is None:
         return
-    digest, expected = files.sha256_file(path), spec.sha256 or path.stem.rsplit("-", 1)[1]
+    digest = files.sha256_file(path)
     if not digest.startswith(expected):
         raise InvalidInputError(f"{path} has sha256 {digest}, expected {expected}; it is damaged or another file")
 
@@ -109,7 +119,8 @@ def _convert(path: Path, target: Path) -> None:
     if find_spec("torch") is None:
         raise InvalidInputError(
             f"{path} can only be read where torch is installed, and it is not here. Where it is, run "
-            f"`python -m {CONVERTER} {path.name} {path.stem}.safetensors` and give the new file"
+            f"`python -m {CONVERTER} {path.name} {path.stem}.safetensors` and give the new file, with its sha256 where "
+            "only the trainer services see it"
         )
     command = [sys.executable, "-m", CONVERTER, str(path.absolute()), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=CONVERT_SECONDS, check=False)

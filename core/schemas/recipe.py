@@ -70,11 +70,12 @@ class Pretrained(Schema):
 
     weights: str = pydantic.Field(min_length=1)
     """A .safetensors or .pth file with torchvision's names, absolute or relative to where the trainer service runs; or
-    "imagenet": torchvision's own file for the network, from its cache."""
+    "imagenet": torchvision's own file for the network from its cache, or by its sha256 what was converted from it."""
     head: Literal["replace", "keep"] = "replace"
     """replace: the last layer is the initialiser's, for classes of one's own; keep: it comes from the file too."""
     sha256: Sha256 | None = None
-    """Of the file; what `bakeoff run` fills in, so that another file under the same path is another training."""
+    """Of the file; what `bakeoff run` fills in, so that another file under the same path is another training. Not for
+    torchvision's own files, whose names begin theirs."""
 
 
 HEAD = "head"

@@ -2,32 +2,45 @@
 
 from pathlib import Path
 
-from core import files
+from core import files, imagenet
 from core.errors import NotFoundError
 from core.schemas.experiment import Arm, Experiment
-from core.schemas.recipe import IMAGENET
+from core.schemas.recipe import IMAGENET, Pretrained
+from services.orchestrator.steps import searched_architectures
 
 
 def pin_weights(experiment: Experiment) -> Experiment:
     """The experiment with the sha256 of every weight file it names: a changed file is another training.
 
-    ImageNet's own files carry theirs in the name.
+    ImageNet's own files carry theirs in the name, to which the trainers hold them; a converted one does not. Where it
+    lies in this machine's cache, it is the one that is meant; where only the trainer services have it, they refuse it
+    until its sha256 is given.
 
     Raises:
         NotFoundError: a file is not here, and its sha256 is not given either.
     """
-    return experiment.model_copy(update={"arms": {name: _pin(name, arm) for name, arm in experiment.arms.items()}})
+    # Trials of several networks have a file each, and the arm holds one hash.
+    networks = [] if searched_architectures(experiment) else list(imagenet.FILES)
+    arms = {name: _pin(name, arm, networks) for name, arm in experiment.arms.items()}
+    return experiment.model_copy(update={"arms": arms})
 
 
-def _pin(name: str, arm: Arm) -> Arm:
+def _pin(name: str, arm: Arm, networks: list[str]) -> Arm:
     given = arm.recipe.pretrained
-    if given is None or given.weights == IMAGENET or given.sha256 is not None:
+    if given is None or given.sha256 is not None:
         return arm
+    if given.weights == IMAGENET:
+        converted = imagenet.converted(arm.architecture) if arm.architecture in networks else None
+        return _pinned(arm, given, IMAGENET, converted) if converted and converted.is_file() else arm
     path = Path(given.weights)
     if not path.is_file():
         raise NotFoundError(
             f"arms.{name}.recipe.pretrained: weights unavailable: no file {path.absolute()}; put it there or give "
             "another path, or its sha256 where only the trainer services see it"
         )
-    pinned = given.model_copy(update={"weights": str(path.absolute()), "sha256": files.sha256_file(path)})
-    return arm.model_copy(update={"recipe": arm.recipe.model_copy(update={"pretrained": pinned})})
+    return _pinned(arm, given, str(path.absolute()), path)
+
+
+def _pinned(arm: Arm, given: Pretrained, weights: str, path: Path) -> Arm:
+    pretrained = given.model_copy(update={"weights": weights, "sha256": files.sha256_file(path)})
+    return arm.model_copy(update={"recipe": arm.recipe.model_copy(update={"pretrained": pretrained})})

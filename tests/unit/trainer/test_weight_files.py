@@ -8,10 +8,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from core.errors import InvalidInputError, NotFoundError
+from core.imagenet import cache_folder
 from core.schemas.recipe import Pretrained
 from tests.unit.trainer.test_pretrained import RESNET, Tensors, tensors
 from trainer import weight_files
-from trainer.weight_files import cache_folder, check, load, locate
+from trainer.weight_files import check, load, locate
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +86,49 @@ def test_imagenet_weights_that_are_not_in_the_cache_are_unavailable_and_say_wher
     assert "or give pretrained: PATH" in str(raised.value)
 
 
-def test_a_converted_file_in_the_cache_is_preferred(cache: Path, whole: Path) -> None:
+@pytest.fixture
+def converted(cache: Path, whole: Path) -> Path:
+    """A converted file in the cache."""
+    path = cache / "resnet18-f37072fd.safetensors"
+    path.write_bytes(whole.read_bytes())
+    return path
+
+
+def test_a_converted_file_in_the_cache_is_taken_where_its_hash_is_given_and_only_if_it_has_it(
+    cache: Path, converted: Path, whole: Path
+) -> None:
     (cache / "resnet18-f37072fd.pth").write_bytes(b"never read")
-    converted = cache / "resnet18-f37072fd.safetensors"
-    converted.write_bytes(whole.read_bytes())
-    assert locate(Pretrained(weights="imagenet"), RESNET) == converted
-    check(Pretrained(weights="imagenet", head="keep"), RESNET)
+    given = Pretrained(weights="imagenet", head="keep", sha256=hashlib.sha256(whole.read_bytes()).hexdigest())
+    assert locate(given, RESNET) == converted
+    check(given, RESNET)
+    save_file(tensors(RESNET), converted)
+    with pytest.raises(InvalidInputError, match=f"{converted} has sha256 .*, expected {given.sha256}"):
+        load(given, RESNET)
+
+
+def test_a_converted_file_whose_hash_nobody_gave_is_refused_with_its_hash(converted: Path, whole: Path) -> None:
+    digest = hashlib.sha256(whole.read_bytes()).hexdigest()
+    told = f"{converted} is a converted file, .*sha256: {digest}}}, or put resnet18-f37072fd.pth beside it"
+    for read in (check, load):
+        with pytest.raises(InvalidInputError, match=told):
+            read(Pretrained(weights="imagenet"), RESNET)
+
+
+@pytest.mark.parametrize("sha256", [None, f"f37072fd{'0' * 56}"])
+def test_the_original_is_taken_unless_the_hash_is_anothers(cache: Path, converted: Path, sha256: str | None) -> None:
+    original = cache / "resnet18-f37072fd.pth"
+    original.write_bytes(b"damaged")
+    given = Pretrained(weights="imagenet", sha256=sha256)
+    assert locate(given, RESNET) == original
+    with pytest.raises(InvalidInputError, match="it is damaged or another file"):
+        check(given, RESNET)
+
+
+def test_a_converted_file_that_is_not_in_the_cache_is_unavailable_whatever_else_is(cache: Path) -> None:
+    (cache / "resnet18-f37072fd.pth").write_bytes(b"never read")
+    told = f"weights unavailable: resnet18-f37072fd.safetensors with sha256 {'a' * 64} is not in {cache}"
+    with pytest.raises(NotFoundError, match=told):
+        check(Pretrained(weights="imagenet", sha256="a" * 64), RESNET)
 
 
 def test_a_damaged_file_in_the_cache_is_known_by_the_hash_in_its_name(cache: Path) -> None:

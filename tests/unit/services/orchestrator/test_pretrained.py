@@ -54,3 +54,41 @@ def test_a_file_that_is_not_here_is_named_with_its_arm(tmp_path: Path) -> None:
 def test_what_carries_its_hash_is_left_as_it_is(given: str) -> None:
     plain = read_experiment(DIGITS, [f"{KEY}={given}"])
     assert pin_weights(plain) == plain
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """torchvision's, with a converted file of ResNet-18."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "resnet18-f37072fd.safetensors").write_bytes(b"weights")
+    return folder
+
+
+IMAGENET = (f"{KEY}={{weights: imagenet}}", "arms.matched.architecture=resnet18")
+
+
+def test_a_converted_imagenet_file_gets_its_hash_and_a_replaced_one_is_another_training(cache: Path) -> None:
+    planned = []
+    for content in (b"one", b"two"):
+        (cache / "resnet18-f37072fd.safetensors").write_bytes(content)
+        found = experiment(*IMAGENET)
+        pinned = Pretrained(weights="imagenet", sha256=hashlib.sha256(content).hexdigest())
+        assert found.arms["matched"].recipe.pretrained == pinned
+        planned.append(steps.train_steps(found, "0" * 64, "digest"))
+    changed = {a.label for a, b in zip(*planned, strict=True) if a.run_id != b.run_id}
+    assert changed == {step.label for step in planned[0] if step.label.startswith("matched")}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "arms.matched.architecture=resnet34",
+        "search={arm: matched, framework: pytorch, method: grid, space: {architecture: [resnet18, resnet34]}}",
+    ],
+    ids=["not in the cache", "a file for each trial"],
+)
+def test_imagenet_without_one_converted_file_is_left_to_the_names_of_the_originals(cache: Path, other: str) -> None:
+    plain = read_experiment(DIGITS, [*IMAGENET, other])
+    assert pin_weights(plain) == plain
