@@ -40,10 +40,15 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "smoothing-and-class-weights": {"label_smoothing": 0.1, "class_weights": {"class 0": 3.0, "class 2": 0.25}},
     "squared-error-weighted-sampler": {"loss": "mean_squared_error", "label_smoothing": 0.05, "sampler": "weighted"},
     "balanced": {"class_weights": "balanced", "optimizer": SGD},
+    # Whole pixels alone: where Pillow resamples, it takes the second of two channels for transparency.
+    "augmented": {"augmentation": {"flip": True, "crop": 1, "brightness": 0.3}, "optimizer": SGD},
     "gradual-unfreezing": {"freeze": FREEZE, "discriminative": 10, "optimizer": ADAMW, "schedule": "one-cycle"},
     "frozen-throughout": {"freeze": {"until": "residual1", "epochs": EPOCHS}, "l2": 0.02, "schedule": "cosine"},
 }
+PLAIN = "sgd-constant"
+"""Asks for nothing that the other ten steps of SGD do not have too."""
 TEN_STEPS: dict[str, dict[str, Any]] = {
+    PLAIN: {"optimizer": SGD},
     **{f"sgd-{name}": {"optimizer": SGD, "schedule": schedule} for name, schedule in SCHEDULES.items()},
     **OBJECTIVES,
 }
