@@ -32,6 +32,7 @@ from trainer.weights import Weights
 PREDICTED = 300
 """More than predict's largest batch."""
 BATCHES = (1, 2, 5, 64)
+MODES = ("matched", "idiomatic")
 
 
 class Probe:
@@ -59,6 +60,8 @@ class Probe:
         self.serve()
         self.initialise()
         self.resume()
+        for mode in MODES:
+            self.facts[f"stopped/{mode}"] = self.stop(mode)
         self.refuse()
         self.learn()
         own_pipeline.examine(self.framework, self.folder, self.arrays, self.facts)
@@ -183,6 +186,34 @@ class Probe:
             states = states or recorder.states
             ends.append((self.framework.weights(model), [m.epoch for m in recorder.metrics]))
         self.facts["resumed"] = {"equal": _equal(ends[0][0], ends[1][0]), "epochs": ends[1][1]}
+
+    def stop(self, mode: str) -> dict[str, Any]:
+        """Three epochs of a training, the same told to end after one, and the weights of the first epoch put back."""
+        architecture = networks.CASES["vector-norm"]
+        recipe = Recipe(**complete(mode, {"epochs": 3, "batch_size": networks.BATCH}))
+        settings = networks.settings(architecture, recipe)
+        whole, ended = (self.framework.build(architecture, networks.weights(architecture), settings) for _ in range(2))
+        data = _data(architecture, networks.images(architecture, 60, "train"))
+        kept: list[Weights] = []
+        everything = Recorder(watch=lambda epoch: kept.append(self.framework.weights(whole)))
+        self.framework.fit(whole, data, recipe, everything)
+        first = Recorder(stop_after=1)
+        self.framework.fit(ended, data, recipe, first)
+        images = data.validation.images
+        expected, later = (self.framework.predict(model, images) for model in (ended, whole))
+        self.framework.assign(whole, kept[0])
+        found = {
+            "epochs": [metrics.epoch for metrics in first.metrics],
+            "validation_losses": [metrics.validation_loss for metrics in (first.metrics[0], everything.metrics[0])],
+            "left": _equal(self.framework.weights(ended), kept[0]),
+            "assigned": _equal(self.framework.weights(whole), kept[0]),
+            "later": float(np.abs(later - expected).max()),
+            "gap": float(np.abs(self.framework.predict(whole, images) - expected).max()),
+        }
+        if recipe.pipeline == "shared":
+            self.framework.fit(ended, data, recipe, Recorder(first.states[0], 1))
+            found["resumed"] = _equal(self.framework.weights(ended), kept[-1])
+        return found
 
     def refuse(self) -> None:
         """What a cancelled training and wrong weights end in."""

@@ -8,7 +8,8 @@ from trainer.framework import State
 
 
 class Recorder:
-    """Callbacks that keep everything; `cancel` stops at the first step, `watch` hears of each epoch's end."""
+    """Callbacks that keep everything; `cancel` ends it with the first step, `stop_after` wants no epoch after that one,
+    `watch` hears of each epoch's end."""
 
     def __init__(
         self,
@@ -16,8 +17,10 @@ class Recorder:
         resume_epoch: int = 0,
         cancel: bool = False,
         watch: Callable[[int], None] = lambda epoch: None,
+        stop_after: int | None = None,
     ) -> None:
-        self.resume, self.resume_epoch, self._cancel, self._watch = resume, resume_epoch, cancel, watch
+        self.resume, self.resume_epoch = resume, resume_epoch
+        self._cancel, self._watch, self._stop_after = cancel, watch, stop_after
         self.steps: list[tuple[int, int, int]] = []
         self.metrics: list[EpochMetrics] = []
         self.states: list[State] = []
@@ -34,3 +37,4 @@ class Recorder:
         self.metrics.append(metrics)
         self.states.append(state())
         self._watch(metrics.epoch)
+        self.stopped |= metrics.epoch == self._stop_after

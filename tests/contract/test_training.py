@@ -4,12 +4,40 @@ import pytest
 
 from tests.contract import networks
 from tests.contract.conftest import Answers
+from tests.contract.probe import MODES
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
 
 def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one_bit_for_bit(answers: Answers) -> None:
     assert answers.facts["resumed"] == {"equal": True, "epochs": [2]}
+
+
+every_mode = pytest.mark.parametrize("mode", MODES)
+
+
+@every_mode
+def test_a_training_that_is_told_to_stop_ends_with_that_epochs_validation_and_weights(
+    answers: Answers, mode: str
+) -> None:
+    found = answers.facts[f"stopped/{mode}"]
+    assert found["epochs"] == [1]
+    stopped, whole = found["validation_losses"]
+    assert stopped == whole
+    assert found["left"]
+
+
+def test_a_training_that_was_told_to_stop_goes_on_from_its_checkpoint_bit_for_bit(answers: Answers) -> None:
+    assert answers.facts["stopped/matched"]["resumed"]
+
+
+@every_mode
+def test_the_weights_of_an_earlier_epoch_that_are_put_back_predict_what_they_did_then(
+    answers: Answers, mode: str
+) -> None:
+    found = answers.facts[f"stopped/{mode}"]
+    assert found["assigned"]
+    assert found["gap"] <= 1e-6 < 1e-3 < found["later"]
 
 
 @pytest.mark.parametrize("pipeline", ["shared", "framework"])
