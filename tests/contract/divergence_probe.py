@@ -20,7 +20,6 @@ from trainer.training import TrainingCallbacks
 
 ARCHITECTURE = networks.CASES["digits-cnn"]
 BATCH, STEPS, EPOCHS = 16, 30, 2
-MODES = ("matched", "idiomatic")
 RATES = {"explodes": 1e9, "rises": 30.0, "learns": 0.01}
 
 
@@ -63,6 +62,6 @@ def fit(framework: Framework, recipe: Recipe, watched: Callbacks | RunFolder, sp
 
 if __name__ == "__main__":
     chosen = get_framework(sys.argv[1])
-    pairs = [(mode, name) for mode in MODES for name in RATES]
+    pairs = [(mode, name) for mode in networks.MODES for name in RATES]
     found = {f"{mode}/{name}": examine(chosen, mode, RATES[name]) for mode, name in pairs}
     (Path(sys.argv[2]) / "facts.json").write_text(json.dumps(found))

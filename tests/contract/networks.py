@@ -29,6 +29,7 @@ PATCH = 4
 EPOCHS_TO_LEARN = 10
 EPOCH_IMAGES = 4 * BATCH + 3
 STEPS = (1, 10)
+MODES = ("matched", "idiomatic")
 OPTIMIZERS = {"adam": Adam(), "sgd": Sgd(learning_rate=0.05, momentum=0.9)}
 RELU = Activation("relu")
 

@@ -21,7 +21,7 @@ from core.formats import get_format
 from core.prepared import Split
 from core.runtimes import load
 from core.schemas.recipe import Pretrained, Recipe, complete
-from tests.contract import networks, own_pipeline
+from tests.contract import networks, own_pipeline, rate_search
 from tests.contract.recorder import Recorder
 from trainer import weight_files
 from trainer.batches import matched_batches
@@ -32,7 +32,6 @@ from trainer.weights import Weights
 PREDICTED = 300
 """More than predict's largest batch."""
 BATCHES = (1, 2, 5, 64)
-MODES = ("matched", "idiomatic")
 
 
 class Probe:
@@ -60,11 +59,12 @@ class Probe:
         self.serve()
         self.initialise()
         self.resume()
-        for mode in MODES:
+        for mode in networks.MODES:
             self.facts[f"stopped/{mode}"] = self.stop(mode)
         self.refuse()
         self.learn()
         own_pipeline.examine(self.framework, self.folder, self.arrays, self.facts)
+        rate_search.examine(self.framework, self.folder, self.facts)
         np.savez(self.folder / "arrays.npz", **self.arrays)  # type: ignore[arg-type]
         (self.folder / "facts.json").write_text(json.dumps(self.facts))
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from core.schemas.specs import FRAMEWORKS
+from tests.contract import networks
 from tests.contract.conftest import LIBRARIES, Answers, Probes, run_python
-from tests.contract.divergence_probe import MODES, RATES, STEPS
+from tests.contract.divergence_probe import RATES, STEPS
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 ADVICE = "; lower recipe.optimizer.learning_rate (now {})"
@@ -39,7 +40,7 @@ def one(request: pytest.FixtureRequest, diverged: Probes) -> Answers:
     return diverged[request.param]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", networks.MODES)
 def test_the_first_step_whose_loss_is_not_finite_is_named_with_that_loss(one: Answers, mode: str) -> None:
     found = one.facts[f"{mode}/explodes"]
     step, loss = next((step, loss) for step, loss in enumerate(found["losses"], 1) if not isfinite(loss))
@@ -48,7 +49,7 @@ def test_the_first_step_whose_loss_is_not_finite_is_named_with_that_loss(one: An
     assert found["ended"] == told + ADVICE.format(RATES["explodes"])
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", networks.MODES)
 def test_a_training_that_gets_lost_far_away_fails_though_its_losses_may_be_finite(one: Answers, mode: str) -> None:
     found = one.facts[f"{mode}/rises"]
     losses = found["losses"][:STEPS]
@@ -63,6 +64,6 @@ def test_a_training_that_gets_lost_far_away_fails_though_its_losses_may_be_finit
         assert f" {losses[0]:.6g} it began with" in found["ended"]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", networks.MODES)
 def test_a_training_that_learns_is_left_alone(one: Answers, mode: str) -> None:
     assert one.facts[f"{mode}/learns"]["ended"] == "succeeded"

@@ -4,7 +4,6 @@ import pytest
 
 from tests.contract import networks
 from tests.contract.conftest import Answers
-from tests.contract.probe import MODES
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
@@ -13,7 +12,7 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one_bit_fo
     assert answers.facts["resumed"] == {"equal": True, "epochs": [2]}
 
 
-every_mode = pytest.mark.parametrize("mode", MODES)
+every_mode = pytest.mark.parametrize("mode", networks.MODES)
 
 
 @every_mode
