@@ -1,3 +1,4 @@
+import base64
 import csv
 import io
 import json
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.prepared import Split
+from core.schemas.results import TrainResult
 from core.schemas.summary import Summary, parse_summary
 from evaluator import report, text
 from evaluator.report import charts, tables
@@ -315,3 +318,31 @@ def test_a_picture_that_many_artefacts_show_is_in_the_page_once() -> None:
     page = render(found, (), pictures, {})
     assert page.count('<image href="data:image/png;base64,') == len(pictures)
     assert page.count('<use href="#picture-') > 2 * len(pictures)
+
+
+def solid(color: str) -> bytes:
+    """A small PNG file of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (6, 4), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_augmented_samples_of_each_framework_are_in_the_page_and_equal_ones_once(tmp_path: Path) -> None:
+    one = Experiment(seeds=(0, 1), arms=("matched",), frameworks=("keras", "pytorch", "fastai"), load_tests=False)
+    colors = {"keras": "red", "pytorch": "blue", "fastai": "blue"}
+    grids = {
+        result.run_id: solid(colors[result.spec.framework] if result.spec.seed == 0 else "black")
+        for result in one.results
+        if isinstance(result, TrainResult)
+    }
+    report.write(one.spec, one.results, one.probabilities, one.test, (), tmp_path, grids)
+    page = (tmp_path / "report.html").read_text()
+    shown = re.findall(r'<img src="([^"]+)" alt="Augmented samples, ([^"]+)"><figcaption>\2</figcaption>', page)
+    assert shown == [
+        (f"data:image/png;base64,{base64.b64encode(solid(color)).decode()}", title)
+        for color, title in (("red", "matched: Keras"), ("blue", "matched: PyTorch, fastai"))
+    ]
+
+
+def test_without_pictures_of_augmented_samples_there_is_no_section_of_them(summary: Summary) -> None:
+    assert "Augmented training images" not in render(summary, (), {}, {})

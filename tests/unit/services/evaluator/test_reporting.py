@@ -1,4 +1,6 @@
+import base64
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,14 +8,24 @@ import pytest
 
 from core import files
 from core.prepared import open_prepared
-from core.schemas.results import EvaluateResult
+from core.schemas.results import EvaluateResult, PrepareResult, TrainResult
 from core.store import Store
+from core.worker import RunFolder
 from evaluator import predictions
 from evaluator.journal import Journal
 from evaluator.predictions import About
-from services.evaluator.reporting import other_material, read_predictions, read_results, recompute
+from services.evaluator.reporting import (
+    AUGMENTED,
+    other_material,
+    read_predictions,
+    read_results,
+    recompute,
+    write_report,
+)
 from tests.system.prepared_noise import FINGERPRINT, put_noise
 from tests.unit.evaluator.builder import Experiment
+
+CLASSES = ("zero", "one", "two")
 
 
 def stored(experiment: Experiment, folder: Path) -> Store:
@@ -82,8 +94,7 @@ def test_readable_results_leave_the_spec_as_it_is(tmp_path: Path) -> None:
 def test_predictions_that_metrics_cannot_be_computed_from_cost_no_other_result_its_place(
     tmp_path: Path, name: str, rows: int | None, problem: str
 ) -> None:
-    classes = ("zero", "one", "two")
-    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",), classes=classes, images=30)
+    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",), classes=CLASSES, images=30)
     first, second = [r for r in one.results if isinstance(r, EvaluateResult)][:2]
     wanted = first.spec.model_copy(update={"corruptions": ("noise",), "data": FINGERPRINT})
     results = [r.model_copy(update={"spec": wanted, "metrics_version": 0}) for r in (first, second)]
@@ -115,7 +126,7 @@ def keep(path: Path, count: int) -> None:
     journal = Journal(path.with_suffix(".rows"), 3)
     path.parent.mkdir(parents=True, exist_ok=True)
     journal.append(np.tile(np.array([0.8, 0.1, 0.1], np.float32), (count, 1)), 1.0)
-    about = About("m", 1, "a" * 64, FINGERPRINT, path.stem, ("zero", "one", "two"))
+    about = About("m", 1, "a" * 64, FINGERPRINT, path.stem, CLASSES)
     predictions.write(path, journal.rows(count), np.zeros(count, np.int64), ["item"] * count, about)
 
 
@@ -127,3 +138,24 @@ def test_where_the_other_splits_data_is_gone_the_rest_is_reported(tmp_path: Path
     assert found is None
     assert spec.missing[0].startswith("the other split: no prepared data")
     assert other_material(store, one.spec) == (one.spec, None)
+
+
+def test_the_pictures_that_trainings_kept_of_augmented_samples_are_in_the_report(tmp_path: Path) -> None:
+    one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras", "pytorch"), classes=CLASSES, images=30)
+    prepared, *trainings = [result for result in one.results if isinstance(result, PrepareResult | TrainResult)]
+    one.results = [prepared.model_copy(update={"fingerprint": FINGERPRINT}), *trainings]
+    pictures = {"Keras": b"red", "PyTorch": b"blue"}
+    for training, content in zip(trainings, pictures.values(), strict=True):
+        files.write_bytes(tmp_path / training.run_id / AUGMENTED, content)
+    store = stored(one, tmp_path)
+    put_noise(tmp_path, 30)
+    for kind in ("images", "labels"):
+        folder = tmp_path / "store/prepared" / FINGERPRINT
+        shutil.copy(folder / f"test.{kind}.npy", folder / f"train.{kind}.npy")
+    run = tmp_path / "run"
+    run.mkdir()
+    write_report(RunFolder(run), one.spec, store)
+    page = (store.path("results", "run") / "report.html").read_text()
+    for framework, content in pictures.items():
+        address = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+        assert f'<img src="{address}" alt="Augmented samples, matched: {framework}">' in page
