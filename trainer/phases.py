@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from core.recipe_fit import thawed_from
 from core.schemas.recipe import Recipe
+from trainer.architectures.imagenet import RESNET_BLOCKS, third_stage
 from trainer.framework import Callbacks
 from trainer.layers import Architecture, BatchNorm
 
@@ -25,7 +26,7 @@ class Phase:
 
     def share(self, path: str) -> float:
         """Of the layer, or canonical weight, at a path; layers inside a residual block follow the block."""
-        return self.shares.get(path.split(".")[0].split("/")[0], 1.0)
+        return self.shares.get(trunk_layer(path), 1.0)
 
     def trains(self, path: str) -> bool:
         """Whether a layer or canonical weight learns."""
@@ -51,7 +52,7 @@ def phases(recipe: Recipe, architecture: Architecture) -> tuple[Phase, ...]:
         found.append(Phase(first, first + stage.epochs - 1, shares))
         first += stage.epochs
     if first <= recipe.epochs:
-        found.append(Phase(first, recipe.epochs, _discriminative(paths, sorted(cuts), recipe.discriminative)))
+        found.append(Phase(first, recipe.epochs, _discriminative(rate_groups(recipe, architecture), recipe)))
     return tuple(found)
 
 
@@ -65,18 +66,34 @@ def remaining(recipe: Recipe, architecture: Architecture, callbacks: Callbacks) 
             yield phase, left
 
 
+def rate_groups(recipe: Recipe, architecture: Architecture) -> dict[str, int]:
+    """Layer of the trunk to its group, from 0 for the first layers: groups begin where the stages of `freeze` do.
+
+    A head that is thawed alone says nothing of the layers before it. Those of a ResNet are then two groups, cut where
+    fastai's `vision_learner` cuts them.
+    """
+    paths = [node.path for node in architecture.nodes]
+    cuts = thawed_from(recipe, architecture.name, _trunk(architecture))
+    if cuts == [len(paths) - 1] and architecture.name in RESNET_BLOCKS:
+        cuts = [*cuts, paths.index(third_stage(architecture.name))]
+    return {path: sum(index >= cut for cut in cuts) for index, path in enumerate(paths)}
+
+
+def trunk_layer(path: str) -> str:
+    """The outermost layer that the layer, or canonical weight, at a path is in."""
+    return path.split(".")[0].split("/")[0]
+
+
 def _trunk(architecture: Architecture) -> dict[str, bool]:
     """The layers of the trunk, each with whether weights in it, or inside it, are trained."""
-    trained = {key.split("/")[0].split(".")[0] for key, p in architecture.parameters.items() if p.trainable}
+    trained = {trunk_layer(key) for key, p in architecture.parameters.items() if p.trainable}
     return {node.path: node.path in trained for node in architecture.nodes}
 
 
-def _discriminative(paths: list[str], cuts: list[int], ratio: float) -> dict[str, float]:
-    """Shares of the groups between the cuts, from 1 / ratio in the first to 1 in the last."""
-    groups = [sum(index >= cut for cut in cuts) for index in range(len(paths))]
-    return {
-        path: ratio ** (group / len(cuts) - 1.0) if cuts else 1.0 for path, group in zip(paths, groups, strict=True)
-    }
+def _discriminative(groups: dict[str, int], recipe: Recipe) -> dict[str, float]:
+    """Shares of the layers by group, from 1 / `discriminative` in the first to 1 in the last."""
+    last = max(groups.values())
+    return {path: recipe.discriminative ** (group / last - 1.0) if last else 1.0 for path, group in groups.items()}
 
 
 def fixed_norms(architecture: Architecture, phase: Phase) -> tuple[str, ...]:

@@ -62,6 +62,15 @@ def test_every_group_that_learns_has_fastais_rate_until_everything_does(found: d
         assert rates[2] == pytest.approx(whole)
 
 
+def test_a_resnet_whose_head_is_thawed_alone_is_split_as_fastais_vision_learner_splits_it(
+    found: dict[str, Any],
+) -> None:
+    resnet = found["resnet"]
+    assert resnet["ours"] == resnet["fastai"]
+    assert resnet["ours"][0] == 3
+    assert resnet["frozen"] == [2, 0]
+
+
 def test_a_fastai_optimizer_goes_on_where_its_network_is(found: dict[str, Any]) -> None:
     assert found["restored"] == "meta, step 3"
 

@@ -21,6 +21,7 @@ from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe, complete
 from tests.contract import networks
 from tests.contract import training_cases as cases
+from trainer.architectures import get_architecture
 from trainer.framework import get_framework
 from trainer.frameworks._torchvision import import_torchvision
 from trainer.originals import Originals
@@ -139,6 +140,29 @@ def stage_rates(discriminative: float) -> list[list[float]]:
     return found
 
 
+def resnet_groups() -> dict[str, list[int]]:
+    """How many groups of a ResNet-34 have rates of their own, and the parameters of the two before the head's."""
+    kind = import_torchvision().models.resnet34
+    import torch
+    from fastai.vision.learner import create_body, model_meta
+
+    from trainer.frameworks._fastai_phases import frozen_groups, split_groups
+
+    architecture = get_architecture("resnet34", (64, 64, 3), 29)
+    recipe = cases.recipe("idiomatic", 2, {"freeze": {"until": "head", "epochs": 1}, "discriminative": 100})
+    model = get_framework("fastai").build(architecture, None, networks.settings(architecture, recipe))
+    body = create_body(kind(), pretrained=False, cut=model_meta[kind]["cut"])
+    split = {
+        "fastai": model_meta[kind]["split"](torch.nn.Sequential(body, torch.nn.Linear(1, 1))),
+        "ours": split_groups(architecture, recipe, model.network),
+    }
+    found = {
+        name: [len(groups), *(sum(one.numel() for one in group) for group in groups[:2])]
+        for name, groups in split.items()
+    }
+    return found | {"frozen": [frozen_groups(architecture, recipe, phase) for phase in phases(recipe, architecture)]}
+
+
 def restored_device() -> str:
     """Where fastai's optimiser has its moments after a checkpoint, which is read to the CPU, for a model elsewhere."""
     import torch
@@ -191,6 +215,7 @@ if __name__ == "__main__":
         "cosine": rates({"name": "cosine", "final": 0.1}, epochs=4, steps=1),
         "one-cycle": rates({"name": "one-cycle", "first": 0.5, "final": 0.1}, epochs=1, steps=4),
         "stages": {ratio: stage_rates(ratio) for ratio in (1, 100)},
+        "resnet": resnet_groups(),
         "restored": restored_device(),
         "far below zero": far_below_zero(where),
     }

@@ -31,6 +31,11 @@ def resnet(classes: int, blocks: Sequence[int], filters: Sequence[int] = RESNET_
     return (*layers, GlobalPool(), Dense(classes))
 
 
+def third_stage(name: str) -> str:
+    """Path of the first block of a ResNet's third stage, torchvision's `layer3`."""
+    return f"residual{sum(RESNET_BLOCKS[name][:2]) + 1}"
+
+
 def vgg11(shape: ImageShape, classes: int) -> tuple[Layer, ...]:
     return vgg(shape, classes, VGG11_FILTERS)
 

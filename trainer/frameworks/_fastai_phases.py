@@ -22,7 +22,7 @@ from trainer.frameworks._torch_network import Network
 from trainer.frameworks._torch_optimizers import SharedRates, given
 from trainer.frameworks._torch_weights import slots
 from trainer.layers import Architecture
-from trainer.phases import Phase, fixed_norms, phases
+from trainer.phases import Phase, fixed_norms, rate_groups, trunk_layer
 
 FINE_TUNE_RATE = 2e-3
 FROZEN_CYCLE = {"pct_start": 0.99}
@@ -178,19 +178,18 @@ def own_optimizer(recipe: Recipe) -> Any:
 
 
 def split_groups(architecture: Architecture, recipe: Recipe, network: Network) -> list[list[Any]]:
-    """Parameters cut where the stages of `freeze` are: what a Learner calls a splitter."""
-    stages = phases(recipe, architecture)[: len(recipe.freeze)]
-    groups: list[list[Any]] = [[] for _ in range(len(stages) + 1)]
+    """Parameters by the groups that learn at a rate of their own: what a Learner calls a splitter."""
+    places = rate_groups(recipe, architecture)
+    groups: list[list[Any]] = [[] for _ in range(max(places.values()) + 1)]
     for slot in slots(architecture, network):
         if architecture.parameters[slot.key].trainable:
-            groups[sum(stage.trains(slot.key) for stage in stages)].append(slot.tensor)
+            groups[places[trunk_layer(slot.key)]].append(slot.tensor)
     return groups
 
 
 def frozen_groups(architecture: Architecture, recipe: Recipe, phase: Phase) -> int:
     """How many of the groups a phase keeps: the number for `Learner.freeze_to`."""
-    stages = phases(recipe, architecture)[: len(recipe.freeze)]
-    return sum(stage.first >= phase.first for stage in stages)
+    return len({group for path, group in rate_groups(recipe, architecture).items() if not phase.trains(path)})
 
 
 def _momenta(recipe: Recipe) -> tuple[float, float, float] | None:

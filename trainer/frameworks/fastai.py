@@ -16,6 +16,8 @@ What `framework` and None mean here, all of it fastai's own:
 - class weights: as in torch, divided by the sum of a batch's weights.
 - freeze: `Learner.freeze_to`, which goes on training the batch norms of frozen layers. With schedule None the figures
   are those of `Learner.fine_tune`, its rate of 2e-3 included, but for `lr_mult`: that is the recipe's `discriminative`.
+  A ResNet's groups are those of `vision_learner`; its head is not: one dense layer as in the other frameworks, where
+  `create_head` has two pools, two batch norms, two dropouts and two dense layers.
 """
 
 import random

@@ -10,7 +10,8 @@ from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
 from trainer.architectures import get_architecture
 from trainer.framework import State
-from trainer.phases import fixed_norms, phases, remaining
+from trainer.phases import fixed_norms, phases, rate_groups, remaining
+from trainer.pretrained import torchvision_names
 
 RESNET = get_architecture("resnet18", (64, 64, 3), 10)
 GRADUAL = [{"until": "head", "epochs": 1}, {"until": "residual7", "epochs": 2}]
@@ -61,6 +62,25 @@ def test_discriminative_rates_are_even_on_a_log_scale_between_the_cuts() -> None
     *_, everything = phases(recipe(freeze=GRADUAL, discriminative=100), RESNET)
     shares = [everything.share(path) for path in ("conv1", "residual6", "residual7.body.conv1/kernel", "dense1")]
     assert shares == pytest.approx([0.01, 0.01, 0.1, 1.0])
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34"])
+def test_a_resnet_whose_head_was_thawed_alone_has_the_three_groups_of_fastais_vision_learner(name: str) -> None:
+    network = get_architecture(name, (64, 64, 3), 29)
+    given = recipe(freeze={"until": "head", "epochs": 1}, discriminative=100)
+    head, everything = phases(given, network)
+    for key, tensor in torchvision_names(network).items():
+        stage = tensor.split(".")[0]
+        assert head.share(key) == float(stage == "fc"), key
+        expected = {"layer3": 0.1, "layer4": 0.1, "fc": 1.0}.get(stage, 0.01)
+        assert everything.share(key) == pytest.approx(expected), key
+
+
+def test_other_networks_have_two_groups_where_the_head_was_thawed_alone() -> None:
+    network = get_architecture("digits-cnn")
+    groups = rate_groups(recipe(freeze={"until": "head", "epochs": 1}), network)
+    assert [path for path, group in groups.items() if group == 1] == [network.nodes[-1].path]
+    assert set(groups.values()) == {0, 1}
 
 
 def test_a_training_may_stay_frozen_to_its_end() -> None:
