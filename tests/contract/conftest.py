@@ -1,6 +1,7 @@
 """Runs every framework's probe once, in a process of its own, two at a time."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,12 +55,14 @@ class Probes:
 
 
 @pytest.fixture(scope="session")
-def torchvision_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def torchvision_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Files and logits of torchvision's own models; an empty folder where it is not installed."""
     folder = tmp_path_factory.mktemp("torchvision")
     if find_spec("torchvision"):
         run_python("tests.contract.torchvision_models", str(folder))
-    return folder
+    yield folder
+    # Half a gigabyte, which pytest would keep three times.
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from core.prepared import Split
 from core.schemas.augmentation import Augmentation
+from core.schemas.names import Framework
 from core.schemas.recipe import Adam, Recipe, Sgd
 from trainer.architectures import get_architecture
 from trainer.architectures.imagenet import resnet, vgg
@@ -102,7 +103,14 @@ FULL: dict[str, Architecture] = {
 """The networks of the cases that are reduced above, at the input size of their study."""
 TWINS = {"resnet18": "resnet-small", "resnet34": "resnet-small", "vgg11": "vgg-small"}
 """Too large for a suite that runs on every change; the same function builds the narrow twin."""
-TORCHVISION = {name: get_architecture(name, (64, 64, 3), 10) for name in ("resnet18", "resnet34")}
+TORCHVISION = {
+    **{name: get_architecture(name, (64, 64, 3), 10) for name in ("resnet18", "resnet34")},
+    "vgg11": get_architecture("vgg11", (224, 224, 3), 10),
+}
+"""At a small size; VGG-11's weights fit no smaller one."""
+LOADED_BY: dict[str, tuple[Framework, ...]] = {"vgg11": ("tensorflow", "pytorch")}
+"""Not by all: 129 million weights take seconds and two gigabytes each time. What is at stake, the registry's layers and
+where each tensor goes, is common to all; how each framework computes them is compared on the narrow twin."""
 TORCHVISION_IMAGES = 4
 FROM_PTH = "resnet18"
 """Each .pth starts a process that imports torch: one is enough."""

@@ -20,6 +20,7 @@ from core.errors import CancelledError, InvalidInputError
 from core.formats import get_format
 from core.prepared import Split
 from core.runtimes import load
+from core.schemas.names import FRAMEWORKS
 from core.schemas.recipe import Pretrained, Recipe, complete
 from tests.contract import networks, own_pipeline, rate_search
 from tests.contract.recorder import Recorder
@@ -55,7 +56,8 @@ class Probe:
             self.step(name, (networks.CASES | networks.FULL)[name], optimizer)
         if (self.torchvision / "logits.npz").is_file():
             for name, architecture in networks.TORCHVISION.items():
-                self.load_torchvision(name, architecture)
+                if self.framework.name in networks.LOADED_BY.get(name, FRAMEWORKS):
+                    self.load_torchvision(name, architecture)
         self.serve()
         self.initialise()
         self.resume()
@@ -83,7 +85,7 @@ class Probe:
         }
 
     def load_torchvision(self, name: str, architecture: Architecture) -> None:
-        """What a network with torchvision's weights computes, in inference and in training mode."""
+        """What a network with torchvision's weights computes, in training mode only where it drops nothing."""
         recipe = networks.matched()
         settings = networks.settings(architecture, recipe)
         files = {suffix: str(self.torchvision / f"{name}{suffix}") for suffix in (".safetensors", ".pth")}
@@ -94,8 +96,9 @@ class Probe:
         model = self.framework.build(architecture, weights, settings)
         split = networks.images(architecture, networks.TORCHVISION_IMAGES, "inspect")
         self.arrays[f"{name}/inference"] = self.framework.predict(model, split.images)
-        batch = next(matched_batches(split, architecture, 3, 1, networks.TORCHVISION_IMAGES))
-        self.arrays[f"{name}/training"] = self.framework.inspect(model, batch).logits
+        if not architecture.dropouts:
+            batch = next(matched_batches(split, architecture, 3, 1, networks.TORCHVISION_IMAGES))
+            self.arrays[f"{name}/training"] = self.framework.inspect(model, batch).logits
 
     def train(self, name: str, architecture: Architecture) -> None:
         """One matched epoch of several batches, the last of them partial."""
