@@ -29,7 +29,7 @@ def examine(framework: Framework, folder: Path, facts: dict[str, Any]) -> None:
         for name, (lowest, highest) in SPANS.items():
             keys = {"epochs": 1, "batch_size": BATCH, "optimizer": {"name": "sgd"}}
             spec = FindRateSpec(
-                framework=framework.name,  # type: ignore[arg-type]
+                framework=framework.name,
                 seed=3,
                 architecture=ARCHITECTURE.name,
                 data=data.fingerprint,
