@@ -1,5 +1,6 @@
 """Divides the gap between two frameworks among the defaults they were given."""
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -10,6 +11,12 @@ from evaluator.statistics import corrected, seed_test
 
 Gaps = Mapping[int, float]
 """Seed to accuracy of the first framework minus the second."""
+
+
+def planned(spec_json: str) -> AttributionPlan | None:
+    """The plan of a frozen experiment; None where it attributes nothing."""
+    plan = json.loads(spec_json).get("attribution")
+    return AttributionPlan.model_validate(plan) if plan else None
 
 
 def attribute(plan: AttributionPlan, groups: Sequence[Group]) -> Attribution | None:

@@ -1,12 +1,11 @@
 """Turns the results of an experiment into its Summary."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.schemas.attribution import Attribution, AttributionPlan
+from core.schemas.attribution import Attribution
 from core.schemas.results import (
     EvaluateResult,
     LoadTestResult,
@@ -109,19 +108,14 @@ def summarise(
     return summary.model_copy(update={"claims": own.lines(own.judged(summary))})
 
 
-def _plan(spec: ReportSpec) -> AttributionPlan | None:
-    plan = json.loads(spec.spec_json).get("attribution")
-    return AttributionPlan.model_validate(plan) if plan else None
-
-
 def _attribution(spec: ReportSpec, groups: Sequence[Group]) -> Attribution | None:
-    plan = _plan(spec)
+    plan = attribution.planned(spec.spec_json)
     return attribution.attribute(plan, groups) if plan else None
 
 
 def _added(spec: ReportSpec) -> frozenset[str]:
     """The arms that an attribution adds, whose defaults are between the two modes."""
-    plan = _plan(spec)
+    plan = attribution.planned(spec.spec_json)
     return frozenset((*plan.steps, *plan.singles) if plan else ())
 
 

@@ -20,7 +20,7 @@ class EpochMetrics(Schema):
     train_seconds: float
     validation_seconds: float
     data_seconds: float | None = None
-    """Of train_seconds, waiting for the next batch; None where the framework's loop does not show it (Model.fit)."""
+    """Of train_seconds, waiting for the next batch; None in results of earlier versions that did not measure it."""
     train_images: int | None = None
     """Images of its training steps, where a loader may leave some out (fastai's the last, partial batch); None: all."""
 

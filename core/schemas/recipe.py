@@ -132,8 +132,8 @@ class Recipe(Schema):
     `arithmetic` is shared; dropout there drops on."""
     discriminative: float = pydantic.Field(1.0, ge=1)
     """Once everything trains: how much smaller the first layers' learning rate is than the last ones'. Groups are cut
-    where the stages of `freeze` are, and where the head alone is thawed first a ResNet's body too, as by fastai; their
-    rates are evenly spaced on a log scale."""
+    where the stages of `freeze` are, and where `head` is the only one a ResNet's body too, as by fastai; their rates
+    are evenly spaced on a log scale."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of convolutions and matrix products in training and its validation. Weights, batch norm, loss and optimiser stay
     float32, and so does what is exported. The promises of `matched` are for float32."""

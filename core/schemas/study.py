@@ -27,8 +27,8 @@ class Side(Schema):
     published: float | None = None
     """The study's figure, a share of one or seconds; None where it gives words only."""
     bound: bool = False
-    """Whether it is no figure but a bound or a range (above 90 %, 70 to 75 %): no difference is made of it. A claim
-    without a second side is then that there is more than that."""
+    """Whether it is no figure but a bound or a range (above 90 %, 70 to 75 %): no difference is made of it. Alone
+    it is a lower bound: the claim is that there is more than that."""
     measure: Measure | None = None
     """What the study measured on this side; None: the claim's measure."""
 
@@ -118,8 +118,8 @@ class Study(Schema):
     epochs_open: bool = False
     """As on a side, where the study names the epochs of none."""
     fits: str
-    """Written before anything runs: which epochs and seeds the machine at hand allows, and what follows for verdicts.
-    A result keeps the words it ran with."""
+    """Which epochs and seeds the machine at hand allows, and what follows for verdicts: written before a run, corrected
+    after it. A result keeps the words it ran with."""
     claims: tuple[Claim, ...] = pydantic.Field(min_length=1)
 
     def names_epochs(self, side: Side) -> bool:

@@ -14,7 +14,7 @@ from evaluator.statistics import SEEDS_NEEDED, outcome
 RULE = (
     "Arms of one network whose recipes differ in their mode alone. How far the defaults move a difference is tested by "
     "seed, over those that both modes were scored with: paired t tests, corrected by Holm for all rows; the difference "
-    "in either mode is tested together with all pairs of “Frameworks over seeds”. Intervals are not corrected. Three "
+    "in either mode is one of “Frameworks over seeds” and corrected there. Intervals are not corrected. Three "
     "numbers of seeds are those behind the three figures. What is left matched is the frameworks’ kernels and luck. "
     "All of it is of this experiment’s images and epochs."
 )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from core.schemas.statistics import FrameworkTest
 from core.schemas.summary import Summary, Training
 from evaluator import text
+from evaluator.attribution import planned
 from evaluator.groups import by_framework
 from evaluator.report.tables import Table
 from evaluator.statistics import UNDECIDED, outcome, ranked
@@ -14,7 +15,7 @@ def framework_tests(summary: Summary) -> Table:
     """Every pair of frameworks of every arm."""
     headers = ("First", "Second", "Arm", "Finding", "Seeds", "Difference", "95% interval", "p, corrected")
     rows = tuple(_cells(one) for one in summary.framework_tests)
-    apart = ", those that the attribution adds apart" if summary.attribution else ""
+    apart = ", those that the attribution adds apart" if planned(summary.spec_json) else ""
     caption = (
         "Frameworks over seeds: mean paired difference of test accuracy, Student’s interval, paired t test corrected "
         f"by Holm for all of these{apart}"

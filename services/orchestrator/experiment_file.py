@@ -44,12 +44,13 @@ def read_experiment(
         InvalidInputError: one line per problem, each with file, line, key, value and what is allowed.
     """
     document = _parse(path)
+    written = [str(name) for name in document["arms"]] if isinstance(document.get("arms"), dict) else []
     choose_scale(document, scale, str(path))
     for override in overrides:
         _override(document, override)
     if data is not None:
         _replace_source(document, data)
-    leave_out_arms(document)
+    leave_out_arms(document, written, str(path))
     name_scale(document, scale)
     try:
         return Experiment.model_validate(_plain(document))

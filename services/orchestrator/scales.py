@@ -1,5 +1,6 @@
 """Sizes of an experiment: `scales` names what is written differently for each, and which arms are left out."""
 
+from collections.abc import Collection
 from typing import Any
 
 from core.errors import InvalidInputError
@@ -23,21 +24,29 @@ def choose_scale(document: dict[str, Any], scale: str, file: str) -> None:
     _merge(document, scales[scale])
 
 
-def leave_out_arms(document: dict[str, Any]) -> None:
+def leave_out_arms(document: dict[str, Any], written: Collection[str], file: str) -> None:
     """Takes out of the document, in place, every arm set to null, with what the study claims about it, and out
-    of load test and other split.
+    of load test and other split. Claims about a framework that an arm is not trained in go too.
 
     Comes after overrides, which may set an arm to null as a scale may.
+
+    Args:
+        written: the arms that the file itself has.
+
+    Raises:
+        InvalidInputError: there is no such arm to leave out.
     """
     arms = document.get("arms")
-    if isinstance(arms, dict):
-        nulls = [name for name, arm in arms.items() if arm is None]
-        for name in nulls:
-            del arms[name]  # in place: the rest keeps its lines, which errors name
-        left_out = set(map(str, nulls))
-        _leave_out(document.get("study"), left_out)
-        for block in ("loadtest", "other_split"):
-            _leave_out_of(block, document, left_out)
+    if not isinstance(arms, dict):
+        return
+    left_out = {str(name) for name, arm in arms.items() if arm is None}
+    if unknown := sorted(left_out - {*written}):
+        raise InvalidInputError(f"{file}: arms.{unknown[0]} is null, and there is no such arm: {', '.join(written)}")
+    for name in left_out:
+        del arms[name]  # in place: the rest keeps its lines, which errors name
+    _leave_out_of_study(document, left_out)
+    for block in ("loadtest", "other_split"):
+        _leave_out_of(block, document, left_out)
 
 
 def name_scale(document: dict[str, Any], scale: str) -> None:
@@ -66,19 +75,35 @@ def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
             target[key] = value
 
 
-def _leave_out(study: Any, arms: set[str]) -> None:
-    """Takes arms, and those of the other side that stand against them, out of claims; claims without any go too."""
-    if not arms or not isinstance(study, dict) or not isinstance(study.get("claims"), list):
+def _leave_out_of_study(document: dict[str, Any], left_out: set[str]) -> None:
+    """Takes arms, and those of the other side that stand against them, out of claims; claims without any go too, and
+    the study with its last one."""
+    study = document.get("study")
+    if not isinstance(study, dict) or not isinstance(study.get("claims"), list):
         return
     kept = []
     for claim in study["claims"]:
         sides = [side for side in _sides(claim) if isinstance(side.get("arms"), list)]
-        pairs = [pair for pair in zip(*(side["arms"] for side in sides), strict=False) if arms.isdisjoint(pair)]
+        pairs = [
+            pair
+            for pair in zip(*(side["arms"] for side in sides), strict=False)
+            if left_out.isdisjoint(pair)
+            and all(_trains(document, arm, side) for arm, side in zip(pair, sides, strict=True))
+        ]
         for number, side in enumerate(sides):
             side["arms"] = [pair[number] for pair in pairs]
         if pairs or not sides:
             kept.append(claim)
     study["claims"] = kept
+    if not kept:
+        document["study"] = None
+
+
+def _trains(document: dict[str, Any], arm: Any, side: dict[str, Any]) -> bool:
+    """Whether an arm is trained in a side's framework, as far as it names its own; an unknown one is told elsewhere."""
+    one = document["arms"].get(arm)
+    own = one.get("frameworks") if isinstance(one, dict) else None
+    return not isinstance(own, list) or side.get("framework") in own
 
 
 def _leave_out_of(block: str, document: dict[str, Any], arms: set[str]) -> None:

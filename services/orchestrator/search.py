@@ -205,7 +205,8 @@ def _value(trial: optuna.Trial, experiment: Experiment, plan: SearchPlan, data: 
         # What is exported is what the trial is judged by.
         assert isinstance(step.spec, TrainSpec)
         values.append(history[exported_epoch(step.spec.recipe, history) - 1].validation_accuracy)
-        epochs += len(history)
+        # All of them, also where it stopped early: trials are compared at the same epoch of the same fold.
+        epochs += step.spec.recipe.epochs
     trial.set_user_attr(FOLDS, values)
     return statistics.fmean(values)
 
@@ -351,7 +352,7 @@ def _trial(one: FrozenTrial, plan: SearchPlan, state: State) -> Trial:
         state=state,
         value=one.value if complete else None if last is None else seen[last],
         folds=tuple(one.user_attrs[FOLDS]) if complete and plan.folds else (),
-        epochs=last or 0,
+        epochs=len(seen),
         run_id=one.user_attrs.get(RUN, ""),
         reason=one.user_attrs.get(REASON, ""),
     )

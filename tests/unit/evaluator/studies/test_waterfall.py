@@ -85,12 +85,15 @@ def without_p(change: SeedTest) -> SeedTest:
 
 
 def test_the_legend_names_every_reason_for_hatching_that_occurs(found: Attribution) -> None:
-    luck, rest = found.shares[1], found.rest
+    luck, rest, together = found.shares[1], found.rest, found.interaction
+    assert together is not None
     assert "parentheses: not distinguishable from none</text>" in waterfall(found)
     mixed = found.model_copy(update={"rest": without_p(rest)})
     assert "parentheses: not distinguishable from none, or not tested</text>" in waterfall(mixed)
     bare = luck.model_copy(update={"change": without_p(luck.change)})
-    one = mixed.model_copy(update={"shares": (found.shares[0], bare)})
+    one = mixed.model_copy(update={"shares": (found.shares[0], bare), "interaction": without_p(together)})
     assert "parentheses: not tested</text>" in waterfall(one), "the first switch is clear and not hatched"
-    clear = found.model_copy(update={"shares": found.shares[:1], "rest": found.shares[0].change})
+    clear = found.model_copy(
+        update={"shares": found.shares[:1], "rest": found.shares[0].change, "interaction": found.shares[0].change}
+    )
     assert "hatched" not in waterfall(clear)

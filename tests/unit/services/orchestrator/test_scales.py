@@ -150,6 +150,28 @@ def test_an_override_may_leave_out_an_arm_too(tmp_path: Path) -> None:
     assert [claim.text for claim in left.study.claims] == ["both", "nowhere"]
 
 
+@pytest.mark.parametrize("overrides", [["arms.twp=null"], ["arms.two-small=null"]])
+def test_leaving_out_an_arm_that_is_not_there_is_refused(overrides: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"arms.tw[a-z-]+ is null, and there is no such arm: one, two"):
+        read_experiment(write(tmp_path, TEXT), overrides, scale="small")
+
+
+def test_a_claim_goes_where_a_scale_trains_its_arm_in_the_other_framework_alone(tmp_path: Path) -> None:
+    changed = TEXT.replace("arms: {two: {recipe: {epochs: 2}}}", "arms: {two: {frameworks: [pytorch]}}")
+    study = read_experiment(write(tmp_path, changed + CLAIMS), scale="small").study
+    assert study is not None
+    assert [(claim.text, [side.arms for side in claim.sides]) for claim in study.claims] == [
+        ("both", [("one-small",), ("one-small",)]),
+        ("nowhere", [()]),
+    ]
+
+
+def test_a_study_goes_with_its_last_claim(tmp_path: Path) -> None:
+    text = TEXT + "\n".join(line for line in CLAIMS.splitlines() if "nowhere" not in line) + "\n"
+    alone = ["arms.one={architecture: digits-cnn, frameworks: [fastai], recipe: {epochs: 1}}", "arms.two=null"]
+    assert read_experiment(write(tmp_path, text), alone).study is None
+
+
 def test_an_error_still_names_its_line_where_an_arm_is_left_out(tmp_path: Path) -> None:
     path = write(tmp_path, TEXT)
     line = next(n for n, text in enumerate(TEXT.splitlines(), 1) if text.startswith("  one:"))
