@@ -19,19 +19,27 @@ def pin_weights(experiment: Experiment) -> Experiment:
     Raises:
         NotFoundError: a file is not here, and its sha256 is not given either.
     """
-    # Trials of several networks have a file each, and the arm holds one hash.
-    networks = [] if searched_architectures(experiment) else list(imagenet.FILES)
-    arms = {name: _pin(name, arm, networks) for name, arm in experiment.arms.items()}
+    # Trials of several networks have a file each, and the arm holds one hash: they are pinned one by one.
+    several = bool(searched_architectures(experiment))
+    arms = {name: _pin(name, arm, several) for name, arm in experiment.arms.items()}
     return experiment.model_copy(update={"arms": arms})
 
 
-def _pin(name: str, arm: Arm, networks: list[str]) -> Arm:
+def pin_imagenet(arm: Arm) -> Arm:
+    """The arm with the sha256 of the converted file that its network has in this machine's cache, if it has one."""
+    given = arm.recipe.pretrained
+    if given is None or given.weights != IMAGENET or given.sha256 is not None or arm.architecture not in imagenet.FILES:
+        return arm
+    converted = imagenet.converted(arm.architecture)
+    return _pinned(arm, given, IMAGENET, converted) if converted.is_file() else arm
+
+
+def _pin(name: str, arm: Arm, several: bool) -> Arm:
     given = arm.recipe.pretrained
     if given is None or given.sha256 is not None:
         return arm
     if given.weights == IMAGENET:
-        converted = imagenet.converted(arm.architecture) if arm.architecture in networks else None
-        return _pinned(arm, given, IMAGENET, converted) if converted and converted.is_file() else arm
+        return arm if several else pin_imagenet(arm)
     path = Path(given.weights)
     if not path.is_file():
         raise NotFoundError(

@@ -151,6 +151,8 @@ class Reconciler:
         with self._tolerated(step):
             result = read_result(self.store, best.run_id)
             assert isinstance(result, TrainResult), "a trial is a training"
+            if best.number >= plan.count:  # Of a search that had more trials, which are not told of any more.
+                self.tracker.finished(result, self.store)
             return [result]
         return []
 

@@ -1,6 +1,7 @@
 """Sizes of an experiment: `scales` names what is written differently for each, and which arms are left out."""
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 from core.errors import InvalidInputError
@@ -42,7 +43,7 @@ def leave_out_arms(document: dict[str, Any], written: Collection[str], file: str
     left_out = {str(name) for name, arm in arms.items() if arm is None}
     if unknown := sorted(left_out - {*written}):
         raise InvalidInputError(f"{file}: arms.{unknown[0]} is null, and there is no such arm: {', '.join(written)}")
-    for name in left_out:
+    for name in [name for name in arms if str(name) in left_out]:
         del arms[name]  # in place: the rest keeps its lines, which errors name
     _leave_out_of_study(document, left_out)
     for block in ("loadtest", "other_split"):
@@ -77,31 +78,34 @@ def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
 
 def _leave_out_of_study(document: dict[str, Any], left_out: set[str]) -> None:
     """Takes arms, and those of the other side that stand against them, out of claims; claims without any go too, and
-    the study with its last one."""
+    the study with its last one. Claims that are not right as they stand are left to whoever tells what is wrong."""
     study = document.get("study")
-    if not isinstance(study, dict) or not isinstance(study.get("claims"), list):
+    claims = study.get("claims") if isinstance(study, dict) else None
+    if not isinstance(study, dict) or not isinstance(claims, list):
         return
-    kept = []
-    for claim in study["claims"]:
-        sides = [side for side in _sides(claim) if isinstance(side.get("arms"), list)]
-        pairs = [
-            pair
-            for pair in zip(*(side["arms"] for side in sides), strict=False)
-            if left_out.isdisjoint(pair)
-            and all(_trains(document, arm, side) for arm, side in zip(pair, sides, strict=True))
-        ]
-        for number, side in enumerate(sides):
-            side["arms"] = [pair[number] for pair in pairs]
-        if pairs or not sides:
-            kept.append(claim)
-    study["claims"] = kept
-    if not kept:
+    study["claims"] = [claim for claim in claims if _stays(claim, document, left_out)]
+    if claims and not study["claims"]:
         document["study"] = None
+
+
+def _stays(claim: Any, document: dict[str, Any], left_out: set[str]) -> bool:
+    """Whether a claim has arms left, or had none; it loses the others."""
+    sides = [side for side in _sides(claim) if isinstance(side.get("arms"), list)]
+    if len({len(side["arms"]) for side in sides}) != 1 or not sides[0]["arms"]:
+        return True
+    pairs = [
+        pair
+        for pair in zip(*(side["arms"] for side in sides), strict=True)
+        if left_out.isdisjoint(map(str, pair)) and all(map(partial(_trains, document), pair, sides))
+    ]
+    for number, side in enumerate(sides):
+        side["arms"] = [pair[number] for pair in pairs]
+    return bool(pairs)
 
 
 def _trains(document: dict[str, Any], arm: Any, side: dict[str, Any]) -> bool:
     """Whether an arm is trained in a side's framework, as far as it names its own; an unknown one is told elsewhere."""
-    one = document["arms"].get(arm)
+    one = next((one for name, one in document["arms"].items() if str(name) == str(arm)), None)
     own = one.get("frameworks") if isinstance(one, dict) else None
     return not isinstance(own, list) or side.get("framework") in own
 

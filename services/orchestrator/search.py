@@ -25,6 +25,7 @@ from core.schemas.recipe import OPTIMIZERS, SCHEDULES
 from core.schemas.results import TrainResult
 from core.schemas.search import Range, Scalar, SearchOutcome, SearchPlan, Trial
 from core.schemas.specs import TrainSpec
+from services.orchestrator.pretrained import pin_imagenet
 from services.orchestrator.reporter import Outcome
 from services.orchestrator.steps import Step, originals
 
@@ -258,7 +259,7 @@ def trial_step(
     for key, value in sorted(used(parameters).items(), key=lambda item: item[0] not in KINDS):
         document = _drawn(document, key, value)
     try:
-        arm = Arm.model_validate(document)
+        arm = pin_imagenet(Arm.model_validate(document))
     except pydantic.ValidationError as error:
         raise InvalidInputError(f"trial {number}: {explain(error)}") from error
     spec = TrainSpec(

@@ -168,8 +168,30 @@ def test_a_claim_goes_where_a_scale_trains_its_arm_in_the_other_framework_alone(
 
 def test_a_study_goes_with_its_last_claim(tmp_path: Path) -> None:
     text = TEXT + "\n".join(line for line in CLAIMS.splitlines() if "nowhere" not in line) + "\n"
-    alone = ["arms.one={architecture: digits-cnn, frameworks: [fastai], recipe: {epochs: 1}}", "arms.two=null"]
+    alone = [
+        "arms.one={architecture: digits-cnn, frameworks: [fastai], recipe: {epochs: 1}}",
+        "arms.two=null",
+        "frameworks=[fastai]",
+    ]
     assert read_experiment(write(tmp_path, text), alone).study is None
+
+
+def test_claims_are_as_written_where_no_arm_is_left_out(tmp_path: Path) -> None:
+    """Frozen files write out `arms: []`; sides of unequal length are an error and not cut to the shorter one."""
+    frozen = CLAIMS.replace(
+        "framework: keras, epochs: 1}, unavailable", "framework: keras, arms: [], epochs: 1}, unavailable"
+    )
+    study = read_experiment(write(tmp_path, TEXT + frozen)).study
+    assert study is not None
+    assert [claim.text for claim in study.claims] == ["both", "two against one", "nowhere"]
+    uneven = CLAIMS.replace("{framework: pytorch, arms: [two, one]", "{framework: pytorch, arms: [two]")
+    with pytest.raises(InvalidInputError, match="compared pairwise"):
+        read_experiment(write(tmp_path, TEXT + uneven))
+
+
+def test_an_arm_whose_name_is_a_number_may_be_left_out(tmp_path: Path) -> None:
+    text = TEXT.replace("  two: ", "  18: ").replace("arms: {two: {recipe: {epochs: 2}}}", "arms: {18: null}")
+    assert list(read_experiment(write(tmp_path, text), scale="small").arms) == ["one-small"]
 
 
 def test_an_error_still_names_its_line_where_an_arm_is_left_out(tmp_path: Path) -> None:
