@@ -79,6 +79,8 @@ class Trained(keras.Model):
 
     waited = 0.0
     """Seconds that steps waited for their batch, since somebody set it to zero."""
+    train_function: Any
+    """Keras's; None once it is compiled anew."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(name="trained")
