@@ -97,7 +97,7 @@ def _grounds(finding: Finding) -> Iterator[str]:
     if finding.claim.times is not None:
         yield f"published: {finding.claim.times:g} times"
     if finding.claim.is_about_time and any(side.waited is not None for side in finding.sides):
-        yield f"waiting for data: {_waits(finding)} of the training"
+        yield f"waiting for data, of the training: {_waits(finding)}"
     yield from _open_epochs(finding)
 
 

@@ -86,7 +86,7 @@ def test_why_one_side_took_longer_says_how_long_it_waited_for_data() -> None:
         for one in whole.trainings
     )
     found = judge(whole.model_copy(update={"trainings": waiting}), of)[0]
-    assert "waiting for data: Keras not measured, PyTorch 25.0% of the training" in why(found)
+    assert "waiting for data, of the training: Keras not measured, PyTorch 25.0%" in why(found)
     assert "waiting" not in why(judge(whole, of)[0])
 
 
