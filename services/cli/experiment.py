@@ -26,8 +26,9 @@ from services.cli.stack import Stack
 from services.orchestrator.experiment_file import MisfitError, place_of, read_experiment
 from services.orchestrator.logbook import Logbook, Together
 from services.orchestrator.pretrained import pin_weights
-from services.orchestrator.reconciler import Reconciler, alone, freeze
+from services.orchestrator.reconciler import Reconciler, freeze
 from services.orchestrator.remake import remake
+from services.orchestrator.search_lock import alone
 from services.orchestrator.steps import services_needed
 from services.orchestrator.tracking.settings import open_tracker
 

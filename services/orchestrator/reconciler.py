@@ -4,9 +4,7 @@ It keeps no state of its own. Killed anywhere and started again, it derives the 
 finished ones in the store, and finds the running ones at their services.
 """
 
-import os
 import shutil
-import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -33,14 +31,13 @@ from services.orchestrator.fitting import check_arms
 from services.orchestrator.measuring import Measuring
 from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Outcome, Reporter
+from services.orchestrator.search_lock import SEARCHES
 from services.orchestrator.steps import Step, Subject
 from services.orchestrator.tracking.tracker import OFF, Tracker
 
 ResultT = TypeVar("ResultT")
 S = TypeVar("S")
 T = TypeVar("T")
-SEARCHES = "search"
-"""Folder of Optuna's databases in the home folder."""
 
 
 @dataclass(frozen=True)
@@ -384,29 +381,6 @@ def _cancel(client: RunClient, run_id: str) -> None:
     """Stops a run as far as its service can be reached."""
     with suppress(BakeoffError, ValueError):  # The service, or the channel, is already gone.
         client.cancel(run_id)
-
-
-@contextmanager
-def alone(experiment: Experiment, home: Path) -> Iterator[None]:
-    """Keeps a second command from the same search while the block runs.
-
-    Optuna's storage does not know whose a trial is: the other one would take those in work for interrupted ones.
-
-    Raises:
-        WrongStateError: another command runs it.
-    """
-    if experiment.search is None:
-        yield
-        return
-    path = home / SEARCHES / f".{experiment.name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    other = (path.read_text() if path.is_file() else "") or "another command"
-    busy = f"{other} runs the search of {experiment.name}; wait for its end, or stop it and run this again"
-    with files.lock(path, busy) as hold:
-        hold.truncate(0)
-        hold.write(f"process {os.getpid()} on {socket.gethostname()}")
-        hold.flush()
-        yield
 
 
 def freeze(experiment: Experiment, store: Store, work: Path) -> str:

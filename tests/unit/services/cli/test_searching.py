@@ -10,7 +10,7 @@ from services.cli.experiment import failed_trials
 from services.cli.main import app
 from services.cli.stack import Stack
 from services.orchestrator.experiment_file import read_experiment
-from services.orchestrator.reconciler import alone
+from services.orchestrator.search_lock import alone
 
 PLAN = SearchPlan.model_validate(
     {"arm": "net", "framework": "keras", "method": "grid", "space": {"recipe.batch_size": [16, 32, 64]}}

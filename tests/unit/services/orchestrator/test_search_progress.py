@@ -11,8 +11,8 @@ import pytest
 
 from core.errors import WrongStateError
 from core.schemas.specs import ReportSpec, TrainSpec
-from services.orchestrator.reconciler import alone
 from services.orchestrator.reporter import Outcome
+from services.orchestrator.search_lock import alone
 from services.orchestrator.steps import Step
 from services.orchestrator.tracking.tracker import Tracker
 from tests.unit.services.orchestrator.faked_services import Driver
