@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from core import files
-from core.errors import InvalidInputError
+from core.errors import BakeoffError, InvalidInputError
 from core.schemas.experiment import Experiment
 from evaluator.studies.chart import chart
 from evaluator.studies.gaps import PATH, gap_chart
@@ -44,7 +44,11 @@ def main() -> None:
     parser.add_argument("--shared-arm", action="append", default=[], metavar="ARM", help="the same of one arm's times")
     given = parser.parse_intermixed_args()
     summaries = given.summaries if given.command == "keep" else ()
-    for path in write(given.docs, summaries, given.shared, given.shared_arm):
+    try:
+        kept = write(given.docs, summaries, given.shared, given.shared_arm)
+    except BakeoffError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
+    for path in kept:
         print(path)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from core.errors import InvalidInputError
 from core.schemas.experiment import Experiment
-from tools.studies import DOCS, committed, write
+from tools.studies import DOCS, committed, main, write
 
 SUMMARY = DOCS / "results" / "s3-chest-xray-matched.json"
 """A small one."""
@@ -49,6 +50,18 @@ def test_a_scale_that_the_file_has_not_is_said_too(tmp_path: Path) -> None:
 def test_an_override_is_said_to_differ_from_the_file(tmp_path: Path) -> None:
     write(tmp_path, [changed(tmp_path, "s3-chest-xray", "s3-chest-xray-matched", seeds=[5, 6, 7])])
     assert re.search("what was measured differs from `s3-chest-xray.yaml` in .*`seeds`", text(tmp_path))
+
+
+def test_what_cannot_be_kept_is_told_in_a_line_and_leaves_everything_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["studies", "keep", "--docs", str(tmp_path / "docs"), "--shared-arm", "nope", str(SUMMARY)]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert re.search(r"^python -m tools.studies: .* has no trainings of arm nope; it has: ", capsys.readouterr().err)
+    assert not (tmp_path / "docs").exists()
 
 
 def test_studies_without_a_result_are_listed(tmp_path: Path) -> None:
