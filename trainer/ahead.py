@@ -1,7 +1,7 @@
 """Draws batches ahead of the training, so that a step finds the next one ready."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
 from typing import Generic, TypeVar
@@ -11,7 +11,7 @@ DEPTH = 2
 """One is being used, so many wait."""
 
 
-def ahead(items: Iterator[ItemT]) -> Iterator[ItemT]:
+def ahead(items: Iterator[ItemT]) -> Generator[ItemT, None, None]:
     """The same items in the same order, each drawn by one thread while earlier ones are used.
 
     An error reaches the consumer in its place. A consumer that stops leaves no thread behind.

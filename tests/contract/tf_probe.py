@@ -6,6 +6,7 @@ Prints one JSON object.
 import dataclasses
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -145,7 +146,7 @@ def xla() -> dict[str, list[bool]]:
 
 
 def steps(mode: str) -> dict[str, Any]:
-    """Keras's training with its own step and with the one that takes its batch outside of the compiled function."""
+    """Keras's training with its own step and with the one that gets its batches from a thread."""
     import keras
 
     from trainer.frameworks.keras import FRAMEWORK, Trained
@@ -174,6 +175,7 @@ def steps(mode: str) -> dict[str, Any]:
         "figures": figures == others,
         "weights": all(np.array_equal(weights[key], other_weights[key]) for key in weights),
         "traces": len(traced),
+        "threads": [one.name for one in threading.enumerate() if one.name.startswith("ahead")],
     }
 
 
