@@ -75,6 +75,23 @@ def test_a_fastai_optimizer_goes_on_where_its_network_is(found: dict[str, Any]) 
     assert found["restored"] == "meta, step 3"
 
 
+def test_convolutions_compute_in_torchs_default_memory_but_in_matched_networks_without_batch_norm(
+    found: dict[str, Any],
+) -> None:
+    plain, last = [True, False], [False, True]
+    assert found["memory"] == {
+        "matched/cifar-cnn3": last,
+        "matched/residual": plain,
+        "idiomatic/cifar-cnn3": plain,
+        "idiomatic/residual": plain,
+    }
+
+
+def test_both_modes_export_the_same_graph(found: dict[str, Any]) -> None:
+    matched, idiomatic = found["graphs"]
+    assert matched == idiomatic
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="worker processes pass their batches through /dev/shm")
 def test_originals_are_decoded_by_a_worker_for_each_thread_where_their_batches_have_room(found: dict[str, Any]) -> None:
     assert found["workers"] == {"files": 2, "crowded": 0, "arrays": 0}

@@ -191,6 +191,32 @@ def far_below_zero(folder: Path) -> float:
     return float(gaps.max())
 
 
+def memory(mode: str, name: str) -> list[bool]:
+    """Whether a mode's first convolution has its input and its kernel in torch's default memory, in channels last."""
+    import torch
+
+    architecture = networks.CASES[name]
+    recipe = Recipe.model_validate(complete(mode, {"epochs": 1}))
+    model = get_framework("pytorch").build(architecture, None, networks.settings(architecture, recipe))
+    convolution = next(one for one in model.network.modules() if isinstance(one, torch.nn.Conv2d))
+    seen: list[torch.Tensor] = [convolution.weight]
+    convolution.register_forward_hook(lambda _module, inputs, _output: seen.extend(inputs))
+    model.network(torch.from_numpy(np.array(networks.images(architecture, 2, "memory").images)))
+    formats = (torch.contiguous_format, torch.channels_last)
+    return [all(one.is_contiguous(memory_format=each) for one in seen) for each in formats]
+
+
+def exported_graph(mode: str, folder: Path) -> list[str]:
+    """Operators of the ONNX file of a network built for a mode."""
+    import onnx
+
+    architecture = networks.CASES["mnist-cnn"]
+    recipe = Recipe.model_validate(complete(mode, {"epochs": 1}))
+    framework = get_framework("pytorch")
+    framework.export(framework.build(architecture, None, networks.settings(architecture, recipe)), "onnx", folder)
+    return [node.op_type for node in onnx.load(folder / "model.onnx").graph.node]
+
+
 def workers(folder: Path) -> dict[str, int]:
     """Processes that decode for two threads: files, files in batches larger than any memory, and arrays."""
     from trainer.frameworks._fastai_workers import decoding_workers
@@ -217,6 +243,10 @@ if __name__ == "__main__":
         "stages": {ratio: stage_rates(ratio) for ratio in (1, 100)},
         "resnet": resnet_groups(),
         "restored": restored_device(),
+        "memory": {
+            f"{mode}/{name}": memory(mode, name) for mode in networks.MODES for name in ("cifar-cnn3", "residual")
+        },
+        "graphs": [exported_graph(mode, where) for mode in networks.MODES],
         "far below zero": far_below_zero(where),
     }
     print(json.dumps(found))

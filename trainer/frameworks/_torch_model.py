@@ -13,7 +13,7 @@ from core.formats import get_format
 from trainer.batches import Batch
 from trainer.framework import BuildSettings, Inspection
 from trainer.frameworks._torch_export import export_onnx, export_pt2
-from trainer.frameworks._torch_network import Classifier, Network, build_network
+from trainer.frameworks._torch_network import Classifier, Network, build_network, memory_format
 from trainer.frameworks._torch_training import HeadLoss
 from trainer.frameworks._torch_weights import count_parameters, load_weights, read_gradients, read_weights
 from trainer.layers import Architecture
@@ -74,6 +74,8 @@ class TorchFramework:
             raise NotFoundError(f"torch does not export {format_name!r}; it exports {', '.join(EXPORTERS)}")
         # A copy: training may go on. Plain memory: torch.export.save warns of weights in any other layout.
         network = copy.deepcopy(model.network).to("cpu", torch.float32, memory_format=torch.contiguous_format)
+        # One graph in both modes: how the images are laid out is part of it.
+        network.memory_format = memory_format(model.architecture, "shared")
         classifier = Classifier(network).eval()
         EXPORTERS[format_name](classifier, model.architecture, directory / get_format(format_name).path)
 
