@@ -38,6 +38,11 @@ def test_what_is_left_to_fastai_has_the_figures_of_its_signatures(found: dict[st
     assert found["defaults"]["ours"] == found["defaults"]["fastai"]
 
 
+def test_numbers_left_open_are_fastais_in_the_canonical_adam_too(found: dict[str, Any]) -> None:
+    assert found["canonical"]["open"] == {"lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-5}
+    assert found["canonical"]["named"] == {"lr": 0.1, "betas": [0.9, 0.95], "eps": 1e-7}
+
+
 def test_fastai_vision_imports_beside_a_cpu_build_of_torch(found: dict[str, Any]) -> None:
     assert found["vision"].startswith("torchvision")
 

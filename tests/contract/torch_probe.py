@@ -101,6 +101,19 @@ def defaults() -> dict[str, object]:
     }
 
 
+def canonical_numbers() -> dict[str, Any]:
+    """What the canonical Adam of a fastai training has where its numbers are left open, and where two are named."""
+    from trainer.frameworks.fastai import _wrap
+
+    found = {}
+    for name, numbers in (("open", {}), ("named", {"beta_2": 0.95, "epsilon": 1e-7})):
+        recipe = cases.recipe("idiomatic", 1, {"arithmetic": "shared", "optimizer": {"name": "adam", **numbers}})
+        model = get_framework("fastai").build(cases.NETWORK, None, networks.settings(cases.NETWORK, recipe))
+        group = _wrap(model, recipe, Phase(1, 1), None, 0.1).opt.param_groups[0]
+        found[name] = {key: group[key] for key in ("lr", "betas", "eps")}
+    return found
+
+
 def rates(schedule: dict[str, Any], epochs: int, steps: int) -> list[list[float]]:
     """What torch's own class makes of two groups' rates, 1 and 0.01, before every epoch, or every step of a cycle."""
     import torch
@@ -237,6 +250,7 @@ if __name__ == "__main__":
         "tampered": tampered(Path(sys.argv[1]), where),
         "vision": imports(),
         "defaults": defaults(),
+        "canonical": canonical_numbers(),
         "workers": workers(where),
         "cosine": rates({"name": "cosine", "final": 0.1}, epochs=4, steps=1),
         "one-cycle": rates({"name": "one-cycle", "first": 0.5, "final": 0.1}, epochs=1, steps=4),

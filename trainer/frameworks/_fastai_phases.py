@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from math import floor
 from typing import Any
 
@@ -14,7 +15,7 @@ from fastai.optimizer import SGD
 from fastai.optimizer import Adam as FastaiAdam
 from fastcore.basics import getcallable
 
-from core.schemas.recipe import AdamW, Recipe, Sgd
+from core.schemas.recipe import Adam, AdamW, Recipe, Sgd
 from core.schemas.schedule import Cosine, Exponential, OneCycle, StepDecay
 from trainer.framework import Callbacks
 from trainer.frameworks._torch_freezing import set_training
@@ -24,6 +25,8 @@ from trainer.frameworks._torch_weights import slots
 from trainer.layers import Architecture
 from trainer.phases import Phase, fixed_norms, rate_groups, trunk_layer
 
+FASTAI_NAMES = {"beta_1": "mom", "beta_2": "sqr_mom", "epsilon": "eps"}
+"""A recipe's names of Adam's numbers and fastai's."""
 FINE_TUNE_RATE = 2e-3
 FROZEN_CYCLE = {"pct_start": 0.99}
 THAWED_CYCLE = {"pct_start": 0.3, "div": 5.0}
@@ -174,7 +177,16 @@ def own_optimizer(recipe: Recipe) -> Any:
     if isinstance(spec, Sgd):
         return partial(SGD, **given(mom=spec.momentum), **coupled)
     decay = given(wd=spec.weight_decay) if isinstance(spec, AdamW) else coupled
-    return partial(FastaiAdam, **given(mom=spec.beta_1, sqr_mom=spec.beta_2, eps=spec.epsilon), **decay)
+    return partial(FastaiAdam, **given(**{name: getattr(spec, key) for key, name in FASTAI_NAMES.items()}), **decay)
+
+
+def with_own_numbers(spec: Adam | AdamW | Sgd) -> Adam | AdamW | Sgd:
+    """The same with fastai's numbers where the recipe leaves Adam's open; SGD's and the decay's are torch's too."""
+    if isinstance(spec, Sgd):
+        return spec
+    own = signature(FastaiAdam).parameters
+    open_ = {key: own[name].default for key, name in FASTAI_NAMES.items() if getattr(spec, key) is None}
+    return spec.model_copy(update=open_)
 
 
 def split_groups(architecture: Architecture, recipe: Recipe, network: Network) -> list[list[Any]]:

@@ -12,7 +12,8 @@ What `framework` and None mean here, all of it fastai's own:
 - optimizer: fastai's Adam (β 0.9 and 0.99, ε 1e-5, decoupled weight decay 0.01: it is AdamW too) and SGD (no momentum,
   no decay). `l2` makes the decay a coupled one.
 - batch norm: torch's, momentum 0.1, which is 0.9 here, and ε 1e-5.
-- arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm; torch's contiguous memory format.
+- arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm, and torch's contiguous memory format;
+  the shared optimiser is torch's, with fastai's β and ε where the recipe names none.
 - class weights: as in torch, divided by the sum of a batch's weights.
 - freeze: `Learner.freeze_to`, which goes on training the batch norms of frozen layers. With schedule None the figures
   are those of `Learner.fine_tune`, its rate of 2e-3 included, but for `lr_mult`: that is the recipe's `discriminative`.
@@ -50,6 +51,7 @@ from trainer.frameworks._fastai_phases import (
     own_optimizer,
     split_groups,
     starting_rate,
+    with_own_numbers,
 )
 from trainer.frameworks._fastai_workers import own_words
 from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
@@ -264,7 +266,7 @@ def _fastai_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
 
 def _wrap(model: TorchModel, recipe: Recipe, phase: Phase, parameters: Any, lr: float) -> OptimWrapper:
     """The canonical optimiser over its own parameter groups, whatever fastai splits."""
-    named = recipe.optimizer.model_copy(update={"learning_rate": lr})
+    named = with_own_numbers(recipe.optimizer).model_copy(update={"learning_rate": lr})
     spec = recipe.model_copy(update={"optimizer": named})
     return OptimWrapper(opt=shared_optimizer(model.architecture, model.network, spec, phase))
 
