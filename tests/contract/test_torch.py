@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.contract import training_cases as cases
 from tests.contract.conftest import ROOT, Probes
+from tests.contract.test_matched_training import half_cosine
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
@@ -41,6 +43,33 @@ def test_what_is_left_to_fastai_has_the_figures_of_its_signatures(found: dict[st
 def test_numbers_left_open_are_fastais_in_the_canonical_adam_too(found: dict[str, Any]) -> None:
     assert found["canonical"]["open"] == {"lr": 0.1, "betas": [0.9, 0.99], "eps": 1e-5}
     assert found["canonical"]["named"] == {"lr": 0.1, "betas": [0.9, 0.95], "eps": 1e-7}
+
+
+@pytest.mark.parametrize("case", cases.CYCLES)
+def test_arithmetic_switches_neither_the_rates_nor_the_momenta_of_fastais_habit(
+    found: dict[str, Any], case: str
+) -> None:
+    own, shared = found["cycles"][case].values()
+    assert len(own) == len(shared) == 2 * cases.EPOCHS
+    for step, other in zip(own, shared, strict=True):
+        assert step == pytest.approx(other)
+
+
+def test_a_cycle_gives_sgd_no_momentum_that_the_recipe_does_not_name(found: dict[str, Any]) -> None:
+    momenta = {case: {momentum for _, momentum in found["cycles"][case]["shared"]} for case in ("sgd", "sgd-momentum")}
+    assert momenta == {"sgd": {0.0}, "sgd-momentum": {0.9}}
+
+
+def test_frozen_layers_that_thaw_have_the_cycles_of_fine_tune_and_others_the_plain_one(found: dict[str, Any]) -> None:
+    def cycle(steps: int, peak: float, div: float, rise: float) -> list[float]:
+        up = [half_cosine(peak / div, peak, share / rise) for step in range(steps) if (share := step / steps) < rise]
+        places = [step / steps for step in range(len(up), steps)]
+        return up + [half_cosine(peak, peak / 1e5, (place - rise) / (1 - rise)) for place in places]
+
+    plain = cycle(10, 1e-3, 25, 0.25)
+    tuned = [*cycle(2, 2e-3, 25, 0.99), *cycle(4, 2e-3, 25, 0.99), *cycle(4, 1e-3, 5, 0.3)]
+    for case, expected in (("plain", plain), ("frozen-throughout", plain), ("unfreezing", tuned)):
+        assert [rate for rate, _ in found["cycles"][case]["framework"]] == pytest.approx(expected, rel=1e-4), case
 
 
 def test_fastai_vision_imports_beside_a_cpu_build_of_torch(found: dict[str, Any]) -> None:

@@ -21,8 +21,9 @@ from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe, complete
 from tests.contract import networks
 from tests.contract import training_cases as cases
+from tests.contract.recorder import Recorder
 from trainer.architectures import get_architecture
-from trainer.framework import get_framework
+from trainer.framework import TrainingData, get_framework
 from trainer.frameworks._torchvision import import_torchvision
 from trainer.originals import Originals
 from trainer.phases import Phase, phases
@@ -111,6 +112,35 @@ def canonical_numbers() -> dict[str, Any]:
         model = get_framework("fastai").build(cases.NETWORK, None, networks.settings(cases.NETWORK, recipe))
         group = _wrap(model, recipe, Phase(1, 1), None, 0.1).opt.param_groups[0]
         found[name] = {key: group[key] for key in ("lr", "betas", "eps")}
+    return found
+
+
+def cycles() -> dict[str, dict[str, list[list[float]]]]:
+    """Rate and momentum of the head in every step of trainings without a schedule, with either arithmetic."""
+    from fastai.callback.core import Callback
+    from fastcore.basics import defaults as shared
+
+    seen: list[list[float]] = []
+
+    class Seen(Callback):  # type: ignore[misc]
+        order = 70  # after ParamScheduler
+
+        def before_batch(self) -> None:
+            if self.training:
+                seen.append([self.opt.hypers[-1][name] for name in ("lr", "mom")])
+
+    network, found = cases.NETWORK, {}
+    split = networks.images(network, cases.SHORT, "train")
+    data = TrainingData(split, split, tuple(f"class {index}" for index in range(network.classes)))
+    shared.callbacks.append(Seen)
+    for name, keys in cases.CYCLES.items():
+        found[name] = {}
+        for arithmetic in ("framework", "shared"):
+            recipe = cases.recipe("idiomatic", cases.EPOCHS, {"arithmetic": arithmetic, **keys})
+            model = get_framework("fastai").build(network, None, networks.settings(network, recipe))
+            get_framework("fastai").fit(model, data, recipe, Recorder())
+            found[name][arithmetic], seen[:] = [*seen], []
+    shared.callbacks.remove(Seen)
     return found
 
 
@@ -251,6 +281,7 @@ if __name__ == "__main__":
         "vision": imports(),
         "defaults": defaults(),
         "canonical": canonical_numbers(),
+        "cycles": cycles(),
         "workers": workers(where),
         "cosine": rates({"name": "cosine", "final": 0.1}, epochs=4, steps=1),
         "one-cycle": rates({"name": "one-cycle", "first": 0.5, "final": 0.1}, epochs=1, steps=4),

@@ -67,6 +67,14 @@ FINE_TUNED: dict[str, dict[str, Any]] = {
     f"fine-tuned-{rate or 'default'}": {"freeze": FREEZE, "optimizer": {"name": "adam", "learning_rate": rate}}
     for rate in (None, 1e-3, 2e-3)
 }
+CYCLES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "sgd": {"optimizer": {"name": "sgd"}},
+    "sgd-momentum": {"optimizer": SGD},
+    "unfreezing": {"freeze": FREEZE},
+    "frozen-throughout": {"freeze": {"until": "head", "epochs": EPOCHS}},
+}
+"""Without a schedule, which is a habit of fastai's alone."""
 
 
 def recipe(mode: str, epochs: int, keys: dict[str, Any]) -> Recipe:

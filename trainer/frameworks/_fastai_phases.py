@@ -37,8 +37,13 @@ THAWED_RATE = 0.5
 def starting_rate(recipe: Recipe) -> float | None:
     """The rate a Learner starts from; None: its own default, that of fit_one_cycle."""
     rate = recipe.optimizer.learning_rate
-    fine_tuned = recipe.freeze and recipe.schedule is None and recipe.arithmetic == "framework"
-    return FINE_TUNE_RATE if rate is None and fine_tuned else rate
+    return FINE_TUNE_RATE if rate is None and fine_tuned(recipe) else rate
+
+
+def fine_tuned(recipe: Recipe) -> bool:
+    """Whether a training is what fastai has `fine_tune` for, with whoever's arithmetic: frozen layers, then a cycle of
+    all of them."""
+    return recipe.schedule is None and 0 < sum(stage.epochs for stage in recipe.freeze) < recipe.epochs
 
 
 class Plain(Callback):
@@ -102,7 +107,8 @@ class PhaseRun:
         rates = [group["lr"] for group in optimizer.param_groups]
         extra: list[Callback] = [FixedNorms(fixed_norms(self.architecture, self.phase))]
         if schedule is None:
-            self._one_cycle(rates, extra)
+            share, shape = self._habit
+            self._one_cycle([rate * share for rate in rates], extra, **shape)
             return
         if schedule.name != "constant":
             extra.append(self._shared_rates(optimizer))
@@ -111,14 +117,11 @@ class PhaseRun:
     def own(self) -> None:
         """Trains with fastai's optimiser and its schedules."""
         learner, schedule = self.learner, self.recipe.schedule
-        if schedule is None and self.recipe.freeze:
-            last = self.phase.last == self.recipe.epochs and not self._frozen
-            self._one_cycle(self._rates(THAWED_RATE if last else 1.0), [], **(THAWED_CYCLE if last else FROZEN_CYCLE))
+        if schedule is None:
+            share, shape = self._habit
+            self._one_cycle(self._rates(share), [], **shape)
             return
         rates = self._rates()
-        if schedule is None:
-            self._one_cycle(rates, [])
-            return
         learner.opt.set_hyper("lr", rates)
         base = np.array([hyper["lr"] for hyper in learner.opt.hypers])
         match schedule:
@@ -137,6 +140,13 @@ class PhaseRun:
                 self._fit(rates, [self._shared_rates(HyperGroups(learner.opt.hypers))])
             case _:
                 self._fit(rates, [])
+
+    @property
+    def _habit(self) -> tuple[float, dict[str, float]]:
+        """Share of the rate, and shape of the cycle, where the recipe has no schedule."""
+        if not fine_tuned(self.recipe):
+            return 1.0, {}
+        return (1.0, FROZEN_CYCLE) if self._frozen else (THAWED_RATE, THAWED_CYCLE)
 
     @property
     def _frozen(self) -> bool:
@@ -205,7 +215,8 @@ def frozen_groups(architecture: Architecture, recipe: Recipe, phase: Phase) -> i
 
 
 def _momenta(recipe: Recipe) -> tuple[float, float, float] | None:
-    """A momentum somebody wrote stays constant through the cycle; None: fastai's cycle."""
+    """A momentum somebody wrote stays constant through the cycle, and so does none of SGD; None: fastai's cycle."""
     spec = recipe.optimizer
-    momentum = spec.momentum if isinstance(spec, Sgd) else spec.beta_1
+    # A cycle would give momentum to torch's SGD, and not to fastai's.
+    momentum = spec.momentum or 0.0 if isinstance(spec, Sgd) else spec.beta_1
     return None if momentum is None else (momentum, momentum, momentum)

@@ -6,17 +6,18 @@ What `framework` and None mean here, all of it fastai's own:
 - pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
   `DataLoaders.from_dsets`), shuffled, the last partial batch dropped, with a worker for each thread (none for arrays);
   a weighted sampler is `WeightedDL`.
-- schedule: `fit_one_cycle`, its rate the cycle's largest (default 1e-3), momentum 0.95 → 0.85 → 0.95 unless the recipe
-  names one, which then stays constant. Named ones are `ParamScheduler`s; a plateau is the shared rule, which is that of
-  `ReduceLROnPlateau`.
+- schedule: `fit_one_cycle`, its rate the cycle's largest (default 1e-3), Adam's β1 0.95 → 0.85 → 0.95 unless the recipe
+  names one, which then stays constant; SGD has no momentum to move. Named ones are `ParamScheduler`s; a plateau is the
+  shared rule, which is that of `ReduceLROnPlateau`.
 - optimizer: fastai's Adam (β 0.9 and 0.99, ε 1e-5, decoupled weight decay 0.01: it is AdamW too) and SGD (no momentum,
   no decay). `l2` makes the decay a coupled one.
 - batch norm: torch's, momentum 0.1, which is 0.9 here, and ε 1e-5.
 - arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm, and torch's contiguous memory format;
   the shared optimiser is torch's, with fastai's β and ε where the recipe names none.
 - class weights: as in torch, divided by the sum of a batch's weights.
-- freeze: `Learner.freeze_to`, which goes on training the batch norms of frozen layers. With schedule None the figures
-  are those of `Learner.fine_tune`, its rate of 2e-3 included, but for `lr_mult`: that is the recipe's `discriminative`.
+- freeze: `Learner.freeze_to`, which goes on training the batch norms of frozen layers. With schedule None, and a
+  stage in which everything learns, the figures are those of `Learner.fine_tune`, its rate of 2e-3 included, but for
+  `lr_mult`: that is the recipe's `discriminative`.
   A ResNet's groups are those of `vision_learner`; its head is not: one dense layer as in the other frameworks, where
   `create_head` has two pools, two batch norms, two dropouts and two dense layers.
 """
