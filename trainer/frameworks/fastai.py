@@ -12,8 +12,8 @@ What `framework` and None mean here, all of it fastai's own:
 - optimizer: fastai's Adam (β 0.9 and 0.99, ε 1e-5, decoupled weight decay 0.01: it is AdamW too) and SGD (no momentum,
   no decay). `l2` makes the decay a coupled one.
 - batch norm: torch's, momentum 0.1, which is 0.9 here, and ε 1e-5.
-- arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm, and torch's contiguous memory format;
-  the shared optimiser is torch's, with fastai's β and ε where the recipe names none.
+- arithmetic: fastai's optimisers, whose weight decay spares biases and batch norm, and torch's contiguous memory
+  format; the shared optimiser is torch's, with fastai's β and ε where the recipe names none.
 - class weights: as in torch, divided by the sum of a batch's weights.
 - freeze: `Learner.freeze_to`, which goes on training the batch norms of frozen layers. With schedule None, and a
   stage in which everything learns, the figures are those of `Learner.fine_tune`, its rate of 2e-3 included, but for
