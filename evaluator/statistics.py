@@ -68,6 +68,19 @@ def seed_test(differences: Sequence[float]) -> SeedTest:
     )
 
 
+def of_one_run(test: SeedTest) -> SeedTest:
+    """The same test of the difference that one further seed would have, for what is held against a figure of one run.
+
+    Prediction interval of one value and its t test (Hahn and Meeker 1991): s·√(1 + 1/n) in place of s/√n.
+    """
+    if test.interval is None:
+        return test
+    half = (test.interval[1] - test.mean) * math.sqrt(test.seeds + 1)
+    error = half / float(student.ppf((1 + CONFIDENCE) / 2, test.seeds - 1))
+    p_value = None if test.p_value is None else 2 * float(student.sf(abs(test.mean) / error, test.seeds - 1))
+    return test.model_copy(update={"interval": (test.mean - half, test.mean + half), "p_value": p_value})
+
+
 def corrected(tests: Sequence[SeedTest]) -> list[SeedTest]:
     """The tests with Holm's correction for all of them together; those without a p value take no part."""
     adjusted = iter(holm([test.p_value for test in tests if test.p_value is not None]))

@@ -78,6 +78,11 @@ class Claim(Schema):
         return self.first.published - self.second.published
 
     @property
+    def is_figure(self) -> bool:
+        """Whether it is what one run of the study gave, which no run has to give again, and not a bound."""
+        return self.second is None and not self.first.bound
+
+    @property
     def is_about_time(self) -> bool:
         """Seconds; otherwise it is about some share of images."""
         return self.measure in TIMES

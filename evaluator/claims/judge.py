@@ -27,7 +27,7 @@ from evaluator.claims.verdicts import (
 )
 from evaluator.paired import ALPHA
 from evaluator.provenance import count_machines
-from evaluator.statistics import SEEDS_NEEDED, corrected, seed_test
+from evaluator.statistics import SEEDS_NEEDED, corrected, of_one_run, seed_test
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Finding:
     sides: tuple[Measured, ...]
     images: int
     test: SeedTest | None
-    """First minus second, or first minus the published figure; of a claim with `times` the logarithm of first by
-    second, minus that of `times`; None where there is no common seed."""
+    """First minus second, or first, as of one run, minus the published figure; of a claim with `times` the logarithm of
+    first by second, minus that of `times`; None where there is no common seed."""
     shortfalls: tuple[str, ...]
     """Why it may only say "not tested at this scale"; empty where it is large enough."""
     incomparable: tuple[str, ...] = ()
@@ -220,7 +220,10 @@ def _test(claim: Claim, sides: Sequence[Measured]) -> SeedTest | None:
         second = sides[1].by_seed
         pairs = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
         differences = [a - b for a, b in pairs] if claim.times is None else _log_ratios(pairs, claim.times)
-    return seed_test(differences) if differences else None
+    if not differences:
+        return None
+    test = seed_test(differences)
+    return of_one_run(test) if claim.is_figure else test
 
 
 def _log_ratios(pairs: Sequence[tuple[float, float]], times: float) -> list[float]:

@@ -10,6 +10,7 @@ from evaluator import text
 from evaluator.claims.arms import bare_arm
 from evaluator.claims.judge import Finding, Measured
 from evaluator.claims.levels import AT_CHANCE
+from evaluator.statistics import of_one_run
 from evaluator.text import MISSING
 
 OF_WHAT: dict[Measure, str] = {
@@ -45,7 +46,8 @@ def difference(finding: Finding) -> str:
     if test.interval is None:
         few = "one seed" if test.seeds == 1 else "the same in every seed"
         return f"{named}{show(test.mean)} {unit}{longer}, {few}: no interval"
-    return f"{named}{show(test.mean)} {unit} ({show(test.interval[0])} to {show(test.interval[1])}){longer}"
+    (low, high), note = possible(finding, test.interval)
+    return f"{named}{show(test.mean)} {unit} ({show(low)} to {show(high)}{note}){longer}"
 
 
 def compared(finding: Finding) -> str:
@@ -94,6 +96,8 @@ def _grounds(finding: Finding) -> Iterator[str]:
     if test and test.p_value is not None and test.p_adjusted is not None:
         yield f"{text.p_value(test.p_value)}, after correction {text.p_value(test.p_adjusted)}"
         yield from allows(finding)
+    if len({side.measure for side in finding.sides}) > 1:
+        yield "two measures: no difference in accuracy by either"
     if finding.claim.times is not None:
         yield f"published: {finding.claim.times:g} times"
     if finding.claim.is_about_time and any(side.waited is not None for side in finding.sides):
@@ -118,20 +122,32 @@ def allows(finding: Finding) -> Iterator[str]:
     """What the interval says of the published difference, and, where no difference is shown, what it leaves open."""
     if finding.test is None or finding.test.interval is None:
         return
-    low, high = finding.test.interval
     gap, undecided = finding.published_gap, finding.verdict.startswith("no difference")
-    if gap is not None:
-        inside = low <= gap <= high
-        yield f"the interval {'includes' if inside else 'excludes'} the published {text.bare_points(gap)}"
+    if gap is not None and (ends := of_one_run(finding.test).interval):
+        inside = ends[0] <= gap <= ends[1]
+        told = f"one run of each would be {text.bare_range(possible(finding, ends)[0])} points apart"
+        yield f"{told}, which {'includes' if inside else 'excludes'} the published {text.bare_points(gap)}"
         undecided = undecided and inside
     if undecided:
-        yield f"{_range(finding.claim, low, high)}: inconclusive"
+        yield f"{_range(finding, finding.test.interval)}: inconclusive"
 
 
-def _range(claim: Claim, low: float, high: float) -> str:
-    show, unit = _units(claim)
-    ends = f"between {show(low)} and {show(high)} {unit}"
-    return ends if claim.second else f"{ends} from the published figure"
+def _range(finding: Finding, ends: tuple[float, float]) -> str:
+    show, unit = _units(finding.claim)
+    (low, high), note = possible(finding, ends)
+    apart = "" if finding.claim.second else " from the published figure"
+    return f"between {show(low)} and {show(high)} {unit}{apart}{note}"
+
+
+def possible(finding: Finding, ends: tuple[float, float]) -> tuple[tuple[float, float], str]:
+    """An interval of shares cut to what shares allow, which Student's knows nothing of, and a note if it was cut."""
+    if finding.claim.is_about_time:
+        return ends, ""
+    lowest, highest = -1.0, 1.0
+    if finding.claim.second is None and finding.claim.first.published is not None:
+        lowest, highest = -finding.claim.first.published, 1 - finding.claim.first.published
+    cut = max(ends[0], lowest), min(ends[1], highest)
+    return cut, "" if cut == ends else ", cut to what is possible"
 
 
 def _mean(side: Measured, finding: Finding, common: set[int]) -> str:

@@ -47,7 +47,7 @@ def _caption(found: Attribution) -> str:
         f"Test accuracy of {first} minus {second}, in points, over "
         f"{text.count(found.start.seeds, 'seed')}; switches are made in this order and stay made. Paired t tests of "
         f"all changes, corrected by Holm together; intervals are not corrected. {UNCLEAR.capitalize()}: a corrected p "
-        f"of {ALPHA:g} or more{together}"
+        f"of {ALPHA:g} or more. Share: of the move from first gap to last; may be negative or above 100%{together}"
     )
 
 
@@ -62,7 +62,9 @@ def sentence(found: Attribution) -> str:
         return f"{gap} There is one seed, so no share can be told from luck."
     clear = [share.key for share in found.shares if is_clear(share.change)]
     known = (
-        f"Changes that can be told from none: {text.names(clear)}." if clear else f"Every single switch is {UNCLEAR}."
+        f"Changes that can be told from none: {text.names(clear)}."
+        if clear
+        else "No switch's change can be told from none."
     )
     if found.interaction is None:
         return f"{gap} {known}"
@@ -72,8 +74,8 @@ def sentence(found: Attribution) -> str:
 def _together(interaction: SeedTest) -> str:
     interval = f" (95% interval {text.bare_range(interaction.interval)})" if interaction.interval else ""
     doubt = "" if is_clear(interaction) else f", which {_doubt(interaction)}"
-    more = f"{text.bare_points(interaction.mean)} points more than the sum of each alone{interval}"
-    return f"Made together the switches move it by {more}{doubt}."
+    apart = f"{text.bare_points(interaction.mean)} points{interval}"
+    return f"What the switches move together differs from the sum of what each moves alone by {apart}{doubt}."
 
 
 def _doubt(change: SeedTest) -> str:

@@ -4,11 +4,12 @@ and with everything equal, and whose it is."""
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from core.schemas.statistics import SeedTest
 from evaluator import text
 from evaluator.claims.judge import Finding
 from evaluator.claims.wording import compared, difference, side_names
 from evaluator.report.pipes import escape
-from evaluator.statistics import outcome
+from evaluator.statistics import of_one_run, outcome
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.defaults import Shift
 from evaluator.studies.overview import Evidence, claims
@@ -113,7 +114,7 @@ def _whose(answer: Answer) -> str:
     if own:
         return f"**With own defaults {own} is ahead;** that the defaults make the difference is not shown."
     if len(answer.tested) > 1:
-        return "**Neither shown:** no difference in either mode."
+        return "**Neither shown:** no difference is shown in either mode."
     return f"**None shown** in the mode that was tested, {answer.tested[0].mode}."
 
 
@@ -126,26 +127,32 @@ def _ahead(evidence: Evidence | None) -> str:
 
 def _against_published(answer: Answer) -> str:
     """What the intervals of the tested modes say of the published difference, or, where that is none, leave open."""
-    known = [(one, one.test.interval) for one in answer.tested if one.test and one.test.interval]
-    held = [(one.mode, low <= one.published_gap <= high) for one, (low, high) in known if one.published_gap is not None]
+    known = [(one, one.test, one.test.interval) for one in answer.tested if one.test and one.test.interval]
+    held = [(one.mode, _within(one.published_gap, test)) for one, test, _ in known if one.published_gap is not None]
     if held:
-        return _within([mode for mode, inside in held if inside], [mode for mode, inside in held if not inside])
+        return _against([mode for mode, inside in held if inside], [mode for mode, inside in held if not inside])
     if known and not any(one.verdict in DIFFERS for one in answer.tested):
-        low, high = min(ends[0] for _, ends in known), max(ends[1] for _, ends in known)
-        return f"Inconclusive: {text.bare_range((low, high))} points are left open."
+        left = [f"{one.mode} leaves {text.bare_range(ends)}" for one, _, ends in sorted(known, key=_matched_first)]
+        return f"Inconclusive: {text.names(left)} points open."
     return ""
 
 
-def _within(inside: Sequence[str], outside: Sequence[str]) -> str:
-    """Modes whose interval includes the published difference, and whose does not."""
+def _matched_first(known: tuple[Finding, SeedTest, object]) -> bool:
+    return known[0].mode != "matched"
+
+
+def _within(gap: float, test: SeedTest) -> bool:
+    """Whether one run of each side could be as far apart as the study's."""
+    low, high = of_one_run(test).interval or (gap, gap)
+    return low <= gap <= high
+
+
+def _against(inside: Sequence[str], outside: Sequence[str]) -> str:
+    """Modes in which one run of each side could be as far apart as published, and in which not."""
     if inside and outside:
-        return f"The {inside[0]} interval includes the published one, the {outside[0]} one excludes it."
-    verb = "include" if inside else "exclude"
-    return (
-        f"Both intervals {verb} the published one."
-        if len((*inside, *outside)) > 1
-        else (f"Its interval {verb}s the published one.")
-    )
+        return f"One run of each could be as far apart as published in {inside[0]} mode, and could not in {outside[0]}."
+    where = "In either mode one" if len((*inside, *outside)) > 1 else "One"
+    return f"{where} run of each {'could' if inside else 'could not'} be as far apart as published."
 
 
 def _untested(answer: Answer) -> str:

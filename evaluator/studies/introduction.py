@@ -7,10 +7,12 @@ from evaluator.statistics import SEEDS_NEEDED
 
 TITLE = """# The five studies
 
-Five published comparisons of frameworks, each one run per framework, repeated here, over several seeds where they
-fit the machine: with each framework's own defaults (*idiomatic*) and with everything equal but the framework's
-kernels (*matched*). Written by `make studies` from the result files in [results/](results/): no result on this page
-is typed. What the studies say, and what fits the machine, is told by the files in `experiments/`."""
+Each of these five published comparisons trained each framework once. Here they are repeated, with several seeds
+where the machine allows, in two modes: with each framework's own defaults (*idiomatic*), and with everything equal
+but the framework's kernels (*matched*). An *arm* is one network with one recipe in one mode; a *bare loop* the
+lines of a [minimal training script](training-speed.md) in that framework. Written by `make studies` from the result
+files in [results/](results/): no result on this page is typed. What the studies say, and what fits the machine, is
+told by the files in `experiments/`."""
 
 ANSWERS = """## What is left of the published differences
 
@@ -31,12 +33,16 @@ as served, unless the row says training or validation images: those are the last
 loop. *At chance level*: within noise of answering the largest class always."""
 
 TESTS = f"""**Tests.** A claim is tested on the difference over seeds: mean, Student's 95% interval, paired t test,
-corrected by Holm for all rows of the study that may lead to a verdict, in whichever result they are. Intervals are not
-corrected, so one may exclude zero where the corrected p does not. Fewer than {SEEDS_NEEDED} seeds, or under
-{SHARE_NEEDED:.0%} of the study's images or epochs, may only say *{NOT_TESTED}*; a claim that is an accuracy of the last
-epoch, as published, needs all of them. Where the study names no epochs, the number they are counted against is ours,
-and marked so. Which default makes a difference is tested by seed too, under the same rule: both modes against each
-other, corrected for all such tests of the study, and switch by switch, corrected for those of its section."""
+corrected by Holm for all rows of the study that may lead to a verdict, in whichever result they are. Intervals are
+not corrected, so one may exclude zero where the corrected p does not. Seeds vary initial weights, order and dropout;
+split and test images are the same in all, so intervals hold for these images. With own defaults equal seeds share
+nothing else between frameworks: pairing them is arbitrary there and costs power. Published figures are of one run, so
+a claim that is one, and a published difference, are held against where one more run of ours would lie, Student's t of
+s·√(1 + 1/n). Fewer than {SEEDS_NEEDED} seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only
+say *{NOT_TESTED}*: both limits are ours. A published training or validation accuracy, which goes on rising with the
+epochs, needs all of them. Where the study names no epochs, the number they are counted against is ours, and marked
+so. Which default makes a difference is tested by seed too, under the same rule: both modes against each other,
+corrected for all such tests of the study, and switch by switch, corrected for those of its section."""
 
 TIMES = f"""**Times** are of training steps, all epochs, with validation where the row says so;
 *{TIMES_DIFFER}* where the trainings shared the machine (*contended*), ran on different machines or different shares

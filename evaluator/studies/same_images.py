@@ -6,6 +6,7 @@ from core.schemas.scores import PairedTest
 from core.schemas.summary import Row, Summary
 from evaluator import text
 from evaluator.claims.judge import Finding, Measured
+from evaluator.claims.wording import side_names
 from evaluator.paired import holm
 from evaluator.report.pipes import markdown_table
 from evaluator.report.tables import Table
@@ -46,15 +47,14 @@ def _tested(one: Chapter) -> Iterator[Finding]:
 
 
 def _table(rows: Sequence[tuple[Chapter, Finding, PairedTest]]) -> Table:
-    headers = ("Claim", "Result", "Mode", "Only it is right", "Only it is right", "p, corrected")
+    headers = ("Claim", "Result", "Mode", "Only the first side is right", "Only the second", "p, corrected")
     adjusted = holm([test.p_value for *_, test in rows])
     cells = (
         (
             finding.claim.text,
             one.name,
             finding.mode,
-            _side(finding.sides[0], test.only_first),
-            _side(finding.sides[1], test.only_second),
+            *map("{} {:,}".format, side_names(finding), (test.only_first, test.only_second)),
             text.p_value(p),
         )
         for (one, finding, test), p in zip(rows, adjusted, strict=True)
@@ -80,7 +80,3 @@ def paired_test(finding: Finding, summary: Summary) -> PairedTest | None:
 
 def _is_of(side: Measured, row: Row) -> bool:
     return (row.arm, row.framework, row.format, row.variant) == (side.arm, side.side.framework, "onnx", False)
-
-
-def _side(side: Measured, images: int) -> str:
-    return f"{text.framework(side.side.framework)} {images:,}"

@@ -121,7 +121,9 @@ def test_the_interaction_has_a_row_with_its_interval_and_p_value_and_a_sentence(
     interval = bare_range(found.interaction.interval)
     assert row[:5] == ("interaction", "–", "–", "+5.00", interval)
     assert (row[5][0], *row[6:]) == ("p", "–", "–")
-    assert sentence(found).endswith(f"by +5.00 points more than the sum of each alone (95% interval {interval}).")
+    assert sentence(found).endswith(
+        f"differs from the sum of what each moves alone by +5.00 points (95% interval {interval})."
+    )
     assert "Interaction: all switches together" in table(found).caption
 
 

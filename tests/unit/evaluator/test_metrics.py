@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from core.errors import InvalidInputError
 from evaluator import metrics
-from evaluator.intervals import wilson
+from evaluator.intervals import difference_half_width, wilson
 
 CLASSES = ("a", "b", "c")
 
@@ -55,6 +55,11 @@ def test_wilson_interval_agrees_with_the_published_formula() -> None:
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     assert wilson(353, 360) == pytest.approx((centre - half, centre + half))
+
+
+def test_shares_of_other_images_differ_by_the_luck_of_both() -> None:
+    expected = 1.959963984540054 * math.sqrt(0.6 * 0.4 / 870 + 0.3 * 0.7 / 435)
+    assert difference_half_width((0.6, 0.3), (870, 435)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("correct", "images"), [(0, 1), (1, 1), (0, 10_000), (10_000, 10_000)])

@@ -34,6 +34,7 @@ def test_both_accuracies_of_an_arm_stand_beside_each_other() -> None:
     assert found.rows[0].other.mean == pytest.approx(sum(one.accuracy for one in scored) / 3)
     assert {row[2] for row in split_tables.table(found).rows} == {"3"}
     assert all(row[5].startswith("+") for row in split_tables.table(found).rows)
+    assert all(row[8].startswith("±") for row in split_tables.table(found).rows)
     told = split_tables.sentence(found)
     assert "the source’s own split (360 test images) and contiguous blocks (200 test images)" in told
     assert "Test accuracy on the former minus that on the latter: +3" in told

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from core.schemas.names import Framework
 from core.schemas.summary import Group, SeedAccuracy
 from evaluator import statistics
-from evaluator.statistics import corrected, mean_interval, seed_test
+from evaluator.statistics import corrected, mean_interval, of_one_run, seed_test
 
 
 def group(*accuracies: float, framework: Framework = "keras") -> Group:
@@ -103,6 +104,16 @@ def test_the_interval_of_a_mean_is_students() -> None:
     # R: t.test(c(1, 2, 3, 4))$conf.int gives 0.4457397 and 4.5542603.
     assert mean_interval([1, 2, 3, 4]) == pytest.approx((0.4457397, 4.5542603))
     assert mean_interval([1.0]) is None
+
+
+def test_one_further_run_lies_in_a_wider_interval_than_the_mean() -> None:
+    half = 3.182446 * 1.290994 * math.sqrt(1 + 1 / 4)  # Student's t of three degrees of freedom, standard deviation
+    found = of_one_run(seed_test([1, 2, 3, 4]))
+    assert found.interval == pytest.approx((2.5 - half, 2.5 + half), abs=1e-5)
+    # Its p value is 0.05 where that interval ends at zero.
+    ends = of_one_run(seed_test([one + half - 2.5 for one in (1, 2, 3, 4)]))
+    assert ends.p_value == pytest.approx(0.05, abs=1e-6)
+    assert of_one_run(seed_test([1.0])) == seed_test([1.0])
 
 
 def test_paired_differences_are_tested_with_students_t() -> None:

@@ -158,6 +158,16 @@ def test_a_figure_is_tested_against_what_was_published(published: float, expecte
     assert {finding.verdict for finding in found} == {expected}
 
 
+def test_a_figure_of_one_run_is_held_against_where_one_more_run_would_lie_and_a_bound_against_the_mean() -> None:
+    side = claim().first
+    figure, _ = verdicts(study(claim(first=side, second=None)), accuracies=CLEAR)
+    bound, _ = verdicts(study(claim(first=side.model_copy(update={"bound": True}), second=None)), accuracies=CLEAR)
+    assert figure.test
+    assert bound.test
+    assert figure.test == statistics.of_one_run(bound.test).model_copy(update={"p_adjusted": figure.test.p_adjusted})
+    assert figure.test.interval != bound.test.interval
+
+
 @pytest.mark.parametrize(
     ("published", "expected"),
     [

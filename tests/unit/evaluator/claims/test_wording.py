@@ -25,6 +25,25 @@ def test_epochs_that_the_study_does_not_name_are_said_to_be_ours() -> None:
     assert "ours" not in why(verdicts(study(), accuracies=CLEAR)[0])
 
 
+def test_an_interval_of_shares_ends_where_shares_end() -> None:
+    wide = {"keras": [0.2, 0.9, 0.7], "pytorch": [0.9, 0.1, 0.5]}
+    figure = verdicts(study(claim(second=None)), accuracies=wide)[0]
+    assert difference(figure).endswith("(-98.00 to +2.00, cut to what is possible)")
+    assert why(figure).endswith(
+        "between -98.00 and +2.00 points from the published figure, cut to what is possible: inconclusive"
+    )
+    assert "(-100.00 to +100.00, cut to what is possible)" in difference(verdicts(study(), accuracies=wide)[0])
+    assert "possible" not in difference(verdicts(study(), accuracies=CLEAR)[0])
+
+
+def test_accuracies_by_two_measures_are_said_to_be_no_difference_by_either() -> None:
+    side = claim().first.model_copy(update={"measure": "train_accuracy"})
+    assert "two measures: no difference in accuracy by either" in why(
+        verdicts(study(claim(first=side)), accuracies=CLEAR)[0]
+    )
+    assert "two measures" not in why(verdicts(study(), accuracies=CLEAR)[0])
+
+
 def test_a_published_accuracy_of_the_last_epoch_needs_all_epochs() -> None:
     side = claim().first.model_copy(update={"epochs": 2 * EPOCHS})
     last = verdicts(study(claim(measure="train_accuracy", first=side, second=None)), accuracies=CLEAR)[0]
@@ -37,10 +56,10 @@ def test_a_published_accuracy_of_the_last_epoch_needs_all_epochs() -> None:
 @pytest.mark.parametrize(
     ("accuracies", "gap", "expected"),
     [
-        (SAME, 0.01, "the interval includes the published +1.00; between "),
-        (SAME, 0.5, "the interval excludes the published +50.00"),
+        (SAME, 0.01, "points apart, which includes the published +1.00; between "),
+        (SAME, 0.5, "points apart, which excludes the published +50.00"),
         (SAME, None, "between "),
-        (CLEAR, 0.5, "the interval excludes the published +50.00"),
+        (CLEAR, 0.5, "points apart, which excludes the published +50.00"),
     ],
 )
 def test_why_says_what_the_interval_allows_or_excludes(
@@ -53,7 +72,8 @@ def test_why_says_what_the_interval_allows_or_excludes(
         0
     ]
     told = "; ".join(allows(finding))
-    assert told.startswith(expected)
+    assert expected in told
+    assert told.startswith("one run of each would be " if gap else "between ")
     assert told.endswith(" points: inconclusive") == (accuracies is SAME and gap != 0.5)
     assert finding.test
     assert why(finding).startswith("p ")

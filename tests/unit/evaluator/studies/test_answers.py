@@ -58,19 +58,20 @@ def test_the_defaults_are_named_where_they_move_what_is_no_difference_in_either_
 
 def test_a_difference_that_is_the_published_one_is_not_called_inconclusive() -> None:
     assert told(chapter((0.009, 0.011, 0.012), EVEN)).endswith(
-        "The idiomatic interval includes the published one, the matched one excludes it."
+        "One run of each could be as far apart as published in idiomatic mode, and could not in matched."
     )
     assert told(chapter((0.009, 0.011, 0.012), (0.009, 0.010, 0.012))).endswith(
-        "Both intervals include the published one."
+        "In either mode one run of each could be as far apart as published."
     )
 
 
 def test_no_difference_says_what_the_intervals_do_with_the_published_one() -> None:
     assert told(chapter(EVEN, EVEN)) == (
-        "**Neither shown:** no difference in either mode. Both intervals exclude the published one."
+        "**Neither shown:** no difference is shown in either mode. "
+        "In either mode one run of each could not be as far apart as published."
     )
     assert told(chapter(WIDE, EVEN)).endswith(
-        "The idiomatic interval includes the published one, the matched one excludes it."
+        "One run of each could be as far apart as published in idiomatic mode, and could not in matched."
     )
 
 
@@ -78,7 +79,7 @@ def test_without_a_published_figure_no_difference_says_what_is_left_open() -> No
     second = claim().second
     assert second
     bare = study(claim(second=second.model_copy(update={"published": None})))
-    assert "Inconclusive: -" in told(chapter(WIDE, EVEN, of=bare))
+    assert "Inconclusive: matched leaves -" in told(chapter(WIDE, EVEN, of=bare))
 
 
 def test_too_small_a_scale_says_why_nothing_can_be_said() -> None:
