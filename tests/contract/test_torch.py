@@ -33,7 +33,8 @@ def test_a_tampered_program_is_refused_and_runs_no_code(found: dict[str, Any]) -
 
 def test_a_fastai_user_gets_the_same_probabilities_and_the_classes_from_the_learner(found: dict[str, Any]) -> None:
     assert found["learner"]["gap"] <= 1e-6
-    assert found["learner"]["classes"] == list("0123456789")
+    assert found["learner"]["classes"] == list("9876543210")
+    assert found["learner"]["predicted"] == found["learner"]["expected"]
 
 
 def test_what_is_left_to_fastai_has_the_figures_of_its_signatures(found: dict[str, Any]) -> None:

@@ -60,25 +60,30 @@ def tampered(program: Path, folder: Path) -> dict[str, object]:
 
 
 def exported_learner(folder: Path) -> dict[str, object]:
-    """Probabilities and classes of `learner.pkl`, loaded as a fastai user does."""
-    import torch
+    """Probabilities and classes of `learner.pkl`, loaded as a fastai user does, of one image and of many."""
     from fastai.learner import load_learner
 
     framework, architecture = get_framework("fastai"), networks.CASES["digits-cnn"]
     model = framework.build(
         architecture, networks.weights(architecture), networks.settings(architecture, networks.matched())
     )
-    model.classes = tuple("0123456789")
-    images = networks.images(architecture, 5, "predict").images
+    model.classes = tuple("9876543210")
+    images = np.array(networks.images(architecture, 5, "predict").images)
     framework.extras(model, folder)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "load_learner` uses Python's insecure pickle", UserWarning)
         learner = load_learner(folder / "learner.pkl")
-    loader = learner.dls.test_dl([(torch.from_numpy(np.array(image)),) for image in images])
+    expected = framework.predict(model, images)
     with learner.no_bar():
-        probabilities, _ = learner.get_preds(dl=loader)
-    gap = np.abs(probabilities.numpy() - framework.predict(model, images)).max()
-    return {"gap": float(gap), "classes": list(learner.dls.vocab)}
+        probabilities, _ = learner.get_preds(dl=learner.dls.test_dl(list(images)))
+        answers = [learner.predict(image) for image in images]
+    single = np.stack([one.numpy() for _, _, one in answers])
+    return {
+        "gap": float(max(np.abs(found - expected).max() for found in (probabilities.numpy(), single))),
+        "classes": list(learner.dls.vocab),
+        "predicted": [str(name) for name, _, _ in answers],
+        "expected": [model.classes[index] for index in expected.argmax(axis=1)],
+    }
 
 
 def imports() -> str:
@@ -129,7 +134,8 @@ def cycles() -> dict[str, dict[str, list[list[float]]]]:
             if self.training:
                 seen.append([self.opt.hypers[-1][name] for name in ("lr", "mom")])
 
-    network, found = cases.NETWORK, {}
+    network = cases.NETWORK
+    found: dict[str, dict[str, list[list[float]]]] = {}
     split = networks.images(network, cases.SHORT, "train")
     data = TrainingData(split, split, tuple(f"class {index}" for index in range(network.classes)))
     shared.callbacks.append(Seen)

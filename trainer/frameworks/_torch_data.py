@@ -24,24 +24,17 @@ Transform = Callable[[Any], Any]
 class ArrayDataset(Dataset[tuple[Tensor, int]]):
     """A split as a map-style data set: (uint8 [height, width, channels], label), read from the memory map on demand."""
 
-    def __init__(self, split: Split, classes: tuple[str, ...]) -> None:
+    def __init__(self, split: Split) -> None:
         with warnings.catch_warnings():  # of memory that cannot be written to: nobody does
             warnings.simplefilter("ignore", UserWarning)
             self._images = torch.from_numpy(np.asarray(split.images))
         self._labels: list[int] = split.labels.tolist()
-        self.vocab = classes
-        """Class names under the name fastai looks for."""
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self._images[index], self._labels[index]
-
-    def new_empty(self) -> "ArrayDataset":
-        """The same without images: what fastai keeps in an exported learner."""
-        nothing = Split(np.empty((0, *self._images.shape[1:]), np.uint8), np.empty(0, np.int64))
-        return ArrayDataset(nothing, self.vocab)
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):

@@ -32,15 +32,15 @@ import torch
 from fastai.callback import progress as _progress  # noqa: F401  adds no_bar to Learner
 from fastai.callback.core import CancelFitException, TrainEvalCallback
 from fastai.callback.data import WeightedDL
-from fastai.data.core import DataLoaders
+from fastai.data.core import DataLoaders, Datasets, TfmdLists
 from fastai.data.load import DataLoader
+from fastai.data.transforms import Categorize
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
-from fastai.torch_core import to_device, trainable_params
+from fastai.torch_core import tensor, to_device, trainable_params
 from fastcore.basics import GetAttr
 from numpy.typing import NDArray
 
-from core.prepared import Split
 from core.schemas.recipe import Recipe
 from trainer.ahead import Waits, ahead
 from trainer.batches import balanced_chances
@@ -121,12 +121,13 @@ class FastaiFramework(TorchFramework):
     def extras(self, model: TorchModel, directory: Path) -> None:
         """Writes `learner.pkl` for `fastai.learner.load_learner`; bakeoff must be importable where it is loaded.
 
-        It predicts on prepared arrays, uint8 [height, width, channels] in the network's size, not on image files: there
-        are no transforms in it that open or resize one.
+        Its `predict` takes a prepared array, uint8 [height, width, channels] in the network's size, and answers with
+        class name, index and probabilities. It takes no image file: no transform in it opens or resizes one.
         """
-        # One item tells fastai the types of a batch; export leaves it out.
-        item = Split(np.zeros((1, *model.architecture.input_shape), np.uint8), np.zeros(1, np.int64))
-        dls = _fastai_loaders(TrainingData(item, item, model.classes), model.settings.recipe)
+        # One image tells fastai the types before and after each transform; export leaves it out.
+        image, categorize = np.zeros(model.architecture.input_shape, np.uint8), Categorize(model.classes, sort=False)
+        items = Datasets(tls=[TfmdLists([image], [tensor]), TfmdLists([model.classes[0]], [categorize])])
+        dls = items.dataloaders(bs=model.settings.recipe.batch, device=CPU)
         learner = Learner(dls, model.network, HeadLoss(model.architecture.head))
         learner.export((directory / "learner.pkl").absolute())
 
@@ -255,7 +256,7 @@ def _own_loaders(data: TrainingData, recipe: Recipe, threads: int) -> DataLoader
 
 
 def _fastai_loaders(data: TrainingData, recipe: Recipe) -> DataLoaders:
-    train, valid = (ArrayDataset(split, data.classes) for split in (data.train, data.validation))
+    train, valid = (ArrayDataset(split) for split in (data.train, data.validation))
     drawn = {"dl_type": WeightedDL, "wgts": (balanced_chances(data.train.labels), None)}
     kwargs = drawn if recipe.sampler == "weighted" else {}
     dls = DataLoaders.from_dsets(train, valid, bs=recipe.batch, num_workers=0, device=CPU, **kwargs)

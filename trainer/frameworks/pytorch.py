@@ -170,7 +170,7 @@ def _dataset(data: TrainingData, split: str, vary: Augmentation) -> Dataset[tupl
     originals = data.original(split)
     arrays = data.train if split == "train" else data.validation
     if originals is None and not vary.active:
-        return ArrayDataset(arrays, data.classes)
+        return ArrayDataset(arrays)
     # torchvision is imported where it is needed: many a training does without.
     from trainer.frameworks import _torch_transforms as transforms
 
