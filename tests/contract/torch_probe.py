@@ -267,7 +267,7 @@ def exported_graph(mode: str, folder: Path) -> list[str]:
 
 
 def workers(folder: Path) -> dict[str, int]:
-    """Processes that decode for two threads: files, files in batches larger than any memory, and arrays."""
+    """Processes that decode for two threads: files, files in batches larger than any memory, arrays; and for many."""
     from trainer.frameworks._fastai_workers import decoding_workers
 
     originals = Originals(np.zeros(1, np.int64), ImageSpec(height=64, width=64), 2, folder)
@@ -275,6 +275,7 @@ def workers(folder: Path) -> dict[str, int]:
         "files": decoding_workers(originals, 64, threads=2),
         "crowded": decoding_workers(originals, 1_000_000_000, threads=2),
         "arrays": decoding_workers(None, 64, threads=2),
+        "many": decoding_workers(originals, 1, threads=64),
     }
 
 

@@ -12,12 +12,14 @@ from core.errors import InvalidInputError, KilledError
 from trainer.originals import Originals
 
 SHARED_MEMORY = Path("/dev/shm")
+MOST = 16
+"""fastai's largest default, however many cores there are."""
 NEWS_S = 1.0
 """How long a process's end may be known later than its connections break."""
 
 
 def decoding_workers(originals: Originals | None, batch_size: int, threads: int) -> int:
-    """How many there are: one for each thread of the training, fastai's default of one for each core.
+    """How many there are: one for each thread of the training, 16 at most, as fastai's default is of the cores.
 
     None for arrays, which need no decoding; none where their batches, two ahead in each, would fill half of the shared
     memory they pass through (a container has 64 MB of it unless it asks for more); none where processes cannot start
@@ -25,8 +27,9 @@ def decoding_workers(originals: Originals | None, batch_size: int, threads: int)
     """
     if originals is None or "fork" not in multiprocessing.get_all_start_methods() or not SHARED_MEMORY.is_dir():
         return 0
-    batches = (2 * threads + 1) * batch_size * prod(originals.spec.shape)
-    return threads if batches < shutil.disk_usage(SHARED_MEMORY).total / 2 else 0
+    workers = min(MOST, threads)
+    batches = (2 * workers + 1) * batch_size * prod(originals.spec.shape)
+    return workers if batches < shutil.disk_usage(SHARED_MEMORY).total / 2 else 0
 
 
 @contextmanager

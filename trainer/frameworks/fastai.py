@@ -4,8 +4,8 @@ What `framework` and None mean here, all of it fastai's own:
 - batch size: 64, the default of `DataLoaders`.
 - initializer: torch's, because a Learner leaves the weights of a module it is given alone.
 - pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
-  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped, with a worker for each thread (none for arrays);
-  a weighted sampler is `WeightedDL`.
+  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped, with a worker for each thread, 16 at most (none
+  for arrays); a weighted sampler is `WeightedDL`.
 - schedule: `fit_one_cycle`, its rate the cycle's largest (default 1e-3), Adam's β1 0.95 → 0.85 → 0.95 unless the recipe
   names one, which then stays constant; SGD has no momentum to move. Named ones are `ParamScheduler`s; a plateau is the
   shared rule, which is that of `ReduceLROnPlateau`.
@@ -42,7 +42,7 @@ from fastcore.basics import GetAttr
 from numpy.typing import NDArray
 
 from core.schemas.recipe import Recipe
-from trainer.ahead import Waits, ahead
+from trainer.ahead import Waits
 from trainer.batches import balanced_chances
 from trainer.framework import Callbacks, State, TrainingData
 from trainer.frameworks._fastai_phases import (
@@ -151,10 +151,7 @@ class MaskCallback(Plain):
 
 
 class TimedLoader(GetAttr):
-    """A loader that counts how long its batches were waited for.
-
-    Batches of arrays are drawn ahead by a thread: fastai's own loader has processes that do.
-    """
+    """A loader that counts how long its batches were waited for."""
 
     _default = "loader"
 
@@ -166,8 +163,7 @@ class TimedLoader(GetAttr):
         return len(self.loader)
 
     def __iter__(self) -> Waits[Any]:
-        arrays = isinstance(getattr(self.loader, "dataset", None), ArrayDataset)
-        self.means.waits = Waits(ahead(iter(self.loader)) if arrays else self.loader)
+        self.means.waits = Waits(self.loader)
         return self.means.waits
 
 
