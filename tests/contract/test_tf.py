@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.contract.conftest import ROOT
-from tests.contract.tf_probe import CHANGES, SLOW_S
+from tests.contract.tf_probe import CHANGES, COPIES, SLOW_S
 
 pytestmark = [
     pytest.mark.contract,
@@ -47,6 +47,11 @@ def test_tensorflow_varies_an_image_anew_in_every_epoch_and_alike_by_the_same_se
         "seed repeats": True,
         "seeds alike": False,
     }
+
+
+def test_keras_mirrors_to_either_side_independently(found: dict[str, Any]) -> None:
+    assert sum(found["flips"]) == COPIES
+    assert min(found["flips"]) > COPIES / 8
 
 
 def test_tensorflow_rounds_moved_pixels(found: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ CHANGES = {
     "crop": Augmentation(crop=3),
     "brightness": Augmentation(brightness=0.3),
 }
+COPIES = 200
 SLOW_S = 0.3
 
 
@@ -96,6 +97,18 @@ def complements() -> list[int]:
     found = next(iter(batches(split, None, 16, Augmentation(shift=0.1), 1)))[0]["image"].numpy()
     inside = found[:, 8:-8, 8:-8].astype(int)
     return sorted(set((inside[..., 0] + inside[..., 1]).ravel().tolist()))
+
+
+def flips() -> list[int]:
+    """How many of many copies of one image idiomatic Keras leaves, mirrors to either side, and both."""
+    from trainer.frameworks._keras_data import batches
+
+    image = np.array(networks.images(networks.CASES["cifar-cnn3"], 1, "flips").images[0])
+    split = Split(np.stack([image] * COPIES), np.zeros(COPIES, np.int64))
+    recipe = idiomatic(augmentation={"flip": True, "flip_vertical": True})
+    varied = next(iter(batches(TrainingData(split, split, ("one",)), "train", recipe, COPIES, 1)))[0].numpy()
+    variants = (image, image[:, ::-1], image[::-1], image[::-1, ::-1])
+    return [sum(np.array_equal(one, variant) for one in varied) for variant in variants]
 
 
 def decays(share: float) -> dict[str, float]:
@@ -274,6 +287,7 @@ if __name__ == "__main__":
         "orders": {name: orders(name) for name in ("keras", "tensorflow")},
         "draws": {name: draws(vary) for name, vary in CHANGES.items()},
         "complements": complements(),
+        "flips": flips(),
         "decays": {"alike": decays(1.0), "discriminative": decays(0.01)},
         "xla": xla(),
         "steps": {mode: steps(mode) for mode in ("matched", "idiomatic")},

@@ -52,9 +52,11 @@ def augmenting(vary: Augmentation, size: tuple[int, ...], seed: int) -> list[Any
     Padding and RandomCrop have black around the image.
     """
     found: list[Any] = []
-    sides = {(True, False): "horizontal", (False, True): "vertical", (True, True): "horizontal_and_vertical"}
-    if mode := sides.get((vary.flip, vary.flip_vertical)):
-        found.append(layers.RandomFlip(mode, seed=seed))
+    # Two layers: "horizontal_and_vertical" draws once for both, which turns half of the images by 180 degrees.
+    if vary.flip:
+        found.append(layers.RandomFlip("horizontal", seed=seed))
+    if vary.flip_vertical:
+        found.append(layers.RandomFlip("vertical", seed=seed + 6))
     if vary.rotate:
         found.append(layers.RandomRotation(vary.rotate / 360, seed=seed + 1))
     if vary.zoom:
