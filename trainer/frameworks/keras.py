@@ -12,7 +12,7 @@ What `framework` and None mean here, all of it Keras's own:
 - schedule: none; `ExponentialDecay` for step and exponential, `CosineDecay` for cosine and, with its straight warm-up,
   for one-cycle. A plateau is the shared rule, which is that of `ReduceLROnPlateau`.
 - adamw: `keras.optimizers.AdamW` (decay 0.004, of every variable); class weights: `class_weight` of `fit`.
-- l2: added to the gradients of kernels: what `kernel_regularizer` does, but for the reported loss.
+- l2: added to the gradients of kernels: what `kernel_regularizer=L2(l2 / 2)` does, but for the reported loss.
 - freeze: `layer.trainable`, by which a fixed batch norm computes as in inference.
 - precision: Keras's own `mixed_bfloat16` policy, batch norm in float32.
 - batch norm: momentum 0.99, ε 1e-3.
