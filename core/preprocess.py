@@ -64,8 +64,16 @@ def decode(source: bytes | Path | Image.Image, spec: ImageSpec, name: str = "ima
         image.load()
         if spec.exif and image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             image = ImageOps.exif_transpose(image)
-        image = _resize(_flatten_alpha(_to_8_bits(image)).convert(MODES[spec.color]), spec)
+        image = _resize(flatten_alpha(_to_8_bits(image)).convert(MODES[spec.color]), spec)
         return np.asarray(image, dtype=np.uint8).reshape(spec.shape)
+
+
+def flatten_alpha(image: Image.Image) -> Image.Image:
+    """Transparent pixels become black, whatever colour the file hides below them."""
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return image
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
 
 
 @contextmanager
@@ -91,14 +99,6 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
         return image
     # Pillow's own conversion clips at 255, which turns nearly every 16-bit image white.
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-
-
-def _flatten_alpha(image: Image.Image) -> Image.Image:
-    """Transparent pixels become black, whatever colour the file hides below them."""
-    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
-        return image
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, (0, 0, 0, 255)), rgba)
 
 
 def _resize(image: Image.Image, spec: ImageSpec) -> Image.Image:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from core.errors import InvalidInputError, NotFoundError, WrongStateError
 from core.prepared import PreparedData
+from core.preprocess import flatten_alpha
 from core.schemas.data import DatasetSource, DigitsSource, FolderSource, ImageSpec
 from core.schemas.specs import OriginalsSpec
 from trainer.preparation import dataset, inspect
@@ -48,13 +49,15 @@ class Originals:
     def pillow(self, index: int) -> Image.Image:
         """As tutorials open images: in the mode of the channels, no EXIF orientation, the first frame.
 
+        But transparent pixels are black, as they are in prepared images.
+
         Raises:
             InvalidInputError: it cannot be decoded.
         """
         source = self.source(index)
         try:
             image = Image.open(source) if isinstance(source, Path) else source
-            return image.convert(PILLOW_MODES[self.spec.channels])
+            return flatten_alpha(image).convert(PILLOW_MODES[self.spec.channels])
         except OSError as error:
             raise InvalidInputError(f"{source} cannot be decoded: {error}") from error
 
