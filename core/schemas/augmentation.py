@@ -10,7 +10,7 @@ class Augmentation(Schema):
 
     They happen in this order: flip, rotate, zoom and shift around the image's centre, then crop, then brightness. What
     comes from outside the image is black. With `pipeline: shared` all frameworks get the same pixels; with `framework`
-    each uses its own functions with these figures.
+    each uses its own functions with these figures, not always around the centre, black or in this order.
     """
 
     flip: bool = False

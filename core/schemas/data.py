@@ -51,7 +51,8 @@ class ImageSpec(Schema):
     exif: bool = True
     """Apply the EXIF orientation before anything else."""
     geometry: Literal["stretch", "crop", "pad"] = "stretch"
-    """stretch: to the size; crop: shorter side to size, centre crop; pad: longer side to size, black borders."""
+    """stretch: to the size; crop: shorter side to size, centre crop; pad: longer side to size, black borders. fastai's
+    own pipeline crops and pads training images at random places."""
     filter: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
     antialias: bool = True
     """True: Pillow's resize, whose filter support grows when shrinking. False: sampling (bilinear, nearest)."""
