@@ -7,6 +7,7 @@ asked for. Adding one: docs/adding-a-framework.md.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -171,6 +172,22 @@ MODULES = {
     "pytorch": "trainer.frameworks.pytorch",
     "fastai": "trainer.frameworks.fastai",
 }
+
+
+LIBRARIES = {
+    "keras": ("keras", "tensorflow"),
+    "tensorflow": ("tensorflow",),
+    "pytorch": ("torch",),
+    "fastai": ("torch", "fastai"),
+}
+"""Framework to what its module imports."""
+
+
+def check_installed(name: str) -> None:
+    """Looks for a framework's libraries without importing them. Raises MissingExtraError as `get_framework` would."""
+    for library in LIBRARIES[name]:
+        if find_spec(library) is None:
+            raise MissingExtraError(f"{name} ({library})", name)
 
 
 def get_framework(name: str) -> Framework:

@@ -1,7 +1,7 @@
 """The images as they were before preparation: what the frameworks' own loaders, decoders and resizers read."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from core import labels
 from core.errors import InvalidInputError, NotFoundError, WrongStateError
 from core.prepared import PreparedData
 from core.preprocess import flatten_alpha
@@ -21,6 +22,16 @@ from trainer.preparation.sources import Tick
 PILLOW_MODES: dict[int, Literal["L", "RGB"]] = {1: "L", 3: "RGB"}
 """Channels to the mode loaders ask Pillow for."""
 COLORS = {1: "grey", 3: "colour"}
+READ = {
+    # image_dataset_from_directory goes by name; without what it cannot decode as grey.
+    "keras": {1: (".jpeg", ".jpg", ".png"), 3: (".bmp", ".gif", ".jpeg", ".jpg", ".png")},
+    # tf.io.decode_image goes by content, and makes grey of JPEG and PNG alone.
+    "tensorflow": {
+        1: (".jfif", ".jpe", ".jpeg", ".jpg", ".png"),
+        3: (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp"),
+    },
+}
+"""Framework to channels to the files that its own loader reads; one that is not here reads whatever Pillow does."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +91,9 @@ class Originals:
             (root / f"{label:05d}" / f"{place:08d}{path.suffix.lower()}").symlink_to(path)
         return root
 
-    def refuse_other_than(self, extensions: Sequence[str], framework: str) -> None:
+    def refuse_unreadable(self, framework: str) -> None:
         """Raises InvalidInputError for the first file that a framework's loader does not read, judged by its name."""
-        for path in self.paths:
-            if path.suffix.lower() not in extensions:
-                raise InvalidInputError(
-                    f"{framework}'s own loader does not read {path} as {COLORS[self.spec.channels]}; it reads "
-                    f"{', '.join(extensions)}: convert the images, or train this arm with pipeline: shared"
-                )
+        _refuse_unreadable(self.paths, framework, self.spec.channels)
 
 
 def check_originals(spec: OriginalsSpec) -> None:
@@ -96,9 +102,9 @@ def check_originals(spec: OriginalsSpec) -> None:
     Raises:
         WrongStateError: the originals are not where the spec says, or changed since they were prepared.
     """
-    if isinstance(spec.source, DatasetSource) and dataset.local(spec.source) is None:
-        return
     try:
+        if isinstance(spec.source, DatasetSource) and dataset.local(spec.source) is None:
+            return
         digest = inspect(spec.source).digest
     except NotFoundError as error:
         raise WrongStateError(
@@ -107,6 +113,14 @@ def check_originals(spec: OriginalsSpec) -> None:
         ) from error
     if digest != spec.digest:
         raise WrongStateError("the original images changed since they were prepared; run the experiment again")
+
+
+def check_files(spec: OriginalsSpec, framework: str, data: PreparedData) -> None:
+    """Raises InvalidInputError for a file that the framework's own loader does not read, as the training would."""
+    if isinstance(spec.source, FolderSource):
+        root, channels = _root(spec.source), data.manifest.spec.image.channels
+        for name in ("train", "validation"):
+            _refuse_unreadable((root / item for item in data.items(name)), framework, channels)
 
 
 def open_originals(spec: OriginalsSpec, data: PreparedData, work: Path, tick: Tick) -> dict[str, Originals] | None:
@@ -128,7 +142,7 @@ def open_originals(spec: OriginalsSpec, data: PreparedData, work: Path, tick: Ti
 
 def _filled(split: Originals, source: FolderSource | DatasetSource, items: list[str], tick: Tick) -> Originals:
     if isinstance(source, FolderSource):
-        root = Path(source.path).expanduser().absolute()
+        root = _root(source)
         paths = tuple(root / item for item in items)
         if missing := next((path for path in paths if not path.is_file()), None):
             raise WrongStateError(f"{missing} was prepared and is no longer there; put it back or prepare again")
@@ -139,3 +153,19 @@ def _filled(split: Originals, source: FolderSource | DatasetSource, items: list[
     except NotFoundError as error:
         raise WrongStateError(f"the originals of the prepared data cannot be opened: {error}") from error
     return replace(split, rows=rows)
+
+
+def _root(source: FolderSource) -> Path:
+    return Path(source.path).expanduser().absolute()
+
+
+def _refuse_unreadable(paths: Iterable[Path], framework: str, channels: int) -> None:
+    if framework not in READ:
+        return
+    extensions = READ[framework][channels]
+    for path in paths:
+        if path.suffix.lower() not in extensions:
+            raise InvalidInputError(
+                f"{labels.framework(framework)}'s own loader does not read {path} as {COLORS[channels]}; it reads "
+                f"{', '.join(extensions)}: convert the images, or train this arm with pipeline: shared"
+            )

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from core import labels, repeats
-from core.errors import InvalidInputError, NotFoundError
+from core.errors import NotFoundError
 from core.mirror import open_repository
 from core.schemas.course import COURSES
 from core.schemas.experiment import FULL
@@ -23,7 +23,7 @@ from services.cli.context import Home, ends_well, err, out
 from services.cli.progress import reporter
 from services.cli.services import say
 from services.cli.stack import Stack
-from services.orchestrator.experiment_file import MisfitError, place_of, read_experiment
+from services.orchestrator.experiment_file import MisfitError, read_experiment
 from services.orchestrator.logbook import Logbook, Together
 from services.orchestrator.pretrained import pin_weights
 from services.orchestrator.reconciler import Reconciler, freeze
@@ -75,7 +75,7 @@ def run(
         try:
             finished = Reconciler(experiment, home.directory, store, progress, parallel, tracker).run()
         except MisfitError as error:
-            raise InvalidInputError(f"{place_of(file, error.key)}: {error}") from error
+            raise error.placed(file) from error
     summary = read_summary(finished.report)
     print_verdict(summary)
     html = finished.report / "report.html"

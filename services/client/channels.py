@@ -53,8 +53,8 @@ def service_config(attempts: int) -> str:
     return json.dumps({**balancing, "methodConfig": [{"name": names, "retryPolicy": policy}]})
 
 
-def domain_error(error: grpc.RpcError, target: str, timeout_s: float) -> BakeoffError:
-    """The domain error behind a failed call; a deadline that passed here says where and how long."""
+def domain_error(error: grpc.RpcError, target: str, timeout_s: float, action: str = "answer") -> BakeoffError:
+    """The domain error behind a failed call; a deadline that passed here says where, how long, and of what."""
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return DeadlineError(f"{target} did not answer within {timeout_s:g} s: {error.details()}")
+        return DeadlineError(f"{target} did not {action} within {timeout_s:g} s: {error.details()}")
     return from_rpc(error, target)

@@ -12,8 +12,9 @@ from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1 import trainer_service_pb2, trainer_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from core.errors import BakeoffError, NotReadyError
+from core.errors import BakeoffError, DeadlineError, NotReadyError
 from core.schemas.data import Source
+from services.client.channels import domain_error
 from services.client.security import from_environment
 from services.rpc.errors import from_rpc
 from services.rpc.server import channel_options
@@ -22,6 +23,8 @@ T = TypeVar("T")
 TERMINAL = (run_pb2.RUN_STATE_SUCCEEDED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED)
 MAX_MESSAGE_BYTES = 64 << 20
 CALL_TIMEOUT_S = 30.0
+LOOK_TIMEOUT_S = 600.0
+"""Of calls that look at data and weights first: folders on a network drive are listed, gigabytes are hashed."""
 RECONNECT_S = 0.5
 
 
@@ -59,7 +62,7 @@ class RunClient:
     def create(self, run_id: str, spec: pydantic.BaseModel) -> run_pb2.Run:
         """Accepts a run; the same id and spec again is the same run."""
         request = self._messages.CreateRunRequest(id=run_id, spec_json=spec.model_dump_json())
-        return self._patiently(self._stub.CreateRun, request).run
+        return self._patiently(self._stub.CreateRun, request, LOOK_TIMEOUT_S, "accept the run").run
 
     def get(self, run_id: str) -> run_pb2.Run:
         """Raises NotFoundError for an unknown id."""
@@ -99,22 +102,30 @@ class RunClient:
             on_event(event)
         return self._patiently(self._stub.GetRun, self._messages.GetRunRequest(id=run_id)).run
 
-    def _patiently(self, method: Callable[..., T], request: Any) -> T:
-        """A call that may be repeated, to a service that may be in the middle of a restart."""
-        deadline = time.monotonic() + self._patience_s
+    def _patiently(
+        self, method: Callable[..., T], request: Any, timeout_s: float = CALL_TIMEOUT_S, action: str = "answer"
+    ) -> T:
+        """A call that may be repeated, to a service that may be slow or in the middle of a restart."""
+        away_since: float | None = None
         while True:
             try:
-                return self._call(method, request)
-            except NotReadyError:
-                if time.monotonic() > deadline:
+                return self._call(method, request, timeout_s, action)
+            except (NotReadyError, DeadlineError):
+                now = time.monotonic()
+                # Counted from the first failure: a call that ran into its deadline is made once more.
+                away_since = away_since or now
+                if now - away_since > self._patience_s:
                     raise
                 time.sleep(RECONNECT_S)
 
-    def _call(self, method: Callable[..., T], request: Any) -> T:
+    def _call(
+        self, method: Callable[..., T], request: Any, timeout_s: float = CALL_TIMEOUT_S, action: str = "answer"
+    ) -> T:
+        """One call; `action` is what an error says that the service did not do in time."""
         try:
-            return method(request, timeout=CALL_TIMEOUT_S, wait_for_ready=False, metadata=self._metadata)
+            return method(request, timeout=timeout_s, wait_for_ready=False, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise from_rpc(error, self.target) from error
+            raise domain_error(error, self.target, timeout_s, action) from error
 
 
 class TrainerClient(RunClient):
@@ -139,10 +150,15 @@ class TrainerClient(RunClient):
         request = trainer_service_pb2.DescribeArchitectureRequest(name=name, input_shape=input_shape, classes=classes)
         return self._call(self._stub.DescribeArchitecture, request)
 
+    def check(self, spec: pydantic.BaseModel) -> None:
+        """Raises what creating a run of this spec would be refused with; starts nothing."""
+        request = trainer_service_pb2.CheckRunRequest(spec_json=spec.model_dump_json())
+        self._patiently(self._stub.CheckRun, request, LOOK_TIMEOUT_S, "say whether it takes the run")
+
     def inspect(self, source: Source) -> trainer_service_pb2.InspectSourceResponse:
         """Digest of a data source, and its classes where they are known. Raises NotFoundError when it is not there."""
         request = trainer_service_pb2.InspectSourceRequest(source_json=source.model_dump_json())
-        return self._call(self._stub.InspectSource, request)
+        return self._call(self._stub.InspectSource, request, LOOK_TIMEOUT_S, "look at the data source")
 
 
 class EvaluatorClient(RunClient):

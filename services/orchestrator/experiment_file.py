@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,12 +20,30 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """`owner/name` of a data set on the Hugging Face hub; a path of two parts is told from it by a `./` before it."""
 
 
-class MisfitError(InvalidInputError):
-    """Something valid in itself that does not fit the data; only a service can tell."""
+@dataclass(frozen=True)
+class Misfit:
+    """A key whose value is valid in itself and does not fit the data, or what a trainer has."""
 
-    def __init__(self, key: Sequence[str], message: str) -> None:
-        super().__init__(f"{'.'.join(key)}: {message}")
-        self.key = tuple(key)
+    key: tuple[str, ...]
+    message: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.key)}: {self.message}"
+
+
+class MisfitError(InvalidInputError):
+    """What only a service can tell is wrong with an experiment; one line per problem."""
+
+    def __init__(self, misfits: Sequence[Misfit]) -> None:
+        super().__init__("\n".join(map(str, misfits)))
+        self.misfits = tuple(misfits)
+
+    def placed(self, path: Path) -> InvalidInputError:
+        """The same with `file:line` of each key."""
+        document = _parse(path)
+        return InvalidInputError(
+            "\n".join(f"{_place(path, document, _written(document, one.key))}: {one}" for one in self.misfits)
+        )
 
 
 def read_experiment(
@@ -57,11 +76,6 @@ def read_experiment(
     except pydantic.ValidationError as error:
         lines = [f"{_place(path, document, problem['loc'])}: {_say(problem)}" for problem in problems_of(error)]
         raise InvalidInputError("\n".join(lines)) from error
-
-
-def place_of(path: Path, key: Sequence[str]) -> str:
-    """`file:line` of a key, or of its nearest parent that is written in the file."""
-    return _place(path, _parse(path), tuple(key))
 
 
 def _parse(path: Path) -> CommentedMap:
@@ -156,6 +170,13 @@ def _place(path: Path, document: CommentedMap, location: tuple[int | str, ...]) 
             line = node.lc.item(part)[0] if part in (node.lc.data or {}) else line
             node = node[part]
     return f"{path}:{line + 1}"
+
+
+def _written(document: CommentedMap, key: tuple[str, ...]) -> tuple[Any, ...]:
+    """A key of an arm as the file has it: the names of arms of a scale, or on another split, go on after a dash."""
+    arms, name = document["arms"], key[1]
+    names = [one for one in arms if f"{name}-".startswith(f"{one}-")]
+    return ("arms", max(names, key=lambda one: len(str(one)), default=name), *key[2:])
 
 
 def _say(problem: Any) -> str:

@@ -27,7 +27,7 @@ from core.store import Store
 from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
 from services.client.directory import Directory
 from services.orchestrator import steps
-from services.orchestrator.fitting import check_arms
+from services.orchestrator.fitting import check_arms, check_trainings
 from services.orchestrator.measuring import Measuring
 from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Outcome, Reporter
@@ -95,6 +95,8 @@ class Reconciler:
         trainings = [] if experiment.search else steps.train_steps(experiment, prepared.fingerprint, digest)
         if self._other:
             trainings += steps.other_train_steps(experiment, self._other.fingerprint, digest)
+        missing = [step for step in trainings if not self.store.has("results", step.run_id)]
+        check_trainings(missing, lambda service: TrainerClient(self.directory.target(service)))
         preparing = len(self._folds) + bool(self._other)
         self.reporter.plan({"prepare": preparing, **Counter(step.group for step in trainings)})
         trained = self._train_all(trainings) if trainings else self._search(digest)

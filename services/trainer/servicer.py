@@ -20,6 +20,7 @@ from services.trainer.settings import TrainerSettings
 from services.trainer.work import WORKER, TrainerWork
 from trainer import preparation
 from trainer.architectures import get_architecture, listing
+from trainer.device import require_cuda
 from trainer.framework import MODULES
 from trainer.layers import describe
 
@@ -27,9 +28,15 @@ from trainer.layers import describe
 class TrainerServicer(RunServicer, pb_grpc.TrainerServiceServicer):
     """Runs, capabilities, architectures and sources."""
 
-    def __init__(self, manager: RunManager, settings: TrainerSettings) -> None:
+    def __init__(self, manager: RunManager, settings: TrainerSettings, work: TrainerWork) -> None:
         super().__init__(manager, pb)
-        self._settings = settings
+        self._settings, self._work = settings, work
+
+    async def CheckRun(self, request: pb.CheckRunRequest, context: grpc.aio.ServicerContext) -> pb.CheckRunResponse:  # noqa: N802
+        """See the contract."""
+        # Looking at data and weights takes a while, as when a run is created.
+        await asyncio.to_thread(self._work.accept, request.spec_json)
+        return pb.CheckRunResponse()
 
     async def GetCapabilities(  # noqa: N802
         self, request: pb.GetCapabilitiesRequest, context: grpc.aio.ServicerContext
@@ -95,8 +102,8 @@ class TrainerApplication:
     """The trainer service as the server runs it."""
 
     def __init__(self, settings: TrainerSettings) -> None:
-        work = TrainerWork(settings)
         self._settings = settings
+        self._work = work = TrainerWork(settings)
         self._manager = RunManager(
             settings.runs,
             Work(work.accept, work.command, work.done, work.clean),
@@ -106,11 +113,14 @@ class TrainerApplication:
 
     def register(self, server: grpc.aio.Server) -> Sequence[str]:
         """Adds the servicer."""
-        pb_grpc.add_TrainerServiceServicer_to_server(TrainerServicer(self._manager, self._settings), server)
+        servicer = TrainerServicer(self._manager, self._settings, self._work)
+        pb_grpc.add_TrainerServiceServicer_to_server(servicer, server)
         return [pb.DESCRIPTOR.services_by_name["TrainerService"].full_name]
 
     async def start(self) -> None:
-        """Resumes what was not finished."""
+        """Resumes what was not finished. Raises WrongStateError where the GPU that was asked for is not there."""
+        if self._settings.device == "cuda":
+            await asyncio.to_thread(require_cuda, self._settings.framework)
         await self._manager.start()
 
     async def drain(self) -> None:

@@ -10,6 +10,8 @@ from core.prepared import open_prepared
 from core.schemas.specs import FindRateSpec, QuantizeSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from services.trainer.settings import TrainerSettings
+from trainer.framework import check_installed
+from trainer.originals import check_files
 from trainer.quantization import check_quantization
 from trainer.training import check_training
 
@@ -64,4 +66,8 @@ class TrainerWork:
             raise InvalidInputError(
                 f"{mine} does not export {', '.join(foreign)}; it exports {', '.join(EXPORTS[mine])}"
             )
-        check_training(spec, open_prepared(self._store, spec.data).manifest)
+        check_installed(mine)
+        data = open_prepared(self._store, spec.data)
+        check_training(spec, data.manifest)
+        if spec.originals is not None and spec.recipe.pipeline == "framework":
+            check_files(spec.originals, mine, data)

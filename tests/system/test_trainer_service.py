@@ -24,7 +24,7 @@ from core.schemas.results import FindRateResult
 from core.schemas.schedule import EarlyStopping, Plateau
 from core.schemas.specs import FindRateSpec
 from services.client.control import TrainerClient
-from tests.system.trainer_process import prepare, trainer, training
+from tests.system.trainer_process import ROOT, prepare, trainer, training
 from trainer.architectures import get_architecture
 from trainer.pretrained import torchvision_names
 
@@ -101,8 +101,26 @@ def test_what_cannot_run_is_refused_before_it_starts(client: TrainerClient, fing
     ):
         with pytest.raises(kind, match=message):
             client.create("refused", training(fingerprint, **changes))
+        with pytest.raises(kind, match=message):
+            client.check(training(fingerprint, **changes))
     with pytest.raises(NotFoundError):
         client.get("refused")
+
+
+def test_a_check_starts_nothing(client: TrainerClient, fingerprint: str) -> None:
+    before = client.list()
+    client.check(training(fingerprint, epochs=3))
+    assert client.list() == before
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="here is a GPU")
+def test_a_service_that_is_to_use_a_gpu_that_is_not_there_does_not_start(tmp_path: Path) -> None:
+    places = {name: str(tmp_path / name) for name in ("runs", "cache", "store", "repository")}
+    flags = [part for name, folder in places.items() for part in (f"--{name}", folder)]
+    command = [sys.executable, "-m", "services.trainer", "--framework", "pytorch", "--device", "cuda", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "trainer-pytorch cannot start: pytorch finds no CUDA GPU here" in done.stderr
 
 
 def test_weights_that_do_not_fit_are_refused_before_a_training_starts(

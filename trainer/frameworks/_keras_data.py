@@ -12,9 +12,6 @@ from trainer.frameworks import _tf_data
 from trainer.frameworks._tf import tf
 from trainer.originals import Originals
 
-EXTENSIONS = {1: (".jpeg", ".jpg", ".png"), 3: (".bmp", ".gif", ".jpeg", ".jpg", ".png")}
-"""Channels to the names that image_dataset_from_directory takes, without those that it cannot decode as grey."""
-
 
 def batches(data: TrainingData, split: str, recipe: Recipe, size: int, shuffle_seed: int | None = None) -> Any:
     """Batches (uint8 [n, height, width, channels], labels) of a split; shuffled and augmented where there is a seed."""
@@ -71,7 +68,7 @@ def augmenting(vary: Augmentation, size: tuple[int, ...], seed: int) -> list[Any
 
 
 def _from_directory(originals: Originals, size: int, shuffle_seed: int | None) -> Any:
-    originals.refuse_other_than(EXTENSIONS[originals.spec.channels], "Keras")
+    originals.refuse_unreadable("keras")
     spec = originals.spec
     return keras.utils.image_dataset_from_directory(
         str(originals.class_folders()),
@@ -92,7 +89,7 @@ def _from_rows(originals: Originals, size: int, shuffle_seed: int | None, balanc
 
     Files too where classes are drawn equally often: image_dataset_from_directory cannot.
     """
-    originals.refuse_other_than(EXTENSIONS[originals.spec.channels], "Keras")
+    originals.refuse_unreadable("keras")
     spec = originals.spec
     resize = layers.Resizing(
         spec.height,

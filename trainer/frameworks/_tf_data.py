@@ -12,11 +12,6 @@ from trainer.batches import Sampler
 from trainer.frameworks._tf import tf
 from trainer.originals import Originals
 
-EXTENSIONS = {
-    1: (".jfif", ".jpe", ".jpeg", ".jpg", ".png"),
-    3: (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp"),
-}
-"""Channels to what tf.io.decode_image reads with as many: it goes by content, and makes grey of JPEG and PNG alone."""
 CACHED_BYTES = 512 << 20
 """The guide caches decoded images; beyond this they are decoded every epoch, so that memory does not grow with them."""
 SHUFFLED = 1000
@@ -153,7 +148,7 @@ def _varying(dataset: Any, vary: Augmentation, seed: int | None) -> Any:
 
 
 def _original_images(originals: Originals, shuffle_seed: int | None, balanced: bool) -> Any:
-    originals.refuse_other_than(EXTENSIONS[originals.spec.channels], "TensorFlow")
+    originals.refuse_unreadable("tensorflow")
     load = files(originals) if originals.paths else rows(originals)
     height, width, channels = originals.spec.shape
     # Kept, the images drawn for the first epoch would be those of all.

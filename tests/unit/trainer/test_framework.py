@@ -1,11 +1,12 @@
-"""The device of a training: what is asked for, and what there is."""
+"""Framework and device of a training: what is asked for, and what there is."""
 
+import sys
 from typing import Literal
 
 import pytest
 
-from core.errors import WrongStateError
-from trainer.framework import choose_device
+from core.errors import MissingExtraError, WrongStateError
+from trainer.framework import LIBRARIES, MODULES, check_installed, choose_device
 
 
 class Fake:
@@ -39,3 +40,12 @@ def test_a_gpu_that_is_not_there_is_refused_with_what_to_set() -> None:
         WrongStateError, match=r"pytorch finds no CUDA GPU here .*BAKEOFF_TRAINER_DEVICE to auto or cpu"
     ):
         choose_device(Fake(cuda=False), "cuda")  # type: ignore[arg-type]
+
+
+def test_a_framework_that_is_not_installed_is_refused_without_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LIBRARIES.keys() == MODULES.keys()
+    check_installed("pytorch")
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with pytest.raises(MissingExtraError, match=r"pytorch \(torch\) is not installed here; .*bakeoff\[pytorch\]"):
+        check_installed("pytorch")

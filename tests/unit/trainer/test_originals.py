@@ -1,12 +1,18 @@
+"""Which original images a training with a framework's own loader may have, and how Pillow opens them."""
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from core.errors import InvalidInputError
+from core.prepared import PreparedData
 from core.preprocess import decode
-from core.schemas.data import ImageSpec
-from trainer.originals import Originals
+from core.schemas.data import DatasetSource, FolderSource, ImageSpec, Source
+from core.schemas.specs import OriginalsSpec
+from tests.unit.trainer.test_training import manifest
+from trainer.originals import Originals, check_files
 
 
 def originals(path: Path, spec: ImageSpec) -> Originals:
@@ -22,3 +28,32 @@ def test_a_transparent_image_is_opened_with_the_pixels_it_is_prepared_with(
     Image.new("RGBA", (4, 4), (200, 60, 10, alpha)).save(path)
     opened = np.asarray(originals(path, spec).pillow(0)).reshape(spec.shape)
     np.testing.assert_array_equal(opened, decode(path, spec))
+
+
+@pytest.mark.parametrize(
+    ("framework", "file", "color", "refused"),
+    [
+        ("keras", "cat/1.webp", "rgb", r"Keras's own loader does not read /images/cat/1.webp as colour; it reads .bmp"),
+        ("keras", "cat/1.JPEG", "rgb", ""),
+        ("tensorflow", "cat/1.webp", "rgb", ""),
+        ("tensorflow", "cat/1.webp", "grey", r"TensorFlow's own loader does not read /images/cat/1.webp as grey"),
+        ("pytorch", "cat/1.webp", "grey", ""),
+        ("fastai", "cat/1.tif", "rgb", ""),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_file_that_a_frameworks_loader_does_not_read_is_refused_before_training(
+    tmp_path: Path, framework: str, file: str, color: str, refused: str, split: str
+) -> None:
+    def check(source: Source) -> None:
+        data = PreparedData("0" * 64, tmp_path, manifest(color=color))
+        check_files(OriginalsSpec(source=source, digest="d"), framework, data)
+
+    for name in ("train", "validation"):
+        (tmp_path / f"{name}.items.txt").write_text(f"cat/0.png\n{file if name == split else 'dog/0.jpg'}\n")
+    if refused:
+        with pytest.raises(InvalidInputError, match=refused):
+            check(FolderSource(path="/images"))
+    else:
+        check(FolderSource(path="/images"))
+    check(DatasetSource(name="owner/pets"))

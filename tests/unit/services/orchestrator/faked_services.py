@@ -10,6 +10,7 @@ from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1 import trainer_service_pb2
 
 from core import files
+from core.errors import BakeoffError
 from core.schemas.results import EvaluateResult, PrepareResult, PublishedModel, TrainResult
 from core.schemas.specs import EvaluateSpec, PrepareSpec, ReportSpec, TrainSpec
 from core.store import Store
@@ -41,6 +42,8 @@ class Services:
         self._store, self._work, self._fails = store, work, fails
         self.specs: dict[str, Any] = {}
         self.cancelled: list[str] = []
+        self.refuses: Callable[[TrainSpec], BakeoffError | None] = lambda _: None
+        """What a trainer says when it is asked whether it would take a training."""
         self.accuracies: Callable[[TrainSpec], Sequence[float]] = lambda _: ()
         """Of a training's epochs, each of which is told before it ends; none: no epoch is told of."""
 
@@ -54,6 +57,10 @@ class Services:
 
     def describe(self, *_: object) -> trainer_service_pb2.DescribeArchitectureResponse:
         return trainer_service_pb2.DescribeArchitectureResponse()
+
+    def check(self, spec: TrainSpec) -> None:
+        if error := self.refuses(spec):
+            raise error
 
     def create(self, run_id: str, spec: Any) -> None:
         self.specs[run_id] = spec

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidInputError, NotFoundError
-from services.orchestrator.experiment_file import read_experiment
+from services.orchestrator.experiment_file import Misfit, MisfitError, read_experiment
 
 ROOT = Path(__file__).parents[4]
 SMALL = """\
@@ -170,6 +170,24 @@ def test_bytes_that_are_no_text_are_refused_with_the_files_name(tmp_path: Path) 
 def test_a_missing_file_names_where_experiments_are(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="experiments/"):
         read_experiment(tmp_path / "none.yaml")
+
+
+def test_what_a_service_refuses_is_told_with_the_line_of_each_arm(tmp_path: Path) -> None:
+    more = "  matched-own:\n    architecture: mlp\n    recipe: {epochs: 2}\n"
+    more += "  18: {architecture: mlp, recipe: {epochs: 2}}\n"
+    refused = MisfitError([
+        Misfit(("arms", "matched", "architecture"), "larger images"),
+        Misfit(("arms", "matched-own-small"), "no weights"),
+        Misfit(("arms", "18-contiguous"), "no weights"),
+        Misfit(("arms", "only-optimizer"), "no weights"),
+    ])  # fmt: skip
+    path = write(tmp_path, SMALL + more)
+    assert str(refused.placed(path)).splitlines() == [
+        f"{path}:8: arms.matched.architecture: larger images",
+        f"{path}:10: arms.matched-own-small: no weights",
+        f"{path}:13: arms.18-contiguous: no weights",
+        f"{path}:6: arms.only-optimizer: no weights",
+    ]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)

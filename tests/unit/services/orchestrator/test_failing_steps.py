@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from core.errors import BakeoffError, InvalidInputError, NotFoundError, NotReadyError, UnsupportedError
 from core.schemas.specs import EvaluateSpec, PrepareSpec, ReportSpec, TrainSpec
+from services.orchestrator.experiment_file import MisfitError
 from services.orchestrator.reconciler import Finished
 from tests.unit.services.orchestrator.faked_services import Driver, Fails, Services
 
@@ -67,6 +69,60 @@ def test_models_scored_at_the_same_time_are_reported_in_the_order_of_the_experim
     specs = [services.specs[run_id] for run_id in report.results]
     scored = [spec.model for spec in specs if isinstance(spec, EvaluateSpec)]
     assert scored == [f"digits-matched-{name}" for name in ("keras-s0-onnx", "pytorch-s0-onnx", "pytorch-s0-pt2")]
+
+
+TWO_ARMS = "arms={one: {architecture: digits-cnn, recipe: {epochs: 1}}, two: {architecture: mlp, recipe: {epochs: 1}}}"
+
+
+def test_what_trainers_would_refuse_is_told_together_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(spec: TrainSpec) -> BakeoffError | None:
+        if spec.arm == "two":
+            return InvalidInputError("w.pth does not hold mlp")
+        return UnsupportedError("keras is not installed here") if spec.framework == "keras" else None
+
+    overrides = (TWO_ARMS, "seeds=[0, 1]")
+    services, reconciler = Driver(tmp_path, monkeypatch).reconciler(lambda _: False, overrides)
+    services.refuses = refuses
+    with pytest.raises(MisfitError) as refused:
+        reconciler.run()
+    assert [str(one) for one in refused.value.misfits] == [
+        "arms.one: cannot be trained with keras: keras is not installed here",
+        "arms.two: cannot be trained with keras, pytorch: w.pth does not hold mlp",
+    ]
+    assert services.asked(TrainSpec) == []
+
+
+def test_weights_that_are_not_there_stop_no_other_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = "weights unavailable: resnet34-b627a593.pth is not in the cache"
+    services, reconciler = Driver(tmp_path, monkeypatch).reconciler(
+        lambda spec: missing if isinstance(spec, TrainSpec) and spec.arm == "two" else False, (TWO_ARMS,)
+    )
+    services.refuses = lambda spec: NotFoundError(missing) if spec.arm == "two" else None
+    assert reconciler.run().failed == tuple(f"train two {name} s0: {missing}" for name in ("keras", "pytorch"))
+
+
+def test_only_what_is_missing_is_asked_about_and_once_an_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, int]] = []
+
+    def run(*overrides: str) -> None:
+        services, reconciler = Driver(tmp_path, monkeypatch).reconciler(lambda _: False, overrides)
+        services.refuses = lambda spec: asked.append((spec.arm, spec.framework, spec.seed))
+        reconciler.run()
+
+    run("frameworks=[keras]", "formats={keras: [onnx]}")
+    run("seeds=[0, 1, 2]")
+    assert asked == [("matched", "keras", 0), ("matched", "pytorch", 0), ("matched", "keras", 1)]
+
+
+def test_a_trainer_that_is_away_when_it_is_asked_is_no_mistake_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, reconciler = Driver(tmp_path, monkeypatch).reconciler(lambda _: False, ())
+    services.refuses = lambda _: NotReadyError("host:1 is not available")
+    with pytest.raises(NotReadyError):
+        reconciler.run()
 
 
 OTHER_SPLIT = "other_split={split: {policy: contiguous}}"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from bakeoff.trainer.v1.trainer_service_pb2 import DescribeArchitectureResponse, LayerRow
 
-from core.errors import BakeoffError
+from core.errors import InvalidInputError, NotReadyError
 from core.schemas.experiment import Experiment
 from services.orchestrator.experiment_file import MisfitError
 from services.orchestrator.fitting import check_arms
@@ -67,7 +67,7 @@ def check(of: Experiment, classes: tuple[str, ...] = CLASSES) -> list[str]:
 def test_a_recipe_that_does_not_fit_is_refused_with_its_key(arm: dict[str, Any], key: str, message: str) -> None:
     with pytest.raises(MisfitError, match=message) as refused:
         check(experiment(**arm))
-    assert refused.value.key == ("arms", "net", "recipe", key)
+    assert [one.key for one in refused.value.misfits] == [("arms", "net", "recipe", key)]
 
 
 def test_a_network_that_does_not_fit_the_images_is_refused_with_its_key() -> None:
@@ -75,7 +75,7 @@ def test_a_network_that_does_not_fit_the_images_is_refused_with_its_key() -> Non
     of = experiment("vgg11").model_dump() | {"data": small}
     with pytest.raises(MisfitError, match="use larger images") as refused:
         check(Experiment.model_validate(of))
-    assert refused.value.key == ("arms", "net", "architecture")
+    assert [one.key for one in refused.value.misfits] == [("arms", "net", "architecture")]
 
 
 def test_a_recipe_that_fits_gives_the_networks_for_their_graphs() -> None:
@@ -98,7 +98,7 @@ def test_the_networks_of_trials_are_described_too_and_a_misfit_stops_nobody() ->
     class Partly(Describing):
         def describe(self, name: str, shape: Any, classes: int) -> DescribeArchitectureResponse:
             if name == "mlp":
-                raise BakeoffError("use larger images")
+                raise InvalidInputError("use larger images")
             return describe.describe(name, shape, classes)
 
     assert list(check_arms(of, Partly(), CLASSES)) == ["resnet18", "cifar-cnn3"]  # type: ignore[arg-type]
@@ -109,4 +109,30 @@ def test_figures_for_colours_are_refused_for_grey_images() -> None:
     grey["data"]["image"]["color"] = "grey"
     with pytest.raises(MisfitError, match="normalization imagenet needs colour images") as found:
         check(Experiment.model_validate(grey))
-    assert found.value.key == ("arms", "net", "recipe", "normalization")
+    assert [one.key for one in found.value.misfits] == [("arms", "net", "recipe", "normalization")]
+
+
+def test_what_does_not_fit_of_several_arms_is_told_together() -> None:
+    arms = experiment(class_weights={"dgo": 2.0}, freeze={"until": "layer4", "epochs": 1}).model_dump()
+    arms["arms"]["other"] = {"architecture": "mlp", "recipe": {"epochs": 1, "class_weights": {"cta": 2.0}}}
+    with pytest.raises(MisfitError) as found:
+        check(Experiment.model_validate(arms))
+    assert [one.key for one in found.value.misfits] == [
+        ("arms", "net", "recipe", "class_weights"),
+        ("arms", "net", "recipe", "freeze"),
+        ("arms", "other", "recipe", "class_weights"),
+    ]
+
+
+@pytest.mark.parametrize("search", [None, {**GRID, "space": {"architecture": ["mlp"]}}])
+def test_a_trainer_that_goes_away_is_no_mistake_in_the_file(search: Any) -> None:
+    describe = Describing()
+
+    class Away(Describing):
+        def describe(self, name: str, shape: Any, classes: int) -> DescribeArchitectureResponse:
+            if search and name == "resnet18":
+                return describe.describe(name, shape, classes)
+            raise NotReadyError("host:1 is not available")
+
+    with pytest.raises(NotReadyError):
+        check_arms(experiment(search=search), Away(), CLASSES)  # type: ignore[arg-type]

@@ -63,6 +63,36 @@ class CreateRunResponse(google.protobuf.message.Message):
 Global___CreateRunResponse: typing_extensions.TypeAlias = CreateRunResponse
 
 @typing.final
+class CheckRunRequest(google.protobuf.message.Message):
+    """CheckRunRequest says what a run would do."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SPEC_JSON_FIELD_NUMBER: builtins.int
+    spec_json: builtins.str
+    """The spec as CreateRun takes it."""
+    def __init__(
+        self,
+        *,
+        spec_json: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["spec_json", b"spec_json"]) -> None: ...
+
+Global___CheckRunRequest: typing_extensions.TypeAlias = CheckRunRequest
+
+@typing.final
+class CheckRunResponse(google.protobuf.message.Message):
+    """CheckRunResponse has no fields: the run would be accepted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___CheckRunResponse: typing_extensions.TypeAlias = CheckRunResponse
+
+@typing.final
 class GetRunRequest(google.protobuf.message.Message):
     """GetRunRequest names a run."""
 

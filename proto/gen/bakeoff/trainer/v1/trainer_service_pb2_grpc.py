@@ -40,6 +40,11 @@ class TrainerServiceStub(object):
                 request_serializer=bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateRunRequest.SerializeToString,
                 response_deserializer=bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateRunResponse.FromString,
                 _registered_method=True)
+        self.CheckRun = channel.unary_unary(
+                '/bakeoff.trainer.v1.TrainerService/CheckRun',
+                request_serializer=bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CheckRunRequest.SerializeToString,
+                response_deserializer=bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CheckRunResponse.FromString,
+                _registered_method=True)
         self.GetRun = channel.unary_unary(
                 '/bakeoff.trainer.v1.TrainerService/GetRun',
                 request_serializer=bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.GetRunRequest.SerializeToString,
@@ -89,6 +94,13 @@ class TrainerServiceServicer(object):
     def CreateRun(self, request, context):
         """CreateRun accepts work under an id the client chose. Repeating the call with the same spec returns the same run;
         the same id with another spec is ALREADY_EXISTS. An invalid spec is INVALID_ARGUMENT, absent data FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckRun(self, request, context):
+        """CheckRun refuses what CreateRun would refuse of this spec, and starts nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,6 +169,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.CreateRun,
                     request_deserializer=bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateRunRequest.FromString,
                     response_serializer=bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateRunResponse.SerializeToString,
+            ),
+            'CheckRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckRun,
+                    request_deserializer=bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CheckRunRequest.FromString,
+                    response_serializer=bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CheckRunResponse.SerializeToString,
             ),
             'GetRun': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRun,
@@ -227,6 +244,33 @@ class TrainerService(object):
             '/bakeoff.trainer.v1.TrainerService/CreateRun',
             bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateRunRequest.SerializeToString,
             bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bakeoff.trainer.v1.TrainerService/CheckRun',
+            bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CheckRunRequest.SerializeToString,
+            bakeoff_dot_trainer_dot_v1_dot_trainer__service__pb2.CheckRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,22 @@ _TrainerServiceCreateRunType = typing_extensions.TypeVar(
     ],
 )
 
+_TrainerServiceCheckRunType = typing_extensions.TypeVar(
+    '_TrainerServiceCheckRunType',
+    grpc.UnaryUnaryMultiCallable[
+        bakeoff.trainer.v1.trainer_service_pb2.CheckRunRequest,
+        bakeoff.trainer.v1.trainer_service_pb2.CheckRunResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        bakeoff.trainer.v1.trainer_service_pb2.CheckRunRequest,
+        bakeoff.trainer.v1.trainer_service_pb2.CheckRunResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        bakeoff.trainer.v1.trainer_service_pb2.CheckRunRequest,
+        bakeoff.trainer.v1.trainer_service_pb2.CheckRunResponse,
+    ],
+)
+
 _TrainerServiceGetRunType = typing_extensions.TypeVar(
     '_TrainerServiceGetRunType',
     grpc.UnaryUnaryMultiCallable[
@@ -169,7 +185,7 @@ _TrainerServiceInspectSourceType = typing_extensions.TypeVar(
     ],
 )
 
-class TrainerServiceStub(typing.Generic[_TrainerServiceCreateRunType, _TrainerServiceGetRunType, _TrainerServiceListRunsType, _TrainerServiceWatchRunType, _TrainerServiceCancelRunType, _TrainerServiceGetCapabilitiesType, _TrainerServiceListArchitecturesType, _TrainerServiceDescribeArchitectureType, _TrainerServiceInspectSourceType]):
+class TrainerServiceStub(typing.Generic[_TrainerServiceCreateRunType, _TrainerServiceCheckRunType, _TrainerServiceGetRunType, _TrainerServiceListRunsType, _TrainerServiceWatchRunType, _TrainerServiceCancelRunType, _TrainerServiceGetCapabilitiesType, _TrainerServiceListArchitecturesType, _TrainerServiceDescribeArchitectureType, _TrainerServiceInspectSourceType]):
     """TrainerService prepares data and trains and exports networks with one framework."""
 
     @typing.overload
@@ -177,6 +193,10 @@ class TrainerServiceStub(typing.Generic[_TrainerServiceCreateRunType, _TrainerSe
         grpc.UnaryUnaryMultiCallable[
             bakeoff.trainer.v1.trainer_service_pb2.CreateRunRequest,
             bakeoff.trainer.v1.trainer_service_pb2.CreateRunResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            bakeoff.trainer.v1.trainer_service_pb2.CheckRunRequest,
+            bakeoff.trainer.v1.trainer_service_pb2.CheckRunResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             bakeoff.trainer.v1.trainer_service_pb2.GetRunRequest,
@@ -219,6 +239,10 @@ class TrainerServiceStub(typing.Generic[_TrainerServiceCreateRunType, _TrainerSe
             bakeoff.trainer.v1.trainer_service_pb2.CreateRunResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            bakeoff.trainer.v1.trainer_service_pb2.CheckRunRequest,
+            bakeoff.trainer.v1.trainer_service_pb2.CheckRunResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             bakeoff.trainer.v1.trainer_service_pb2.GetRunRequest,
             bakeoff.trainer.v1.trainer_service_pb2.GetRunResponse,
         ],
@@ -257,6 +281,9 @@ class TrainerServiceStub(typing.Generic[_TrainerServiceCreateRunType, _TrainerSe
     the same id with another spec is ALREADY_EXISTS. An invalid spec is INVALID_ARGUMENT, absent data FAILED_PRECONDITION.
     """
 
+    CheckRun: _TrainerServiceCheckRunType
+    """CheckRun refuses what CreateRun would refuse of this spec, and starts nothing."""
+
     GetRun: _TrainerServiceGetRunType
     """GetRun returns one run; NOT_FOUND when the id is unknown."""
 
@@ -285,6 +312,10 @@ TrainerServiceAsyncStub: typing_extensions.TypeAlias = TrainerServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         bakeoff.trainer.v1.trainer_service_pb2.CreateRunRequest,
         bakeoff.trainer.v1.trainer_service_pb2.CreateRunResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        bakeoff.trainer.v1.trainer_service_pb2.CheckRunRequest,
+        bakeoff.trainer.v1.trainer_service_pb2.CheckRunResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         bakeoff.trainer.v1.trainer_service_pb2.GetRunRequest,
@@ -332,6 +363,14 @@ class TrainerServiceServicer(metaclass=abc.ABCMeta):
         """CreateRun accepts work under an id the client chose. Repeating the call with the same spec returns the same run;
         the same id with another spec is ALREADY_EXISTS. An invalid spec is INVALID_ARGUMENT, absent data FAILED_PRECONDITION.
         """
+
+    @abc.abstractmethod
+    def CheckRun(
+        self,
+        request: bakeoff.trainer.v1.trainer_service_pb2.CheckRunRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[bakeoff.trainer.v1.trainer_service_pb2.CheckRunResponse, collections.abc.Awaitable[bakeoff.trainer.v1.trainer_service_pb2.CheckRunResponse]]:
+        """CheckRun refuses what CreateRun would refuse of this spec, and starts nothing."""
 
     @abc.abstractmethod
     def GetRun(

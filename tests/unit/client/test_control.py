@@ -1,0 +1,85 @@
+"""What a client makes of a service that takes its time. The server is a real one with a servicer of its own."""
+
+import time
+from collections.abc import Iterator
+from concurrent import futures
+
+import grpc
+import pytest
+from bakeoff.run.v1 import run_pb2
+from bakeoff.trainer.v1 import trainer_service_pb2 as pb
+from bakeoff.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
+
+from core.errors import DeadlineError, InvalidInputError
+from core.schemas.data import DataSpec, DigitsSource, ImageSpec
+from core.schemas.specs import PrepareSpec
+from services.client import control
+from services.client.control import TrainerClient
+
+SPEC = PrepareSpec(data=DataSpec(source=DigitsSource(), image=ImageSpec(height=8, width=8)), source_digest="d")
+DEADLINE_S = 0.3
+
+
+class Slow(pb_grpc.TrainerServiceServicer):
+    """Takes longer than the deadline; creating a run goes better after some attempts."""
+
+    def __init__(self) -> None:
+        self.created, self.slow_attempts = 0, 1
+
+    def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:  # noqa: N802
+        self.created += 1
+        if self.created <= self.slow_attempts:
+            time.sleep(2 * DEADLINE_S)
+        return pb.CreateRunResponse(run=run_pb2.Run(id=request.id))
+
+    def CheckRun(self, request: pb.CheckRunRequest, context: grpc.ServicerContext) -> pb.CheckRunResponse:  # noqa: N802
+        if "digits" in request.spec_json:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "too small")
+        return pb.CheckRunResponse()
+
+    def InspectSource(  # noqa: N802
+        self, request: pb.InspectSourceRequest, context: grpc.ServicerContext
+    ) -> pb.InspectSourceResponse:
+        time.sleep(2 * DEADLINE_S)
+        return pb.InspectSourceResponse()
+
+
+@pytest.fixture
+def slow() -> Slow:
+    return Slow()
+
+
+@pytest.fixture
+def client(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrainerClient]:
+    monkeypatch.setattr(control, "LOOK_TIMEOUT_S", DEADLINE_S)
+    monkeypatch.setattr(control, "RECONNECT_S", 0.0)
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    pb_grpc.add_TrainerServiceServicer_to_server(slow, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with TrainerClient(f"127.0.0.1:{port}") as found:
+        yield found
+    server.stop(0).wait()
+
+
+def test_a_call_that_takes_too_long_says_where_how_long_and_at_what(client: TrainerClient) -> None:
+    message = rf"^{client.target} did not look at the data source within 0.3 s: Deadline Exceeded"
+    with pytest.raises(DeadlineError, match=message):
+        client.inspect(DigitsSource())
+
+
+def test_a_run_that_was_not_accepted_in_time_is_asked_for_once_more(client: TrainerClient, slow: Slow) -> None:
+    assert client.create("slow", SPEC).id == "slow"
+    assert slow.created == 2
+
+
+def test_a_service_that_never_answers_in_time_is_given_up(client: TrainerClient, slow: Slow) -> None:
+    client._patience_s, slow.slow_attempts = 0.0, 9
+    with pytest.raises(DeadlineError, match="did not accept the run within"):
+        client.create("never", SPEC)
+    assert slow.created == 2
+
+
+def test_a_check_gives_the_services_reason(client: TrainerClient) -> None:
+    with pytest.raises(InvalidInputError, match="too small"):
+        client.check(SPEC)
