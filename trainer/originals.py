@@ -108,8 +108,8 @@ def check_originals(spec: OriginalsSpec) -> None:
         digest = inspect(spec.source).digest
     except NotFoundError as error:
         raise WrongStateError(
-            f"the original images are not on this trainer's machine: {error}; put them there, or train with "
-            "pipeline: shared, which needs the prepared data only"
+            f"the original images are missing: {error}; put them there, or train with pipeline: shared, which needs "
+            "the prepared data only"
         ) from error
     if digest != spec.digest:
         raise WrongStateError("the original images changed since they were prepared; run the experiment again")

@@ -85,7 +85,10 @@ def local(source: DatasetSource) -> Path | None:
         return None
     if not path.is_dir():
         state = "is a file" if path.exists() else "does not exist"
-        raise NotFoundError(f"{path} {state}; expected a folder of Parquet files, or a name on the Hugging Face hub")
+        raise NotFoundError(
+            f"{path.absolute()} {state} on this trainer's machine; expected a folder of Parquet files, or a name on "
+            "the Hugging Face hub"
+        )
     if source.config or source.revision:
         raise InvalidInputError(f"config and revision belong to hub names; {path} is a local folder, leave them out")
     if not any(path.rglob("*.parquet")):
@@ -234,13 +237,26 @@ def _explained(source: DatasetSource, function: Callable[[], ResultT]) -> Result
         raise
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"data set {source.name!r} not found: {error}; expected a hub name or a local folder"
+            f"data set {source.name!r} not found: {error}; expected a hub name or a local folder{_taken(source)}"
         ) from error
     except ConnectionError as error:
-        raise NotReadyError(f"{error}; try again with a network, or name a local folder of Parquet files") from error
+        raise NotReadyError(
+            f"{error}; try again with a network, or name a local folder of Parquet files{_taken(source)}"
+        ) from error
     except Exception as error:
         reason = str(error.__cause__ or error).rstrip(".")
         raise InvalidInputError(
             f"data set {source.name!r} cannot be loaded: {reason}; expected a hub name, or a folder with the Parquet "
             "files of this data set and no others"
         ) from error
+
+
+def _taken(source: DatasetSource) -> str:
+    """What a mistyped folder was taken for; nothing where one is there."""
+    path = Path(source.name)
+    if path.exists():
+        return ""
+    return (
+        f". No folder {path.absolute()} is on this trainer's machine, so {source.name} was taken for a data set of the "
+        f"hub; write ./{source.name} for a folder"
+    )

@@ -84,7 +84,7 @@ def scan(root: Path) -> Scan:
     """
     if not root.is_dir():
         state = "is a file" if root.exists() else "does not exist"
-        raise NotFoundError(f"{root} {state}; {EXPECTED}")
+        raise NotFoundError(f"{root.absolute()} {state} on this trainer's machine; {EXPECTED}")
     ignored: list[str] = []
     splits = _split_folders(root, ignored)
     classes = sorted({entry.name for prefix in splits.values() for entry in _folders(root / prefix)})

@@ -195,7 +195,8 @@ def test_a_folder_without_parquet_points_to_the_other_source(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "a/b/c"])
 def test_a_missing_folder_says_what_was_expected(name: str) -> None:
-    with pytest.raises(NotFoundError, match="does not exist; expected a folder of Parquet files, or a name"):
+    message = "^/.* does not exist on this trainer's machine; expected a folder of Parquet files, or a name"
+    with pytest.raises(NotFoundError, match=message):
         inspect(DatasetSource(name=name))
 
 
@@ -269,6 +270,22 @@ def test_what_the_hub_answers_becomes_an_error_of_ours(
         inspect(DatasetSource(name="owner/pets"))
     with pytest.raises(expected, match=r"owner/pets|BuilderConfig"):
         open_source(DatasetSource(name="owner/pets"), tmp_path, lambda: None)
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError("no network"), datasets.exceptions.DatasetNotFoundError("doesn't exist on the Hub")]
+)
+def test_a_mistyped_folder_that_was_taken_for_a_hub_name_is_told_as_such(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    stand_in(monkeypatch, "load_dataset_builder", fail)
+    monkeypatch.chdir(tmp_path)
+    message = rf"No folder {tmp_path}/data/asl is .*taken for a data set of the hub; write \./data/asl for a folder$"
+    with pytest.raises((NotFoundError, NotReadyError), match=message):
+        inspect(DatasetSource(name="data/asl"))
 
 
 def test_a_slow_download_can_be_cancelled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -108,8 +108,17 @@ def test_the_digest_changes_with_names_sizes_and_times_only(tmp_path: Path) -> N
 @pytest.mark.parametrize(("kind", "state"), [("missing", "does not exist"), ("file", "is a file")])
 def test_no_folder_there_says_what_was_expected(tmp_path: Path, kind: str, state: str) -> None:
     path = touch(tmp_path / "x") if kind == "file" else tmp_path / "x"
-    with pytest.raises(NotFoundError, match=rf"x {state}; expected a folder of class folders, <class>/<image>"):
+    where = rf"^{path} {state} on this trainer's machine"
+    with pytest.raises(NotFoundError, match=rf"{where}; expected a folder of class folders, <class>/<image>"):
         look(path)
+
+
+def test_a_relative_folder_that_is_not_there_is_told_with_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotFoundError, match=rf"^{tmp_path}/images does not exist"):
+        look(Path("images"))
 
 
 @pytest.mark.parametrize("content", [(), ("a.png", "b.png")])
