@@ -1,5 +1,6 @@
 """`bakeoff lr-find`: a learning rate for an arm, from a short training at a growing one."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -37,11 +38,12 @@ def lr_find(
     style: FormatOption = ListFormat.TABLE,
 ) -> None:
     """Suggest a learning rate: train a few steps at a rate that grows, and plot the loss over the rate."""
+    # Written so that it refuses what is no number too.
+    if not 0 < lowest < highest < math.inf:
+        raise InvalidInputError(f"--lowest {lowest:g} must be above 0 and below --highest {highest:g}, both finite")
     experiment = pin_weights(read_experiment(file, overrides or (), data))
     name, span = arm or next(iter(experiment.arms)), Range(lowest=lowest, highest=highest, steps=steps)
     chosen = _frameworks(framework, experiment.frameworks_of(name))
-    if not 0 < lowest < highest:
-        raise InvalidInputError(f"--lowest {lowest:g} must be above 0 and below --highest {highest:g}")
     home = Home()
     found: list[FindRateResult] = []
     failed: list[str] = []
