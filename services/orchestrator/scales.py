@@ -35,7 +35,7 @@ def leave_out_arms(document: dict[str, Any], written: Collection[str], file: str
         written: the arms that the file itself has.
 
     Raises:
-        InvalidInputError: there is no such arm to leave out.
+        InvalidInputError: there is no such arm to leave out, or no other is left.
     """
     arms = document.get("arms")
     if not isinstance(arms, dict):
@@ -45,6 +45,8 @@ def leave_out_arms(document: dict[str, Any], written: Collection[str], file: str
         raise InvalidInputError(f"{file}: arms.{unknown[0]} is null, and there is no such arm: {', '.join(written)}")
     for name in [name for name in arms if str(name) in left_out]:
         del arms[name]  # in place: the rest keeps its lines, which errors name
+    if left_out and not arms:
+        raise InvalidInputError(f"{file}: every arm is left out (null): {', '.join(sorted(left_out))}; one must stay")
     _leave_out_of_study(document, left_out)
     for block in ("loadtest", "other_split"):
         _leave_out_of(block, document, left_out)

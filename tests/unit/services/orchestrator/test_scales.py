@@ -203,8 +203,11 @@ def test_an_error_still_names_its_line_where_an_arm_is_left_out(tmp_path: Path) 
 
 def test_a_scale_that_leaves_out_every_arm_is_refused(tmp_path: Path) -> None:
     changed = TEXT.replace("arms: {two: {recipe: {epochs: 2}}}", "arms: {one: null, two: null}")
-    with pytest.raises(InvalidInputError, match="arms"):
+    message = r"sized.yaml: every arm is left out \(null\): one, two; one must stay"
+    with pytest.raises(InvalidInputError, match=message):
         read_experiment(write(tmp_path, changed), scale="small")
+    with pytest.raises(InvalidInputError, match=message):
+        read_experiment(write(tmp_path, TEXT), ["arms.one=null", "arms.two=null"])
 
 
 def test_the_other_split_follows_its_arms(tmp_path: Path) -> None:
