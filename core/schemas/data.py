@@ -20,7 +20,7 @@ class FolderSource(Schema):
     """A folder of class folders, `<class>/<image>`, or of split folders, `<split>/<class>/<image>`."""
 
     kind: Literal["folder"] = "folder"
-    path: str
+    path: str = pydantic.Field(min_length=1)
     """Absolute, or relative to where the trainer service runs."""
 
 
@@ -28,7 +28,7 @@ class DatasetSource(Schema):
     """Anything Hugging Face `datasets` loads: a name on the hub, or a local folder of Parquet files."""
 
     kind: Literal["dataset"] = "dataset"
-    name: str
+    name: str = pydantic.Field(min_length=1)
     """Hub name (`ylecun/mnist`) or path of a local folder."""
     config: str | None = None
     revision: str | None = None

@@ -140,6 +140,8 @@ def _replace_source(document: CommentedMap, data: str) -> None:
     key = {"folder": "path", "dataset": "name"}.get(str(kind))
     if key is None or not isinstance(source, dict):
         raise InvalidInputError(f"--data goes with data.source.kind folder or dataset, not {kind!r}")
+    if not data:
+        raise InvalidInputError("--data is empty, as a variable that is not set is; expected a folder or a hub name")
     if Path(data).exists():
         # The service that reads it has another working directory.
         source[key] = str(Path(data).absolute())

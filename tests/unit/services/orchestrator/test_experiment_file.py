@@ -134,6 +134,16 @@ def test_data_without_a_place_cannot_be_replaced(tmp_path: Path, block: str) -> 
         read_experiment(write(tmp_path, SMALL), [f"data={block}"], data="/images")
 
 
+@pytest.mark.parametrize("source", ["{kind: folder, path: /nowhere}", "{kind: dataset, name: owner/pets}"])
+def test_a_place_that_is_empty_is_not_the_current_folder(tmp_path: Path, source: str) -> None:
+    text = SMALL.replace("{kind: digits}", source)
+    with pytest.raises(InvalidInputError, match="--data is empty, as a variable that is not set is; expected a folder"):
+        read_experiment(write(tmp_path, text), data="")
+    key = "name" if "name" in source else "path"
+    with pytest.raises(InvalidInputError, match=rf"data.source.*{key}: String should have at least 1 character"):
+        read_experiment(write(tmp_path, text), [f"data.source.{key}=''"])
+
+
 def test_data_that_exists_here_is_found_wherever_the_service_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
