@@ -89,6 +89,15 @@ class Frozen(Schema):
     epochs: int = pydantic.Field(ge=1)
 
 
+SHORT_FORMS = {"optimizer": "name", "schedule": "name", "pretrained": "weights"}
+"""Keys of a recipe that may be a string alone, with the key that it stands for."""
+
+
+def written_out(key: str, value: Any) -> Any:
+    """The mapping that a string alone stands for; any other value as it is."""
+    return {SHORT_FORMS[key]: value} if key in SHORT_FORMS and isinstance(value, str) else value
+
+
 class Recipe(Schema):
     """One training, completely: nothing is left to a default that is not written here or named "framework"."""
 
@@ -203,15 +212,21 @@ class Recipe(Schema):
             raise ValueError("l2 and adamw's weight_decay do the same in two ways; write l2: 0, or optimizer adam")
         return self
 
-    @pydantic.field_validator("schedule", mode="before")
+    @pydantic.field_validator("optimizer", mode="before")
     @classmethod
-    def _schedule_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    def _optimizer_named(cls, value: Any) -> Any:
+        return _named(value)
 
-    @pydantic.field_validator("pretrained", mode="before")
+    @pydantic.field_validator(*SHORT_FORMS, mode="before")
     @classmethod
-    def _weights_alone(cls, value: Any) -> Any:
-        return {"weights": value} if isinstance(value, str) else value
+    def _written_out(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        return written_out(str(info.field_name), value)
+
+
+def _named(optimizer: Any) -> Any:
+    """An optimiser written out; keys without a name are Adam's, as where there is no optimiser."""
+    written = written_out("optimizer", optimizer)
+    return {"name": "adam", **written} if isinstance(written, dict) else written
 
 
 def _decided(recipe: Recipe, info: pydantic.ValidationInfo) -> Recipe:
@@ -253,15 +268,13 @@ def complete(mode: str, given: dict[str, Any]) -> dict[str, Any]:
     given = {**_of_weights(given), **given}
     if mode != "idiomatic":
         return {"mode": mode, **given}
-    chosen = given.get("optimizer") or {"name": "adam"}
-    if not isinstance(chosen, dict):
+    optimizer = _named(given.get("optimizer") or {})
+    if not isinstance(optimizer, dict):
         return {"mode": mode, **IDIOMATIC, **given}
-    optimizer = dict(chosen)
-    defaults = IDIOMATIC_OPTIMIZER.get(str(optimizer.get("name", "adam")), {})
+    defaults = IDIOMATIC_OPTIMIZER.get(str(optimizer["name"]), {})
     # ε belongs to the weights: with another one the same numbers are another function.
     norm = {**IDIOMATIC["batch_norm"], **({"epsilon": IMAGENET_EPSILON} if given.get("pretrained") else {})}
     written = given.get("batch_norm", {})
     if isinstance(written, dict):
         written = {**norm, **written}
-    named = {"name": "adam", **optimizer}
-    return {"mode": mode, **IDIOMATIC, **given, "batch_norm": written, "optimizer": {**defaults, **named}}
+    return {"mode": mode, **IDIOMATIC, **given, "batch_norm": written, "optimizer": {**defaults, **optimizer}}

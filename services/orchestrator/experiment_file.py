@@ -14,6 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from core.errors import InvalidInputError, NotFoundError
 from core.schemas.base import explain_one, problems_of
 from core.schemas.experiment import FULL, Experiment
+from core.schemas.recipe import written_out
 from services.orchestrator.scales import choose_scale, leave_out_arms, name_scale
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -123,8 +124,8 @@ def _override(document: CommentedMap, override: str) -> None:
     *parents, last = key.split(".")
     place: Any = document
     for part in parents:
-        if not isinstance(place.get(part), dict):
-            place[part] = CommentedMap()
+        inner = written_out(part, place.get(part))
+        place[part] = inner if isinstance(inner, dict) else CommentedMap()
         place = place[part]
     try:
         place[last] = YAML(typ="safe").load(text)

@@ -6,6 +6,7 @@ from typing import Any
 
 from core.errors import InvalidInputError
 from core.schemas.experiment import FULL
+from core.schemas.recipe import written_out
 
 
 def choose_scale(document: dict[str, Any], scale: str, file: str) -> None:
@@ -72,8 +73,10 @@ def name_scale(document: dict[str, Any], scale: str) -> None:
 
 def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
     for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(target.get(key), dict):
-            _merge(target[key], value)
+        inner = written_out(key, target.get(key))
+        if isinstance(value, dict) and isinstance(inner, dict):
+            target[key] = inner
+            _merge(inner, value)
         else:
             target[key] = value
 

@@ -25,6 +25,17 @@ def test_matched_is_constant_and_idiomatic_leaves_the_schedule_to_the_framework(
     assert recipe("idiomatic", schedule="constant").schedule == Constant()
 
 
+@pytest.mark.parametrize("mode", ["matched", "idiomatic"])
+def test_an_optimizer_is_its_name_alone_or_adam_with_the_keys_that_are_written(mode: str) -> None:
+    sgd = recipe(mode, optimizer="sgd").optimizer
+    assert sgd == recipe(mode, optimizer={"name": "sgd"}).optimizer
+    assert sgd.learning_rate == (1e-2 if mode == "matched" else None)
+    slower = recipe(mode, optimizer={"learning_rate": 1e-4}).optimizer
+    assert slower == recipe(mode, optimizer={"name": "adam", "learning_rate": 1e-4}).optimizer
+    with pytest.raises(pydantic.ValidationError, match="lion"):
+        recipe(mode, optimizer="lion")
+
+
 def test_adamw_decays_by_a_named_amount_in_matched_and_by_the_frameworks_in_idiomatic() -> None:
     for mode, decay in (("matched", 0.01), ("idiomatic", None)):
         optimizer = recipe(mode, optimizer={"name": "adamw"}).optimizer

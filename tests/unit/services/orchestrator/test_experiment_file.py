@@ -55,6 +55,14 @@ def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
     assert experiment.loadtest is None
 
 
+@pytest.mark.parametrize(("written", "name"), [("", "adam"), (", optimizer: sgd", "sgd")])
+def test_an_override_keeps_the_optimizer_that_the_file_names_alone(tmp_path: Path, written: str, name: str) -> None:
+    text = SMALL.replace("{epochs: 2}", f"{{epochs: 2{written}}}")
+    experiment = read_experiment(write(tmp_path, text), ["arms.matched.recipe.optimizer.learning_rate=1e-4"])
+    found = experiment.arms["matched"].recipe.optimizer
+    assert (found.name, found.learning_rate) == (name, 1e-4)
+
+
 def test_data_replaces_the_place_of_the_source(tmp_path: Path) -> None:
     text = SMALL.replace("{kind: digits}", "{kind: folder, path: /nowhere}")
     source = read_experiment(write(tmp_path, text), data="/images").data.source
@@ -106,7 +114,10 @@ def test_an_error_names_line_key_and_what_is_allowed(tmp_path: Path, old: str, n
         ("seeds", "expected key.path=value"),
         ("seeds=[0", "not valid YAML after the '='"),
         ("title=\x07", "not valid YAML after the '=': unacceptable character"),
-        ("arms.matched={architecture: mlp, mode: idiomatic, recipe: {epochs: 1, optimizer: adam}}", "recipe.optimizer"),
+        (
+            "arms.matched={architecture: mlp, mode: idiomatic, recipe: {epochs: 1, optimizer: [adam]}}",
+            "recipe.optimizer",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(tmp_path: Path, override: str, message: str) -> None:

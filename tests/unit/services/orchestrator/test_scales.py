@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidInputError
+from core.schemas.schedule import Plateau
 from services.orchestrator.experiment_file import load_yaml, read_experiment
 
 ROOT = Path(__file__).parents[4]
@@ -45,6 +46,13 @@ def test_a_scale_changes_what_it_names_and_ends_the_names_of_arms(tmp_path: Path
     assert experiment.loadtest is not None
     assert experiment.loadtest.arms == ("one-small",)
     assert experiment.data.limit == 5
+
+
+def test_a_scale_adds_to_a_schedule_that_is_its_name_alone(tmp_path: Path) -> None:
+    text = TEXT.replace("{epochs: 9}", "{epochs: 9, schedule: plateau}")
+    text = text.replace("{two: {recipe: {epochs: 2}}}", "{one: {recipe: {schedule: {patience: 2}}}}")
+    arm = read_experiment(write(tmp_path, text), scale="small").arms["one-small"]
+    assert arm.recipe.schedule == Plateau(patience=2)
 
 
 def test_an_override_uses_the_names_in_the_file_and_wins_over_the_scale(tmp_path: Path) -> None:
