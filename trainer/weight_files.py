@@ -137,7 +137,8 @@ def _check(readable: Path, path: Path, spec: Pretrained, architecture: Architect
             tensor = file.get_slice(name)
             shapes[name], kind = tuple(tensor.get_shape()), tensor.get_dtype()
             if name in known and kind not in FLOATS:
-                raise InvalidInputError(f"{path}: {name!r} is {kind}, expected one of {', '.join(FLOATS)}")
+                advice = "; save it as float32, which is exact" if kind == "BF16" else ""
+                raise InvalidInputError(f"{path}: {name!r} is {kind}, expected one of {', '.join(FLOATS)}{advice}")
     check_tensors(shapes, architecture, spec.head == "keep", str(path))
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -76,6 +77,13 @@ def test_integers_in_place_of_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "integers.safetensors"
     save_file({**numbered(), "bn1.weight": np.ones(64, np.int64)}, path)
     with pytest.raises(InvalidInputError, match=r"'bn1.weight' is I64, expected one of F16, F32, F64"):
+        check(keep(path), RESNET)
+
+
+def test_bfloat16_says_how_to_save_it(tmp_path: Path) -> None:
+    path = tmp_path / "bfloat16.safetensors"
+    save_file({**numbered(), "fc.bias": np.zeros(1000, ml_dtypes.bfloat16)}, path)
+    with pytest.raises(InvalidInputError, match=r"'fc.bias' is BF16, .*; save it as float32, which is exact"):
         check(keep(path), RESNET)
 
 
