@@ -113,6 +113,9 @@ class Recipe(Schema):
     """shared: the same batches in the same order with the same dropout masks, the last partial batch included."""
     arithmetic: Origin = "shared"
     """shared: optimiser and BatchNorm arithmetic as defined in this file and in DESIGN; framework: its own classes."""
+    workers: int | None = pydantic.Field(None, ge=0, le=64)
+    """Processes in which PyTorch's or fastai's own loader decodes originals; Keras and TensorFlow do so in threads.
+    Null: the framework's default, in PyTorch none, in fastai one for each thread up to 16."""
     normalization: Literal["unit", "standardize", "imagenet"] = "unit"
     """unit: pixel / 255; standardize: (pixel / 255 − mean) / std of the training split, per channel; imagenet: the same
     with ImageNet's figures. In the graph. `complete` writes imagenet where a recipe has `pretrained` and not this."""
@@ -169,10 +172,10 @@ class Recipe(Schema):
         return max((end for end in ends if end < self.epochs), default=0)
 
     def for_framework(self, framework: Framework) -> "Recipe":
-        """The same with the framework's own batch size where none is written."""
-        if self.batch_size is not None:
-            return self
-        return self.model_copy(update={"batch_size": OWN_BATCH_SIZE[framework]})
+        """The same with the framework's own batch size where none is written, and no workers where it has none."""
+        size = OWN_BATCH_SIZE[framework] if self.batch_size is None else self.batch_size
+        workers = self.workers if framework in HAVE_WORKERS else None
+        return self.model_copy(update={"batch_size": size, "workers": workers})
 
     @pydantic.model_validator(mode="after")
     def _nothing_left_open(self) -> "Recipe":
@@ -180,6 +183,15 @@ class Recipe(Schema):
             raise ValueError(
                 f"{left[0]} is null, which leaves it to each framework; mode matched needs one value for all: write "
                 "one, or leave the key out for Bakeoff's default"
+            )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _own_workers(self) -> "Recipe":
+        if self.workers is not None and self.pipeline == "shared":
+            raise ValueError(
+                f"workers {self.workers} are of the frameworks' own loaders, and pipeline is shared; leave workers "
+                "out, or write pipeline: framework"
             )
         return self
 
@@ -242,6 +254,8 @@ OWN_BATCH_SIZE: dict[Framework, int] = {"keras": 32, "tensorflow": 32, "pytorch"
 """Keras: the default of `Model.fit` and of `image_dataset_from_directory`. TensorFlow: its tutorial "Load and
 preprocess images". PyTorch: its quickstart; the default of `DataLoader` itself is 1, with which no tutorial trains.
 fastai: the default of `DataLoaders`."""
+HAVE_WORKERS: tuple[Framework, ...] = ("pytorch", "fastai")
+"""Whose loaders can decode in processes of their own."""
 IDIOMATIC: dict[str, Any] = {
     "batch_size": None,
     "initializer": "framework",

@@ -21,7 +21,7 @@ def describe_recipe(arm: Arm) -> str:
     )
 
 
-SCALARS = ("normalization", "loss", "label_smoothing", "l2", "sampler", "precision")
+SCALARS = ("normalization", "loss", "label_smoothing", "l2", "sampler", "workers", "precision")
 """Keys of a recipe that are told with their value where that is not the default."""
 
 

@@ -17,7 +17,7 @@ from core.formats import get_format
 from core.prepared import Split
 from core.schemas.augmentation import Augmentation
 from core.schemas.data import ImageSpec
-from core.schemas.recipe import Recipe, complete
+from core.schemas.recipe import HAVE_WORKERS, Recipe, complete
 from tests.contract import networks
 from tests.contract.recorder import Recorder
 from trainer import samples
@@ -70,6 +70,8 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
     _train_and_export(framework, data, folder / "own", facts)
     for name, given, sampler in (("files", data, "shuffle"), ("weighted-arrays", _arrays(data), "weighted")):
         facts[f"own/resumed/{name}"] = _resumed(framework, given, sampler)
+    if framework.name in HAVE_WORKERS:
+        facts["own/workers"] = [_resumed(framework, data, "shuffle", workers=2) for _ in range(2)]
 
 
 def _default_batch(framework: Framework) -> int | None:
@@ -113,10 +115,10 @@ def _train_and_export(framework: Framework, data: TrainingData, folder: Path, fa
         facts[f"own/exported/{format_name}"] = max(gaps)
 
 
-def _resumed(framework: Framework, data: TrainingData, sampler: str) -> dict[str, Any]:
+def _resumed(framework: Framework, data: TrainingData, sampler: str, workers: int | None = None) -> dict[str, Any]:
     """Two epochs of several varied batches, and the second one again from the first one's checkpoint."""
     written = {"epochs": 2, "batch_size": 5, "sampler": sampler, "augmentation": networks.AUGMENTATION.model_dump()}
-    recipe = Recipe(**complete("idiomatic", written))
+    recipe = Recipe(**complete("idiomatic", {**written, "workers": workers}))
     settings = networks.settings(ARCHITECTURE, recipe)
 
     def fitted(recorder: Recorder) -> Weights:
@@ -243,6 +245,7 @@ def _refused(framework: Framework, data: TrainingData, folder: Path) -> list[str
     tried = [
         lambda: framework.first_batch(model, given, recipe),
         lambda: framework.fit(model, given, recipe, Recorder()),
+        lambda: framework.fit(model, given, recipe.model_copy(update={"workers": 1}), Recorder()),
     ]
     return [_error_of(attempt, folder) for attempt in tried]
 

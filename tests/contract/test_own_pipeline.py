@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.schemas.recipe import OWN_BATCH_SIZE
-from tests.contract.conftest import Answers
+from core.schemas.recipe import HAVE_WORKERS, OWN_BATCH_SIZE
+from tests.contract.conftest import Answers, Probes
 from tests.contract.own_pipeline import CHANGES, IMAGES, IMBALANCE
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
@@ -89,6 +89,17 @@ def test_a_varied_training_goes_on_after_an_epoch_and_in_torch_bit_for_bit(answe
     if answers.framework in ("pytorch", "fastai"):  # the others shuffle anew
         assert found["losses"][0] == found["losses"][1]
         assert found["equal"]
+
+
+@pytest.mark.parametrize("framework", HAVE_WORKERS)
+def test_as_many_workers_make_the_same_training_twice_and_after_a_resumption(probes: Probes, framework: str) -> None:
+    facts = probes[framework].facts
+    first, second = facts["own/workers"]
+    assert first["losses"] == second["losses"]
+    assert first["losses"][0] == first["losses"][1]
+    assert first["equal"]
+    # Workers draw their own numbers: another number of them is another training.
+    assert first["losses"][0] != facts["own/resumed/files"]["losses"][0]
 
 
 def test_a_training_on_originals_reports_every_epoch_and_how_long_it_waited_for_data(answers: Answers) -> None:

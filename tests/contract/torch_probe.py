@@ -266,16 +266,26 @@ def exported_graph(mode: str, folder: Path) -> list[str]:
     return [node.op_type for node in onnx.load(folder / "model.onnx").graph.node]
 
 
-def workers(folder: Path) -> dict[str, int]:
-    """Processes that decode for two threads: files, files in batches larger than any memory, arrays; and for many."""
-    from trainer.frameworks._fastai_workers import decoding_workers
+def workers(folder: Path) -> dict[str, int | str]:
+    """Processes that decode where two are the default: of files, of files in batches larger than any memory, of arrays;
+    and where the recipe names a number."""
+    from core.errors import WrongStateError
+    from trainer.frameworks._torch_workers import decoding_workers
 
     originals = Originals(np.zeros(1, np.int64), ImageSpec(height=64, width=64), 2, folder)
+    own = Recipe.model_validate(complete("idiomatic", {"epochs": 1, "batch_size": 64}))
+    large = own.model_copy(update={"batch_size": 1_000_000_000})
+    try:
+        refused = str(decoding_workers(large.model_copy(update={"workers": 1}), originals, default=2))
+    except WrongStateError as error:
+        refused = str(error)
     return {
-        "files": decoding_workers(originals, 64, threads=2),
-        "crowded": decoding_workers(originals, 1_000_000_000, threads=2),
-        "arrays": decoding_workers(None, 64, threads=2),
-        "many": decoding_workers(originals, 1, threads=64),
+        "files": decoding_workers(own, originals, default=2),
+        "crowded": decoding_workers(large, originals, default=2),
+        "arrays": decoding_workers(own, None, default=2),
+        "named": decoding_workers(own.model_copy(update={"workers": 1}), originals, default=2),
+        "none": decoding_workers(large.model_copy(update={"workers": 0}), originals, default=2),
+        "refused": refused,
     }
 
 

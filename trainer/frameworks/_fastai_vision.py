@@ -15,7 +15,7 @@ from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe
 from trainer.batches import balanced_chances
 from trainer.framework import TrainingData
-from trainer.frameworks._fastai_workers import decoding_workers
+from trainer.frameworks._torch_workers import decoding_workers
 from trainer.frameworks._torchvision import import_torchvision
 
 import_torchvision()
@@ -36,6 +36,8 @@ from fastai.vision.core import PILImage, PILImageBW, TensorImage  # noqa: E402
 from fastai.vision.data import ImageBlock  # noqa: E402
 from fasttransform.transform import Transform  # noqa: E402
 
+OWN_WORKERS = 16
+"""The most that fastai starts by itself, where there are so many cores."""
 GEOMETRIES = {"stretch": ResizeMethod.Squish, "crop": ResizeMethod.Crop, "pad": ResizeMethod.Pad}
 
 
@@ -105,7 +107,7 @@ def loaders(data: TrainingData, recipe: Recipe, threads: int) -> Any:
         batch_tfms=[*batch_augmentation(vary), Bytes()],
     )
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
-    workers = decoding_workers(originals, recipe.batch, threads)
+    workers = decoding_workers(recipe, originals, default=min(OWN_WORKERS, threads))
     if workers:  # fastai's loader takes the default of the process and no other
         multiprocessing.set_start_method("fork", force=True)
     settings = {

@@ -4,8 +4,8 @@ What `framework` and None mean here, all of it fastai's own:
 - batch size: 64, the default of `DataLoaders`.
 - initializer: torch's, because a Learner leaves the weights of a module it is given alone.
 - pipeline: a `DataBlock` over the originals with `Resize` and `aug_transforms` (arrays without augmentation:
-  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped, with a worker for each thread, 16 at most (none
-  for arrays); a weighted sampler is `WeightedDL`.
+  `DataLoaders.from_dsets`), shuffled, the last partial batch dropped, with `workers` or one for each thread up to 16
+  (none for arrays); a weighted sampler is `WeightedDL`.
 - schedule: `fit_one_cycle`, its rate the cycle's largest (default 1e-3), Adam's β1 0.95 → 0.85 → 0.95 unless the recipe
   names one, which then stays constant; SGD has no momentum to move. Named ones are `ParamScheduler`s; a plateau is the
   shared rule, which is that of `ReduceLROnPlateau`.
@@ -54,7 +54,6 @@ from trainer.frameworks._fastai_phases import (
     starting_rate,
     with_own_numbers,
 )
-from trainer.frameworks._fastai_workers import own_words
 from trainer.frameworks._torch_data import ArrayDataset, MatchedLoader, SequentialLoader
 from trainer.frameworks._torch_freezing import freeze
 from trainer.frameworks._torch_model import TorchFramework, TorchModel
@@ -69,6 +68,7 @@ from trainer.frameworks._torch_training import (
     restore_network,
     restore_random,
 )
+from trainer.frameworks._torch_workers import own_words
 from trainer.phases import Phase, remaining
 
 CPU = torch.device("cpu")
@@ -115,7 +115,8 @@ class FastaiFramework(TorchFramework):
         """See the protocol."""
         torch.manual_seed(model.settings.seed)
         random.seed(model.settings.seed)
-        images, labels = _own_loaders(data, recipe, threads=0).train.one_batch()
+        alone = recipe.model_copy(update={"workers": 0})
+        images, labels = _own_loaders(data, alone, model.settings.threads).train.one_batch()
         return images.numpy(), labels.numpy()
 
     def extras(self, model: TorchModel, directory: Path) -> None:

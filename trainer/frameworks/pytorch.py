@@ -4,7 +4,7 @@ What `framework` and None mean here, all of it torch's own:
 - batch size: 64, the quickstart's.
 - initializer: Kaiming uniform with a = √5 for kernels, uniform ±1/√fan_in for biases.
 - pipeline: a `Dataset` that opens each original with Pillow, transforms v2 for resizing and augmentation, a
-  `DataLoader` with shuffle=True and without workers, torch's default, the last partial batch included, and
+  `DataLoader` with shuffle=True and `workers` or, torch's default, none, the last partial batch included, and
   `nn.Dropout`; a weighted sampler is `WeightedRandomSampler`.
 - optimizer: `torch.optim.Adam` and `AdamW` (rate 1e-3, β 0.9 and 0.999, ε 1e-8, decay 0.01) and `SGD` (rate 1e-3, no
   momentum); `weight_decay`, coupled or not, is for every parameter.
@@ -16,7 +16,7 @@ What `framework` and None mean here, all of it torch's own:
   batch norm; `framework` leaves the kernel to torch and the memory in its contiguous format.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -47,6 +47,7 @@ from trainer.frameworks._torch_training import (
     restore_network,
     restore_random,
 )
+from trainer.frameworks._torch_workers import decoding_workers, own_words
 from trainer.phases import Phase, fixed_norms, remaining
 
 Own: TypeAlias = DataLoader[tuple[Tensor, Tensor]]
@@ -61,7 +62,7 @@ class PyTorchFramework(TorchFramework):
 
     def fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """Trains in place; both pipelines continue a checkpoint bit for bit."""
-        with reduced_precision(model.network, recipe):
+        with reduced_precision(model.network, recipe), own_words():
             self._fit(model, data, recipe, callbacks)
         model.network.requires_grad_(True)
 
@@ -92,7 +93,7 @@ class PyTorchFramework(TorchFramework):
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """See the protocol."""
         torch.manual_seed(model.settings.seed)
-        images, labels = next(iter(_own_loader(data, "train", recipe)))
+        images, labels = next(iter(_own_loader(data, "train", recipe.model_copy(update={"workers": 0}))))
         return images.numpy(), labels.numpy()
 
     def extras(self, model: TorchModel, directory: Path) -> None:
@@ -163,7 +164,16 @@ def _own_loader(data: TrainingData, split: str, recipe: Recipe) -> Own:
     weighted = training and recipe.sampler == "weighted"
     drawn = WeightedRandomSampler(balanced_chances(data.train.labels), len(data.train)) if weighted else None
     shuffle = training and not weighted
-    return DataLoader(_dataset(data, split, vary), batch_size=recipe.batch, shuffle=shuffle, sampler=drawn)
+    workers = decoding_workers(recipe, data.original(split), default=0)
+    return DataLoader(
+        _dataset(data, split, vary),
+        batch_size=recipe.batch,
+        shuffle=shuffle,
+        sampler=drawn,
+        # Anew in every epoch, torch's default: what processes that live on have drawn, no checkpoint knows.
+        num_workers=workers,
+        multiprocessing_context="fork" if workers else None,
+    )
 
 
 def _dataset(data: TrainingData, split: str, vary: Augmentation) -> Dataset[tuple[Tensor, int]]:
@@ -186,7 +196,13 @@ def _batches(loader: Loader, epoch: int) -> Batches:
     if isinstance(loader, MatchedLoader):
         loader.epoch = epoch
         return loader
-    return ((images, {}, labels) for images, labels in loader)
+    return _without_masks(loader)
+
+
+def _without_masks(loader: Own) -> Iterator[tuple[Tensor, Masks, Tensor]]:
+    # Started by whoever waits for the first batch: the loader's processes start in the time that counts.
+    for images, labels in loader:
+        yield images, {}, labels
 
 
 def _train_epoch(training: Training, loss_of: HeadLoss, batches: Batches, ticker: Ticker) -> Means:

@@ -56,6 +56,13 @@ def test_a_batch_size_that_is_left_to_the_framework_is_no_number_yet() -> None:
         _ = recipe("idiomatic").batch
 
 
+def test_workers_are_for_the_loaders_that_can_have_some() -> None:
+    named = recipe("idiomatic", workers=2)
+    found = {name: named.for_framework(name).workers for name in FRAMEWORKS}
+    assert found == {"keras": None, "tensorflow": None, "pytorch": 2, "fastai": 2}
+    assert recipe("matched", pipeline="framework", workers=0).workers == 0
+
+
 @pytest.mark.parametrize(("framework", "size"), [("keras", 32), ("pytorch", 64)])
 def test_the_spec_of_a_training_has_the_batch_size_of_its_framework(framework: str, size: int) -> None:
     own = {"framework": framework, "seed": 0, "architecture": "mlp", "data": "0" * 64, "recipe": recipe("idiomatic")}
@@ -85,6 +92,8 @@ def test_one_stage_needs_no_list() -> None:
         ({"schedule": None}, "schedule is null"),
         ({"optimizer": {"name": "sgd", "learning_rate": None}}, "optimizer.learning_rate is null"),
         ({"batch_norm": {"epsilon": None}}, "batch_norm.epsilon is null"),
+        ({"workers": 2}, "workers 2 are of the frameworks' own loaders, and pipeline is shared"),
+        ({"workers": -1, "pipeline": "framework"}, "greater than or equal to 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(keys: dict[str, Any], message: str) -> None:

@@ -28,6 +28,7 @@ def test_a_plain_recipe_is_told_by_network_epochs_batches_and_optimiser() -> Non
         ({"schedule": "one-cycle"}, "schedule one-cycle"),
         ({"normalization": "standardize"}, "normalization standardize"),
         ({"sampler": "weighted", "l2": 0.001}, "l2 0.001; sampler weighted"),
+        ({"pipeline": "framework", "workers": 2}, "workers 2"),
         ({"loss": "mean_squared_error", "label_smoothing": 0.1}, "loss mean_squared_error; label smoothing 0.1"),
         ({"class_weights": "balanced"}, "class weights"),
         ({"freeze": {"until": "head", "epochs": 1}}, "first layers frozen in 1 stage"),

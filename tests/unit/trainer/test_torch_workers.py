@@ -4,15 +4,15 @@ from types import FrameType
 import pytest
 
 from core.errors import InvalidInputError, KilledError
-from trainer.frameworks import _fastai_workers
-from trainer.frameworks._fastai_workers import own_words
+from trainer.frameworks import _torch_workers
+from trainer.frameworks._torch_workers import own_words
 
 NEWS = "DataLoader worker (pid 12) is killed by signal: Killed."
 
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_fastai_workers, "NEWS_S", 0.01)
+    monkeypatch.setattr(_torch_workers, "NEWS_S", 0.01)
 
 
 def test_an_error_about_an_image_has_the_words_of_the_process_that_decodes() -> None:
@@ -33,7 +33,7 @@ def test_what_torch_says_later_of_a_process_that_is_gone_breaks_nothing_off(monk
         raise RuntimeError(NEWS)
 
     told: list[str] = []
-    monkeypatch.setattr(_fastai_workers, "NEWS_S", 60.0)
+    monkeypatch.setattr(_torch_workers, "NEWS_S", 60.0)
     before = signal.signal(signal.SIGALRM, news)
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:

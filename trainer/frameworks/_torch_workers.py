@@ -1,0 +1,72 @@
+"""The processes in which the own loaders of PyTorch and fastai decode originals."""
+
+import multiprocessing
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from math import prod
+from pathlib import Path
+
+from core.errors import InvalidInputError, KilledError, WrongStateError
+from core.schemas.recipe import Recipe
+from trainer.originals import Originals
+
+SHARED_MEMORY = Path("/dev/shm")
+NEWS_S = 1.0
+"""How long a process's end may be known later than its connections break."""
+
+
+def decoding_workers(recipe: Recipe, originals: Originals | None, default: int) -> int:
+    """How many there are: the recipe's number, or the framework's default.
+
+    None for arrays, which need no decoding. A default is none too where their batches, two ahead in each, would fill
+    half of the shared memory they pass through (a container has 64 MB of it unless it asks for more), or where
+    processes cannot start as forks, which our data sets need. The number is the same in every attempt: workers draw
+    their own numbers.
+
+    Raises:
+        WrongStateError: there is no such room for the recipe's number.
+    """
+    workers = default if recipe.workers is None else recipe.workers
+    if originals is None or not workers:
+        return 0
+    needed, room = (2 * workers + 1) * recipe.batch * prod(originals.spec.shape), _room()
+    if needed < room:
+        return workers
+    if recipe.workers is None:
+        return 0
+    raise WrongStateError(
+        f"recipe.workers {workers} pass {needed >> 20} MiB of batches through {SHARED_MEMORY}, which has room for "
+        f"{room >> 20} MiB (half of it; none without forks); write fewer, or 0, or give it more"
+    )
+
+
+def _room() -> int:
+    """Bytes that batches may take."""
+    possible = "fork" in multiprocessing.get_all_start_methods() and SHARED_MEMORY.is_dir()
+    return shutil.disk_usage(SHARED_MEMORY).total // 2 if possible else 0
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """An error of a worker in its own words: torch puts them below a traceback.
+
+    Raises:
+        KilledError: one was killed.
+    """
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(str(error).rsplit(f"{InvalidInputError.__name__}: ", 1)[-1].strip()) from error
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise KilledError(str(error)) from error
+    except (ConnectionError, EOFError) as error:
+        if str(error).startswith("Caught "):  # By torch, in a process that lives.
+            raise
+        # Nothing else here has connections. What torch raises once, wherever the signal arrives, is waited for.
+        with suppress(RuntimeError):
+            time.sleep(NEWS_S)
+        raise KilledError(f"a process that decodes is gone: {error}") from error
