@@ -70,7 +70,7 @@ class Callbacks(Protocol):
     """How fit talks to whoever runs it."""
 
     resume: State | None
-    """State after `resume_epoch` epochs to continue from."""
+    """State after `resume_epoch` epochs to continue from; a `fit` that took it may set it to None, to free it."""
     resume_epoch: int
     """Epochs already done; 0 starts afresh."""
     each_step: Callable[[float], None] | None

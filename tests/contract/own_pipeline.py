@@ -135,6 +135,7 @@ def _resumed(framework: Framework, data: TrainingData, sampler: str, workers: in
         "equal": all(np.array_equal(uninterrupted[key], resumed[key]) for key in uninterrupted),
         "losses": [whole.metrics[1].train_loss, again.metrics[1].train_loss],
         "epochs": [metrics.epoch for metrics in again.metrics],
+        "released": again.resume is None,
     }
 
 

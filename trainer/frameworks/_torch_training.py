@@ -161,7 +161,7 @@ def pack(recipe: Recipe, content: dict[str, Any]) -> State:
     random = {} if recipe.pipeline == "shared" else {"random": torch.get_rng_state()}
     buffer = io.BytesIO()
     torch.save({**content, **random}, buffer)
-    return {STATE_KEY: np.frombuffer(buffer.getvalue(), dtype=np.uint8).copy()}
+    return {STATE_KEY: np.frombuffer(buffer.getbuffer(), dtype=np.uint8)}
 
 
 def restore_random(saved: dict[str, Any]) -> None:
@@ -180,12 +180,13 @@ def reduced_precision(network: Network, recipe: Recipe) -> Iterator[None]:
         network.reduced = False
 
 
-def restore_network(network: nn.Module, state: State | None) -> dict[str, Any]:
+def restore_network(network: nn.Module, callbacks: Callbacks) -> dict[str, Any]:
     """Puts a checkpoint's weights in; the rest of its content, empty where there is none.
 
     Raises:
         InvalidInputError: it belongs to another architecture.
     """
+    state, callbacks.resume = callbacks.resume, None
     if state is None:
         return {}
     content: dict[str, Any] = torch.load(io.BytesIO(state[STATE_KEY].tobytes()), "cpu", weights_only=True)

@@ -90,7 +90,7 @@ class FastaiFramework(TorchFramework):
         torch.manual_seed(model.settings.seed)
         random.seed(model.settings.seed)  # fastai's DataLoader shuffles with it,
         np.random.seed(model.settings.seed)  # and its WeightedDL draws with this one.
-        saved = restore_network(model.network, callbacks.resume)
+        saved = restore_network(model.network, callbacks)
         shared = recipe.pipeline == "shared"
         dls = _shared_loaders(model, data, recipe) if shared else _own_loaders(data, recipe, model.settings.threads)
         dls.device = torch.device(model.settings.device)
@@ -103,6 +103,7 @@ class FastaiFramework(TorchFramework):
             learner = _learner(model, dls, loss, recipe, phase)
             if epochs.start > phase.first:
                 _restore(learner, saved)
+            saved = {}  # not to be kept in memory to the end
             learner.add_cbs([Reporter(recipe, phase, callbacks)] + [MaskCallback(phase)] * shared)
             done = epochs.start - phase.first
             run = PhaseRun(learner, model.architecture, recipe, phase, done, callbacks)

@@ -69,7 +69,7 @@ class PyTorchFramework(TorchFramework):
     def _fit(self, model: TorchModel, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         model.classes = data.classes
         torch.manual_seed(model.settings.seed)
-        saved = restore_network(model.network, callbacks.resume)
+        saved = restore_network(model.network, callbacks)
         loader, scored = _loader(model, data, recipe), _validation_loader(data, recipe)
         loss = HeadLoss(model.architecture.head, data.objective(recipe))
         restore_random(saved)
@@ -77,6 +77,7 @@ class PyTorchFramework(TorchFramework):
             training = Training(model, recipe, phase, len(loader))
             if epochs.start > phase.first:
                 training.restore(saved)
+            saved = {}  # not to be kept in memory to the end
             for epoch in epochs:
                 ticker = Ticker(callbacks, epoch, len(loader))
                 training.begin(epoch, callbacks)

@@ -141,15 +141,17 @@ class TensorFlowFramework:
     def fit(self, model: Model, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """See the protocol. With the framework's pipeline a resumed training shuffles and drops differently."""
         goal = data.objective(recipe)
-        if callbacks.resume is not None:
-            self.assign(model, _tf.below("weights", callbacks.resume))
+        saved, callbacks.resume = callbacks.resume, None
+        if saved is not None:
+            self.assign(model, _tf.below("weights", saved))
         tf.random.set_seed(model.settings.seed + callbacks.resume_epoch)
         validation = _validation(data, recipe)
         score = make_score(model, recipe, goal)
         for phase, epochs in remaining(recipe, model.architecture, callbacks):
             training = Training(model, recipe, phase, goal)
-            if callbacks.resume is not None and epochs.start > phase.first:
-                restore(training, callbacks.resume)
+            if saved is not None and epochs.start > phase.first:
+                restore(training, saved)
+            saved = None  # not to be kept in memory to the end
             for epoch, drawn in _epochs(model, data, recipe, epochs):
                 batches = Waits(drawn)
                 ticker = _tf.Ticker(callbacks, epoch, steps_per_epoch(len(data.train), recipe.batch))
