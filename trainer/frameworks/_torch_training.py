@@ -156,9 +156,11 @@ class Ticker:
         return True
 
 
-def pack(recipe: Recipe, content: dict[str, Any]) -> State:
+def pack(recipe: Recipe, content: dict[str, Any], device: str) -> State:
     """A checkpoint as arrays: the bytes torch.save writes, with the random state where torch itself draws numbers."""
-    random = {} if recipe.pipeline == "shared" else {"random": torch.get_rng_state()}
+    random: dict[str, Any] = {} if recipe.pipeline == "shared" else {"random": torch.get_rng_state()}
+    if random and device == "cuda":  # dropout draws there
+        random["cuda_random"] = torch.cuda.get_rng_state()
     buffer = io.BytesIO()
     torch.save({**content, **random}, buffer)
     return {STATE_KEY: np.frombuffer(buffer.getbuffer(), dtype=np.uint8)}
@@ -168,6 +170,8 @@ def restore_random(saved: dict[str, Any]) -> None:
     """Goes on with a checkpoint's random numbers, if it holds any. After the loaders are built: that draws some."""
     if "random" in saved:
         torch.set_rng_state(saved["random"])
+    if "cuda_random" in saved:
+        torch.cuda.set_rng_state(saved["cuda_random"])
 
 
 @contextmanager

@@ -275,7 +275,7 @@ def _checkpoint(learner: Learner, recipe: Recipe) -> State:
     # Rates and momenta are left out: fit sets them, by epoch.
     own = {} if recipe.pipeline == "shared" else {"python_random": random.getstate()}
     states = {"network": learner.model.state_dict(), "optimizer": learner.opt.state_dict()["state"]}
-    return pack(recipe, {**states, **own})
+    return pack(recipe, {**states, **own}, learner.dls.device.type)
 
 
 def _restore(learner: Learner, saved: dict[str, Any]) -> None:

@@ -137,7 +137,7 @@ class Training:
     def state(self) -> State:
         """The checkpoint."""
         parts = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return pack(self._recipe, parts | ({"rates": self.rates.state()} if self.rates else {}))
+        return pack(self._recipe, parts | ({"rates": self.rates.state()} if self.rates else {}), self.device)
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Goes on from a checkpoint of the same phase."""
