@@ -87,6 +87,12 @@ def test_a_resumed_training_goes_on_with_rates_moments_and_stages_bit_for_bit(on
     assert one.facts[case]["resumed"] == [True] * len(cases.RESUMED[case])
 
 
+@pytest.mark.parametrize("framework", cases.EXACT)
+@pytest.mark.parametrize("case", cases.OWN_RESUMED)
+def test_so_does_one_with_the_own_schedules_and_stages_of_torch(trained: Probes, framework: str, case: str) -> None:
+    assert trained[framework].facts[case]["resumed"] == [True] * len(cases.OWN_RESUMED[case])
+
+
 @pytest.mark.parametrize("case", cases.IDIOMATIC)
 def test_each_frameworks_own_classes_train_by_the_recipe(one: Answers, case: str) -> None:
     assert one.facts[case]["finite"]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from core.schemas.names import Framework
 from core.schemas.recipe import Recipe, complete
 from trainer.layers import Activation, Architecture, BatchNorm, Conv, Dense, Dropout, Flatten, Residual
 
@@ -63,6 +64,11 @@ IDIOMATIC: dict[str, dict[str, Any]] = {
     "own-plateau": {"schedule": SCHEDULES["plateau"]},
     "own-unfreezing": {"freeze": FREEZE, "discriminative": 10},
 }
+OWN_RESUMED = {"own-one-cycle": (2,), "own-plateau": (2,), "own-unfreezing": (2, 4)}
+"""After so many epochs: within a cycle, between a bad epoch and the reduction it leads to in torch, and within both
+stages that are longer than one."""
+EXACT: tuple[Framework, ...] = ("pytorch", "fastai")
+"""Whose own pipeline goes on bit for bit; the others shuffle anew."""
 FINE_TUNED: dict[str, dict[str, Any]] = {
     f"fine-tuned-{rate or 'default'}": {"freeze": FREEZE, "optimizer": {"name": "adam", "learning_rate": rate}}
     for rate in (None, 1e-3, 2e-3)

@@ -43,9 +43,13 @@ class TrainingProbe:
         for name, keys in cases.TEN_STEPS.items():
             self.ten_steps(name, cases.recipe("matched", cases.EPOCHS, keys))
         for name, keys in (cases.IDIOMATIC | cases.FINE_TUNED).items():
-            weights, _ = self.fit(cases.recipe("idiomatic", cases.EPOCHS, keys), cases.SHORT, "float32")
+            recipe = cases.recipe("idiomatic", cases.EPOCHS, keys)
+            weights, whole = self.fit(recipe, cases.SHORT, "float32")
             self.keep(f"{name}/10", weights)
             self.facts[name] = {"finite": all(bool(np.isfinite(value).all()) for value in weights.values())}
+            if self.framework.name in cases.EXACT and name in cases.OWN_RESUMED:
+                again = (self.resumed(recipe, whole, epochs, "float32") for epochs in cases.OWN_RESUMED[name])
+                self.facts[name]["resumed"] = [_equal(weights, one) for one in again]
         self.facts["rates"] = {
             f"{mode}/{name}": self.rates(mode, schedule)
             for mode in ("matched", "idiomatic")
@@ -69,14 +73,14 @@ class TrainingProbe:
             "fixed": [key for key in weights if not first.trains(key)],
         }
         if name in cases.RESUMED:
-            again = [self.resumed(recipe, whole, epochs) for epochs in cases.RESUMED[name]]
-            self.facts[name]["resumed"] = [all(np.array_equal(weights[k], one[k]) for k in weights) for one in again]
+            again = (self.resumed(recipe, whole, epochs) for epochs in cases.RESUMED[name])
+            self.facts[name]["resumed"] = [_equal(weights, one) for one in again]
 
-    def resumed(self, recipe: Recipe, whole: Recorder, epochs: int) -> Weights:
+    def resumed(self, recipe: Recipe, whole: Recorder, epochs: int, dtype: str = "float64") -> Weights:
         """The training once more, from its checkpoint after so many epochs."""
         recorder = Recorder(whole.states[epochs - 1], epochs)
         recorder.metrics.extend(whole.metrics[:epochs])
-        return self.fit(recipe, cases.SHORT, recorder=recorder)[0]
+        return self.fit(recipe, cases.SHORT, dtype, recorder)[0]
 
     def rates(self, mode: str, schedule: dict[str, Any]) -> list[float]:
         """The learning rate of every step as a share of the recipe's, as the step moved a weight of known gradient."""
@@ -158,6 +162,10 @@ class TrainingProbe:
     def keep(self, name: str, tensors: Weights) -> None:
         """Stores canonical tensors below a name."""
         self.arrays.update({f"{name}/{key}": value for key, value in tensors.items()})
+
+
+def _equal(some: Weights, others: Weights) -> bool:
+    return all(np.array_equal(some[key], others[key]) for key in some)
 
 
 if __name__ == "__main__":
