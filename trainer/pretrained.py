@@ -175,7 +175,7 @@ def _advice(key: str, architecture: Architecture) -> str:
     if key in head_keys(architecture):
         return "; write head: replace to give these classes a new last layer"
     if key.split("/")[0] in _images_before_flatten(architecture):
-        return "; its weights fit images whose sides are equal multiples of 224"
+        return "; its weights fit images whose sides // 32 are one multiple of 7, as those of 224 or 448 pixels are"
     return ""
 
 

@@ -147,8 +147,8 @@ class Recipe(Schema):
     where the stages of `freeze` are, and where `head` is the only one a ResNet's body too, as by fastai; their rates
     are evenly spaced on a log scale."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of convolutions and matrix products in training and its validation. Weights, batch norm, loss and optimiser stay
-    float32, and so does what is exported. The promises of `matched` are for float32."""
+    """Of convolutions and matrix products in training and its validation. Weights, statistics of batch norm, loss and
+    optimiser stay float32, and so does what is exported. The promises of `matched` are for float32."""
     early_stopping: EarlyStopping | None = None
     """Null: all epochs. It counts in the last stage alone: stages of `freeze` before it take the epochs they name."""
     keep_best: Monitor | None = None

@@ -29,7 +29,8 @@ in one dense layer, which fits images of any size. S4 gives no sizes: `cats-dogs
 **ResNet and VGG** are torchvision's, layer for layer, and take its weights (`pretrained` in
 [experiment files](experiments.md)). `vgg11` flattens its last feature map as it is unless that is a whole multiple of
 7×7, which it averages to 7×7 as torchvision does; torchvision blows smaller maps up to 7×7, which adds weights and no
-information. So its pretrained weights go with images whose sides are equal multiples of 224.
+information. So its pretrained weights go with images whose sides, divided by 32 and rounded down, are one multiple of
+7: from 224 to 255 pixels, from 448 to 479, and so on.
 
 **Refused** are layers that are undefined: a pool padded by more than half its window, a dropout of everything, and a
 training whose last batch is a single image where batch norm sees one value per image and channel.

@@ -12,6 +12,7 @@ What `framework` and None mean here, all of it torch's own:
 - class weights: those of `cross_entropy`, which divides a batch's loss by the sum of its weights.
 - freeze: `requires_grad_(False)`; a fixed batch norm still follows its batches with its running statistics.
 - batch norm: momentum 0.1, which is 0.9 here, and ε 1e-5.
+- on a GPU in both modes, and not torch's default there: no TensorFloat-32, cuDNN's deterministic algorithms.
 - arithmetic: the shared one is torch's, computed by its fused kernels and in channels_last memory where there is no
   batch norm; `framework` leaves the kernel to torch and the memory in its contiguous format.
 """

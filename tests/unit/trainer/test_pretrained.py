@@ -125,7 +125,7 @@ def test_a_missing_an_unknown_and_a_misshapen_tensor_are_named() -> None:
 def test_vgg_weights_do_not_fit_images_of_another_size() -> None:
     large, small = get_architecture("vgg11"), get_architecture("vgg11", (64, 64, 3), 5)
     shapes = {name: torch_shape(large.parameters[key].shape) for key, name in torchvision_names(large).items()}
-    with pytest.raises(InvalidInputError, match=r"'classifier.0.weight'.*64×64×3.*equal multiples of 224"):
+    with pytest.raises(InvalidInputError, match=r"'classifier.0.weight'.*64×64×3.*one multiple of 7, as those of 224"):
         check_tensors(shapes, small, False, "f.pth")
 
 
