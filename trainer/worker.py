@@ -16,7 +16,7 @@ from core.schemas.results import FindRateResult, PrepareResult, PublishedModel, 
 from core.schemas.specs import FindRateSpec, PrepareSpec, QuantizeSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from core.worker import RunFolder
-from trainer import preparation, quantization, rate_finder
+from trainer import exhaustion, preparation, quantization, rate_finder
 from trainer.framework import Framework, choose_device, get_framework
 from trainer.publishing import Publisher
 from trainer.training import Machine, Stopwatch, extras_folder, train
@@ -111,7 +111,8 @@ def train_and_publish(
     before = environment.describe(machine.threads, device=machine.device)
     # The export is timed too, and it would disturb another run as much as training does.
     with TimedSection(memory=run.path / "timed") as timed:
-        trained = train(framework, spec, data, run, watch, machine)
+        with exhaustion.named(spec, data.manifest.spec.image, machine.device):
+            trained = train(framework, spec, data, run, watch, machine)
         with watch.phase("export"):
             publisher = Publisher(framework, spec, data, trained, machine.threads)
             models = export(run, spec, publisher, repository)
@@ -143,7 +144,9 @@ def find_rate(run: RunFolder, spec: FindRateSpec, store: Store, arguments: argpa
     run.progress("start", 0, 1, "framework")
     framework = get_framework(spec.framework)
     machine = machine_of(framework, arguments)
-    found = rate_finder.find(framework, spec, open_prepared(store, spec.data), run, machine)
+    data = open_prepared(store, spec.data)
+    with exhaustion.named(spec, data.manifest.spec.image, machine.device):
+        found = rate_finder.find(framework, spec, data, run, machine)
     publish_result(
         run,
         store,
