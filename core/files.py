@@ -32,6 +32,11 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        # Of an open file that takes no more Python does not say which it is.
+        if error.errno and not error.filename:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

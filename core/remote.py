@@ -1,10 +1,8 @@
 """What errors of remote file systems mean. fsspec's backends raise what their libraries do, each another thing."""
 
-import errno
-
+from core.disk import NO_ROOM
 from core.errors import BakeoffError, ExhaustedError, NotReadyError, WrongStateError
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 """S3's codes for an object that must not exist and does, or is being made by somebody else."""
 NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError")

@@ -1,8 +1,8 @@
 """How a worker process speaks: only through files in its run folder.
 
-`spec.json` in; `events.jsonl` (one JSON object a line), checkpoints and `result.json` out; `error.txt` when it gives up
-for a reason it can name. The service that started it holds its standard input open: end of file there means that the
-service is gone, and the worker ends too.
+`spec.json` in; `events.jsonl` (one JSON object a line), checkpoints and `result.json` out; `error.txt` if it gives up.
+The service that started it holds its standard input open: end of file there means that the service is gone, and the
+worker ends too.
 """
 
 import json
@@ -14,12 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import pydantic
 
-from core import files
+from core import disk, files
 from core.errors import BakeoffError, CancelledError, KilledError
 
 SPEC, EVENTS, RESULT, ERROR, CHECKPOINTS = "spec.json", "events.jsonl", "result.json", "error.txt", "checkpoints"
@@ -27,6 +29,9 @@ WORK = "work"
 """Folder of what an attempt makes on its way and nobody needs afterwards."""
 EXIT_NAMED_ERROR = 3
 """Exit status when `error.txt` says why; the service does not try again."""
+EXIT_CANNOT_WRITE = 4
+"""Exit status when there is no room, or no right, to write; `error.txt` may be missing then."""
+GOES_ON = "a training goes on from its checkpoint"
 PROGRESS_EVERY_S = 0.2
 
 
@@ -99,22 +104,38 @@ def main(work: Callable[[RunFolder], None], folder: Path) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: _request_stop(run, number, frame))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the service decides.
     threading.Thread(target=_end_with_service, daemon=True).start()
-    # A worker of a service that was killed may still be leaving its last native call.
-    held = files.lock(folder / ".lock", busy=None)
     try:
+        # A worker of a service that was killed may still be leaving its last native call.
+        held = files.lock(folder / ".lock", busy=None)
         work(run)
     except KilledError:
         # The service looks for the reason and tries again, as with every worker that is killed.
         logging.getLogger(__name__).exception("the run broke off")
         os.kill(os.getpid(), signal.SIGKILL)
     except BakeoffError as error:
-        files.write_text(folder / ERROR, str(error))
-        _leave(EXIT_NAMED_ERROR)
-    except BaseException:
+        _give_up(folder, EXIT_NAMED_ERROR, str(error))
+    except BaseException as error:
         logging.getLogger(__name__).exception("the run broke off")
-        _leave(1)
+        if unwritable := disk.meaning(error, folder):
+            _give_up(folder, EXIT_CANNOT_WRITE, f"{unwritable}; {GOES_ON}")
+        _give_up(folder, 1, _first_line(error))
     held.close()
     _leave(0)
+
+
+def _give_up(folder: Path, status: int, reason: str) -> NoReturn:
+    try:
+        files.write_text(folder / ERROR, reason)
+    except OSError:
+        status = EXIT_CANNOT_WRITE
+    _leave(status)
+
+
+def _first_line(error: BaseException) -> str:
+    """Type and first line of an exception. TensorFlow's begin with headings and a traceback: those are left out."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith((" ", "\t")) and not line.endswith(":")]
+    return ": ".join([type(error).__name__, *(told or lines)[:1]])
 
 
 def _request_stop(run: RunFolder, _number: int, _frame: FrameType | None) -> None:
@@ -130,9 +151,10 @@ def _end_with_service() -> None:
     os._exit(1)
 
 
-def _leave(status: int) -> None:
+def _leave(status: int) -> NoReturn:
     """Ends at once: some frameworks crash while they tear down threads, after the work is done."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(status)

@@ -11,7 +11,7 @@ import typer
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 
-from core import errors
+from core import disk, errors
 from core.mirror import open_repository
 from core.repository import ModelRepository
 from core.store import Store
@@ -102,7 +102,8 @@ def ends_well(command: Callable[P, R]) -> Callable[P, R]:
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with disk.named(Home().home):
+                return command(*args, **kwargs)
         except (errors.BakeoffError, KeyboardInterrupt) as error:
             text = str(error) or "interrupted"
             err.print(f"bakeoff: {text}", style="red", highlight=False, markup=False, soft_wrap=True)

@@ -6,15 +6,17 @@ import json
 import logging
 import re
 import shutil
+import signal
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from core import files, memory
+from core import disk, files, memory
 from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError
-from core.worker import EXIT_NAMED_ERROR, WORK
+from core.worker import EXIT_CANNOT_WRITE, EXIT_NAMED_ERROR, GOES_ON, WORK
 from services.runs.executor import Executor, Handle
 from services.runs.record import LOG, RECORD, EventReader, RunRecord
 
@@ -91,25 +93,38 @@ class RunManager:
             self._lock.close()
 
     async def create(self, run_id: str, spec_json: str) -> RunRecord:
-        """Accepts a run. The same id and spec again returns the same run; a failed or cancelled one is queued again."""
+        """Accepts a run. The same id and spec again returns the same run; a failed or cancelled one is queued again.
+
+        Raises:
+            InvalidInputError, NotFoundError: the id or the spec is not valid, or what it names is not there.
+            AlreadyExistsError: the id is another spec's.
+            ExhaustedError, WrongStateError: the folder of runs has no room, or cannot be written.
+        """
         if not RUN_ID.fullmatch(run_id):
             raise InvalidInputError(f"run id {run_id!r} is not valid: expected 1 to 63 of [a-z0-9-]")
         # In a thread: looking at data and weights takes a while, and other calls go on meanwhile.
         kind, canonical = await asyncio.to_thread(self._work.accept, spec_json)
+        with disk.named(self._root):
+            queued = self._enter(run_id, kind, canonical)
+        if queued:
+            self._queue.append(run_id)
+            await self._notify()
+        return self._runs[run_id]
+
+    def _enter(self, run_id: str, kind: str, spec_json: str) -> bool:
+        """Puts a run among those that are known; whether it is to be worked on, again or for the first time."""
         known = self._runs.get(run_id)
         if known is None:
-            self._runs[run_id] = RunRecord.create(self._root / run_id, kind, canonical)
-        elif json.loads(known.spec_json()) != json.loads(canonical):  # Another version may order keys otherwise.
+            self._runs[run_id] = RunRecord.create(self._root / run_id, kind, spec_json)
+            return True
+        if json.loads(known.spec_json()) != json.loads(spec_json):  # Another version may order keys otherwise.
             raise AlreadyExistsError(f"run {run_id!r} exists with another spec; choose another id")
-        elif self._lacks_result(known) and run_id not in self._active:
-            known.record.idle_attempts = 0
-            known.forget_outcome()
-            known.enter("queued", "asked again")
-        else:
-            return known
-        self._queue.append(run_id)
-        await self._notify()
-        return self._runs[run_id]
+        if not self._lacks_result(known) or run_id in self._active:
+            return False
+        known.record.idle_attempts = 0
+        known.forget_outcome()
+        known.enter("queued", "asked again")
+        return True
 
     def _lacks_result(self, run: RunRecord) -> bool:
         """Over, but without a result for anybody: failed, cancelled, or succeeded into a store that was emptied."""
@@ -218,13 +233,26 @@ class RunManager:
         if status == 0 and run.has_result():
             run.enter("succeeded")
         elif status == EXIT_NAMED_ERROR:
-            run.enter("failed", run.named_error())
+            run.enter("failed", run.told_error())
+        elif status == EXIT_CANNOT_WRITE:
+            self._fail_without_room(run)
         elif status >= 0:
-            run.enter(
-                "failed", f"the worker ended with status {status}: {run.last_log_line()} (see {run.folder / LOG})"
-            )
+            reason = run.told_error() or run.last_log_line()
+            run.enter("failed", f"the worker ended with status {status}: {reason} (see {run.folder / LOG})")
+        elif status == -signal.SIGKILL:
+            self._retry(run, self._killed(), f"lower recipe.batch_size or give it more memory; {_last_words(run)}")
         else:
-            self._retry(run, self._killed() if status == -9 else f"killed by signal {-status}")
+            self._retry(run, f"killed by {_signal_name(-status)}", _last_words(run))
+
+    def _fail_without_room(self, run: RunRecord) -> None:
+        """The run fails even where that cannot be kept: on disk it still runs, so the next start goes on with it."""
+        reason = run.told_error() or f"nothing can be written in {run.folder}; make room and start it again; {GOES_ON}"
+        try:
+            run.enter("failed", reason)
+        except OSError:
+            log.exception("the failure of run %s cannot be kept on disk", run.record.id)
+            changes = {"state": "failed", "error": reason, "end_time": time.time()}
+            run.record = run.record.model_copy(update=changes)
 
     def _killed(self) -> str:
         """Why a worker was ended by force, as far as the control group knows."""
@@ -234,11 +262,12 @@ class RunManager:
         limit = memory.limit_bytes()
         return "out of memory" + (f": the limit here is {limit >> 20} MiB" if limit else "")
 
-    def _retry(self, run: RunRecord, reason: str) -> None:
+    def _retry(self, run: RunRecord, reason: str, advice: str = "") -> None:
         """A worker killed by a signal is tried again from its checkpoint, three times without a new one at most."""
         run.record.idle_attempts = 1 + run.record.idle_attempts * (run.checkpoint_mark() == run.record.mark)
         if run.record.idle_attempts >= IDLE_ATTEMPTS:
-            run.enter("failed", f"{reason}; {IDLE_ATTEMPTS} attempts without progress")
+            told = f"{reason}; {IDLE_ATTEMPTS} attempts without progress"
+            run.enter("failed", f"{told}; {advice}" if advice else told)
             return
         run.enter("queued", f"{reason}; resuming")
         self._queue.append(run.record.id)
@@ -260,3 +289,15 @@ class RunManager:
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
+
+
+def _last_words(run: RunRecord) -> str:
+    """Of a worker that was killed."""
+    return f"its last line: {run.last_log_line()} (see {run.folder / LOG})"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # One of the real-time signals.
+        return f"signal {number}"

@@ -85,8 +85,9 @@ class RunRecord:
         path = self.folder / RESULT
         return path.read_text() if self.record.state == "succeeded" and path.is_file() else ""
 
-    def named_error(self) -> str:
-        """Why the worker gave up, in its own words; empty when it could not say."""
+    def told_error(self) -> str:
+        """Why the worker gave up: a reason it can name, or type and first line of an exception; empty where it was
+        killed, or could not write it."""
         path = self.folder / ERROR
         return path.read_text() if path.is_file() else ""
 
@@ -105,7 +106,7 @@ class RunRecord:
         return (self.folder / RESULT).is_file()
 
     def last_log_line(self) -> str:
-        """The last line the worker printed: for an exception, its type and message."""
+        """The last line the worker printed."""
         path = self.folder / LOG
         lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
         return next((line.strip() for line in reversed(lines) if line.strip()), "no output")

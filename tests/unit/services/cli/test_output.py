@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
+import typer
 
 from core.errors import InvalidInputError
 from services.cli.architectures import parse_shape
+from services.cli.context import ends_well
 from services.cli.formats import ListFormat, cell, show
 from services.cli.progress import numbers
 
@@ -18,6 +22,13 @@ def test_brackets_are_text_and_not_markup(capsys: pytest.CaptureFixture[str]) ->
 )
 def test_a_value_is_shown_for_people(value: object, text: str) -> None:
     assert cell(value) == text
+
+
+def test_a_full_disk_is_one_line_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        ends_well(Path("/dev/full").write_text)("x")
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err.startswith("bakeoff: no room left in ")
 
 
 def test_an_empty_list_is_an_empty_table_and_an_empty_json_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,15 +5,19 @@ import errno
 import itertools
 import json
 import os
+import re
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pydantic
 import pytest
 
 from core import files, memory
-from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
+from core.errors import AlreadyExistsError, ExhaustedError, InvalidInputError, NotFoundError, WrongStateError
 from services.runs.executor import Executor
 from services.runs.manager import RunManager
 from services.runs.record import EventReader, RunRecord, drop_torn_event
@@ -122,12 +126,89 @@ def test_a_named_error_fails_the_run_in_its_own_words_without_a_second_try(tmp_p
     drive(tmp_path, body)
 
 
-def test_a_crash_fails_the_run_with_the_last_line_it_printed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("do", "told"), [("crash", "a bug"), ("crash in a graph", "shapes do not match")])
+def test_a_crash_fails_the_run_with_its_exception_whatever_was_printed_last(tmp_path: Path, do: str, told: str) -> None:
     async def body(runs: RunManager) -> None:
-        await runs.create("one", spec("crash"))
+        await runs.create("one", spec(do))
         run = await finished(runs, "one")
         assert run.record.state == "failed"
-        assert "status 1: RuntimeError: a bug" in run.record.error
+        assert f"status 1: RuntimeError: {told} (see {tmp_path}/one/worker.log)" in run.record.error
+
+    drive(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("do", "told"),
+    [
+        ("no room", "no room left in {folder}/checkpoints; make room"),
+        ("no room at all", "nothing can be written in {folder}; make room"),
+    ],
+)
+def test_a_worker_without_room_says_so_and_goes_on_when_asked_again(tmp_path: Path, do: str, told: str) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec(do))
+        run = await finished(runs, "one")
+        assert (run.record.state, run.record.attempts) == ("failed", 1)
+        assert run.record.error.startswith(told.format(folder=tmp_path / "one"))
+        assert run.record.error.endswith("a training goes on from its checkpoint")
+
+    drive(tmp_path, body)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 128 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """A file that takes what is left."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(512))
+    return filler
+
+
+def test_a_full_disk_is_named_to_whoever_asks_and_the_run_goes_on_when_there_is_room(small_disk: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("sleep"))
+        await until((small_disk / "one" / "attempts").exists)
+        filler = fill(small_disk)
+        with pytest.raises(ExhaustedError, match=f"no room left in {small_disk}.*; make room"):
+            await runs.create("two", spec("work"))
+        (small_disk / "one" / "go").touch()
+        run = await finished(runs, "one")
+        assert run.record.state == "failed"
+        assert "nothing can be written" in run.record.error
+        assert "running" in (small_disk / "one" / "run.json").read_text()
+        filler.unlink()
+        await runs.create("one", spec("sleep"))
+        run = await finished(runs, "one")
+        assert (run.record.state, run.record.attempts) == ("succeeded", 2)
+
+    drive(small_disk, body)
+
+
+@pytest.mark.parametrize(
+    ("do", "told"),
+    [
+        ("SIGSEGV", r"killed by SIGSEGV; 3 attempts without progress; its last line: .* \(see {folder}/worker.log\)"),
+        ("SIGKILL", r"lost .*; lower recipe.batch_size or give it more memory; .* \(see {folder}/worker.log\)"),
+    ],
+)
+def test_a_worker_ended_by_a_signal_names_it_and_where_to_look(tmp_path: Path, do: str, told: str) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec(do))
+        run = await finished(runs, "one")
+        assert (run.record.state, run.record.attempts) == ("failed", 3)
+        assert re.fullmatch(told.format(folder=tmp_path / "one"), run.record.error)
 
     drive(tmp_path, body)
 
@@ -170,7 +251,7 @@ def test_a_run_that_ran_out_of_memory_says_so_and_names_the_limit(
     async def body(runs: RunManager) -> None:
         await runs.create("one", spec("die always"))
         run = await finished(runs, "one")
-        assert run.record.error == "out of memory: the limit here is 600 MiB; 3 attempts without progress"
+        assert run.record.error.startswith("out of memory: the limit here is 600 MiB; 3 attempts without progress")
 
     drive(tmp_path, body)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -11,6 +12,18 @@ import pydantic
 
 from core import files, worker
 from core.errors import InvalidInputError
+
+GRAPH = """Graph execution error:
+
+Detected at node zeros defined at (most recent call last):
+  File "train.py", line 7, in <module>
+
+shapes do not match
+\t [[{{node zeros}}]]
+ [Op:__inference_f_13]"""
+"""As TensorFlow tells what went wrong."""
+LIMITS = {"no room": 4096, "no room at all": 0}
+"""Bytes that a file may have: what a disk has left, for this process alone."""
 
 
 class Result(pydantic.BaseModel):
@@ -29,7 +42,16 @@ def work(run: worker.RunFolder) -> None:
     if what == "fail":
         raise InvalidInputError("the spec asked for a failure")
     if what == "crash":
+        print("some library's last words, at the end", file=sys.stderr)
         raise RuntimeError("a bug")
+    if what == "crash in a graph":
+        raise RuntimeError(GRAPH)
+    if what in LIMITS:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMITS[what], LIMITS[what]))
+        files.write_bytes(run.path / "checkpoints" / "1", bytes(1 << 20))
+    if what.startswith("SIG"):
+        os.kill(os.getpid(), signal.Signals[what])
+        time.sleep(10)
     if (what == "die once" and attempts == 1) or what == "die always":
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "die with progress":
