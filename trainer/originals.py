@@ -16,6 +16,7 @@ from core.prepared import PreparedData
 from core.preprocess import flatten_alpha
 from core.schemas.data import DatasetSource, DigitsSource, FolderSource, ImageSpec
 from core.schemas.specs import OriginalsSpec
+from trainer import tf_formats
 from trainer.preparation import dataset, inspect
 from trainer.preparation.sources import Tick
 
@@ -31,7 +32,8 @@ READ = {
         3: (".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".webp"),
     },
 }
-"""Framework to channels to the files that its own loader reads; one that is not here reads whatever Pillow does."""
+"""Framework to channels to how files are called that its own loader reads; others read whatever Pillow does."""
+REMEDY = "convert the images, or train this arm with pipeline: shared"
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Originals:
         return root
 
     def refuse_unreadable(self, framework: str) -> None:
-        """Raises InvalidInputError for the first file that a framework's loader does not read, judged by its name."""
+        """Raises InvalidInputError for the first file that a framework's loader does not read."""
         _refuse_unreadable(self.paths, framework, self.spec.channels)
 
 
@@ -167,5 +169,10 @@ def _refuse_unreadable(paths: Iterable[Path], framework: str, channels: int) -> 
         if path.suffix.lower() not in extensions:
             raise InvalidInputError(
                 f"{labels.framework(framework)}'s own loader does not read {path} as {COLORS[channels]}; it reads "
-                f"{', '.join(extensions)}: convert the images, or train this arm with pipeline: shared"
+                f"{', '.join(extensions)}: {REMEDY}"
+            )
+        if found := tf_formats.unread(path, channels):
+            raise InvalidInputError(
+                f"{labels.framework(framework)}'s own loader does not read {path} as {COLORS[channels]}: it holds {found}; "
+                f"it reads {tf_formats.READS[channels]}: {REMEDY}"
             )
