@@ -173,6 +173,6 @@ def _refuse_unreadable(paths: Iterable[Path], framework: str, channels: int) -> 
             )
         if found := tf_formats.unread(path, channels):
             raise InvalidInputError(
-                f"{labels.framework(framework)}'s own loader does not read {path} as {COLORS[channels]}: it holds {found}; "
-                f"it reads {tf_formats.READS[channels]}: {REMEDY}"
+                f"{labels.framework(framework)}'s own loader does not read {path} as {COLORS[channels]}: it holds "
+                f"{found}; it reads {tf_formats.READS[channels]}: {REMEDY}"
             )

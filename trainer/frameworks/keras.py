@@ -217,16 +217,18 @@ class KerasFramework:
 
     def fit(self, model: Model, data: TrainingData, recipe: Recipe, callbacks: Callbacks) -> None:
         """See the protocol. With the framework's pipeline a resumed training shuffles differently."""
-        if callbacks.resume is not None:
-            load_weights(model, _tf.below("weights", callbacks.resume))
+        saved, callbacks.resume = callbacks.resume, None
+        if saved is not None:
+            load_weights(model, _tf.below("weights", saved))
         keras.utils.set_random_seed(model.settings.seed + callbacks.resume_epoch)
         goal = data.objective(recipe)
         with precision(model.settings.dtype):
             for phase, epochs in remaining(recipe, model.architecture, callbacks):
                 freeze(model, phase)
                 trained = self._compiled(model, recipe, phase, goal, len(data.train))
-                if callbacks.resume is not None and epochs.start > phase.first:
-                    restore(model, trained.optimizer, callbacks.resume)
+                if saved is not None and epochs.start > phase.first:
+                    restore(model, trained.optimizer, saved)
+                saved = None
                 self._fit(model, trained, data, recipe, goal, epochs, callbacks)
         freeze(model, Phase(1, recipe.epochs))
 
