@@ -9,13 +9,13 @@ import shutil
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from core import disk, files, memory
-from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
 from core.worker import EXIT_CANNOT_WRITE, EXIT_NAMED_ERROR, GOES_ON, WORK
 from services.runs.executor import Executor, Handle
 from services.runs.record import LOG, RECORD, EventReader, RunRecord
@@ -49,6 +49,8 @@ class RunManager:
     def __init__(self, root: Path, work: Work, executor: Executor, slots: int) -> None:
         self._root, self._work, self._executor, self._slots = root, work, executor, slots
         self._runs: dict[str, RunRecord] = {}
+        self._unreadable: dict[str, str] = {}
+        """Ids of runs whose records could not be read, with what is told to who asks for them."""
         self._queue: deque[str] = deque()
         self._active: dict[str, Handle] = {}
         self._starting: tuple[str, asyncio.Task[Handle]] | None = None
@@ -62,8 +64,7 @@ class RunManager:
         """Reads the run folders, queues what was not finished, oldest first, and begins to work."""
         self._root.mkdir(parents=True, exist_ok=True)
         self._lock = files.lock(self._root / ".lock", f"{self._root} is in use by another service; stop it first")
-        found = [RunRecord.read(p.parent) for p in self._root.glob(f"[!.]*/{RECORD}")]
-        for run in sorted(found, key=lambda run: run.record.create_time):
+        for run in sorted(self._read(), key=lambda run: run.record.create_time):
             self._runs[run.record.id] = run
             if run.record.state == "running":
                 self._retry(run, "lost with the service")
@@ -71,6 +72,16 @@ class RunManager:
                 self._queue.append(run.record.id)
         await self._clean()
         self._loop = asyncio.create_task(self._work_loop())
+
+    def _read(self) -> Iterator[RunRecord]:
+        """The runs on disk. One whose record cannot be read keeps none of the others from going on, nor its folder."""
+        for path in self._root.glob(f"[!.]*/{RECORD}"):
+            try:
+                yield RunRecord.read(path.parent)
+            except (InvalidInputError, OSError) as error:
+                reason = f"{error}; mend it and restart the service, or move {path.parent} away: it starts afresh then"
+                self._unreadable[path.parent.name] = reason
+                log.error("a run is left out: %s", reason)
 
     async def stop(self) -> None:
         """Stops working. Workers end with this process; their runs stay unfinished on disk and resume later."""
@@ -98,7 +109,8 @@ class RunManager:
         Raises:
             InvalidInputError, NotFoundError: the id or the spec is not valid, or what it names is not there.
             AlreadyExistsError: the id is another spec's.
-            ExhaustedError, WrongStateError: the folder of runs has no room, or cannot be written.
+            ExhaustedError, WrongStateError: the folder of runs has no room or cannot be written, or the run's own
+                record cannot be read.
         """
         if not RUN_ID.fullmatch(run_id):
             raise InvalidInputError(f"run id {run_id!r} is not valid: expected 1 to 63 of [a-z0-9-]")
@@ -114,6 +126,8 @@ class RunManager:
     def _enter(self, run_id: str, kind: str, spec_json: str) -> bool:
         """Puts a run among those that are known; whether it is to be worked on, again or for the first time."""
         known = self._runs.get(run_id)
+        if run_id in self._unreadable and (self._root / run_id).exists():
+            raise WrongStateError(self._unreadable[run_id])
         if known is None:
             self._runs[run_id] = RunRecord.create(self._root / run_id, kind, spec_json)
             return True

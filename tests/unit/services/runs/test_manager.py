@@ -333,6 +333,30 @@ def test_a_full_disk_for_a_moment_loses_no_run(tmp_path: Path, monkeypatch: pyte
     assert RunRecord.read(tmp_path / "one").record.state == "succeeded"
 
 
+@pytest.mark.parametrize("content", [b"", b'{"id": "one"', b"\xff\xfe", b"[]"])
+def test_a_record_that_cannot_be_read_keeps_no_other_run_from_going_on(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("one", "two"):
+        RunRecord.create(tmp_path / name, "test", spec("work"))
+    (tmp_path / "one" / "run.json").write_bytes(content)
+
+    async def body(runs: RunManager) -> None:
+        assert (await finished(runs, "two")).record.state == "succeeded"
+        assert [run.record.id for run in runs.list()] == ["two"]
+        with pytest.raises(
+            WrongStateError, match=f"{tmp_path}/one/run.json .*; mend it .* or move {tmp_path}/one away"
+        ):
+            await runs.create("one", spec("work"))
+        assert (tmp_path / "one" / "run.json").read_bytes() == content
+        (tmp_path / "one").rename(tmp_path / ".kept")
+        await runs.create("one", spec("work"))
+        assert (await finished(runs, "one")).record.state == "succeeded"
+
+    drive(tmp_path, body)
+    assert f"a run is left out: {tmp_path}/one/run.json is not valid" in caplog.text
+
+
 def test_two_services_never_work_on_the_same_folder(tmp_path: Path) -> None:
     async def body(runs: RunManager) -> None:
         with pytest.raises(WrongStateError, match="in use by another service"):
