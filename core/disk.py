@@ -19,8 +19,8 @@ def meaning(error: BaseException, folder: Path) -> BakeoffError | None:
     Args:
         folder: where something was to be written, for an error that does not say.
     """
-    if isinstance(error, PermissionError):
-        return WrongStateError(f"{error.strerror}: {error.filename or folder}; give this user the right to it")
+    if isinstance(error, PermissionError) and error.filename:  # Ports and processes have none.
+        return WrongStateError(f"{error.strerror}: {error.filename}; give this user the right to it")
     number = _number(error)
     if number is None:
         return None

@@ -38,7 +38,15 @@ def test_whoever_says_so_the_place_is_named(error: Exception, kind: type[Excepti
     assert str(found).startswith(told)
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), ValueError("x"), FileNotFoundError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        FileNotFoundError(),
+        ValueError("x"),
+    ],
+)
 def test_any_other_error_stays_what_it_is(error: Exception) -> None:
     assert disk.meaning(error, HOME) is None
     with pytest.raises(type(error)), disk.named(HOME):
