@@ -132,9 +132,15 @@ def _give_up(folder: Path, status: int, reason: str) -> NoReturn:
 
 
 def _first_line(error: BaseException) -> str:
-    """Type and first line of an exception. TensorFlow's begin with headings and a traceback: those are left out."""
+    """Type and first line of an exception. TensorFlow's begin with headings and a traceback: those are left out.
+
+    What torch raises of a loader's process ends with that process's own last line.
+    """
     lines = [line for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith((" ", "\t")) and not line.endswith(":")]
+    if any(line.startswith("Original Traceback") for line in lines):
+        return lines[-1]
+    headings = (" ", "\t", "<", "Exception encountered")
+    told = [line for line in lines if not line.startswith(headings) and line[-1] != ":"]
     return ": ".join([type(error).__name__, *(told or lines)[:1]])
 
 

@@ -66,10 +66,13 @@ def _origins(arm: Arm) -> set[str]:
 
 
 def differ_in_mode_alone(idiomatic: Arm, matched: Arm) -> bool:
-    """Whether two arms are of one network and recipe, but for what the mode leaves to the frameworks."""
+    """Whether two arms are of one network and recipe, but for what the mode leaves to the frameworks.
+
+    In how many processes their loaders decode is no part of it: a matched arm has no such loader.
+    """
     if idiomatic.architecture != matched.architecture:
         return False
-    own, equal = (arm.recipe.model_dump(exclude={"mode", *ORIGINS}) for arm in (idiomatic, matched))
+    own, equal = (arm.recipe.model_dump(exclude={"mode", "workers", *ORIGINS}) for arm in (idiomatic, matched))
     if {own["batch_size"]} == {OWN_BATCH_SIZE[framework] for framework in idiomatic.frameworks}:
         # All have the same size of their own, which an arm does not tell from one that is written.
         own["batch_size"] = None

@@ -1,5 +1,6 @@
 """A training that finds no memory says so in the terms of its recipe, whichever library ran out of it."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ def named(spec: TrainSpec | FindRateSpec, image: ImageSpec, device: Device) -> I
 
 
 def _is_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     # Looked up, not imported: only the framework that trains is loaded.
     if (tensorflow := sys.modules.get("tensorflow")) and isinstance(error, tensorflow.errors.ResourceExhaustedError):

@@ -71,7 +71,7 @@ class Originals:
         try:
             image = Image.open(source) if isinstance(source, Path) else source
             return flatten_alpha(image).convert(PILLOW_MODES[self.spec.channels])
-        except OSError as error:
+        except (OSError, EOFError) as error:
             raise InvalidInputError(f"{source} cannot be decoded: {error}") from error
 
     def select(self, places: Sequence[int], name: str) -> "Originals":
@@ -174,5 +174,5 @@ def _refuse_unreadable(paths: Iterable[Path], framework: str, channels: int) -> 
         if found := tf_formats.unread(path, channels):
             raise InvalidInputError(
                 f"{labels.framework(framework)}'s own loader does not read {path} as {COLORS[channels]}: it holds "
-                f"{found}; it reads {tf_formats.READS[channels]}: {REMEDY}"
+                f"{found}; it reads {tf_formats.READS[channels]}, called {', '.join(extensions)}: {REMEDY}"
             )

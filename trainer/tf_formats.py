@@ -18,17 +18,21 @@ def unread(path: Path, channels: int) -> str:
 
     Looks at the first bytes, and further only where those leave it open.
     """
-    with path.open("rb") as file:
-        start = file.read(BMP_HEADER.size)
+    try:
+        with path.open("rb") as file:
+            start = file.read(BMP_HEADER.size)
+    except OSError as error:
+        return f"nothing that can be read ({error.strerror})"
     return "" if start.startswith(ALWAYS[channels]) else _unread(path, start, channels)
 
 
 def _unread(path: Path, start: bytes, channels: int) -> str:
     try:
         with Image.open(path) as image:
-            kind, mode, frames = str(image.format), image.mode, getattr(image, "n_frames", 1)
+            kind, mode = str(image.format), image.mode
+            frames = getattr(image, "n_frames", 1) if kind == "WEBP" else 1
             compressed = bool(image.info.get("compression"))
-    except OSError:
+    except Exception:  # Damaged files raise any.
         return "no image in a known format"
     if channels == 1:
         return kind

@@ -53,10 +53,15 @@ class AttributionPlan(Schema):
         document, found = first, {}
         for name, key in zip(self.steps, self.order, strict=True):
             document = switched(document, last, key.split("."))
-            found[name] = Recipe.model_validate(document)
+            found[name] = _recipe(document)
         for name, key in zip(self.singles, self.order, strict=False):
-            found[name] = Recipe.model_validate(switched(first, last, key.split(".")))
+            found[name] = _recipe(switched(first, last, key.split(".")))
         return found
+
+
+def _recipe(document: dict[str, Any]) -> Recipe:
+    """With the shared pipeline there is no loader of the framework's own that could have workers."""
+    return Recipe.model_validate(document if document["pipeline"] == "framework" else {**document, "workers": None})
 
 
 def switched(document: dict[str, Any], end: dict[str, Any], path: list[str], done: tuple[str, ...] = ()) -> Any:

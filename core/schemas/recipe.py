@@ -224,15 +224,10 @@ class Recipe(Schema):
             raise ValueError("l2 and adamw's weight_decay do the same in two ways; write l2: 0, or optimizer adam")
         return self
 
-    @pydantic.field_validator("optimizer", mode="before")
-    @classmethod
-    def _optimizer_named(cls, value: Any) -> Any:
-        return _named(value)
-
     @pydantic.field_validator(*SHORT_FORMS, mode="before")
     @classmethod
     def _written_out(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
-        return written_out(str(info.field_name), value)
+        return _named(value) if info.field_name == "optimizer" else written_out(str(info.field_name), value)
 
 
 def _named(optimizer: Any) -> Any:

@@ -97,7 +97,7 @@ def _grounds(finding: Finding) -> Iterator[str]:
         yield f"{text.p_value(test.p_value)}, after correction {text.p_value(test.p_adjusted)}"
         yield from allows(finding)
     if len({side.measure for side in finding.sides}) > 1:
-        yield "two measures: no difference in accuracy by either"
+        yield "the sides are measured differently: this is a difference of neither measure"
     if finding.claim.times is not None:
         yield f"published: {finding.claim.times:g} times"
     if finding.claim.is_about_time and any(side.waited is not None for side in finding.sides):
@@ -125,7 +125,8 @@ def allows(finding: Finding) -> Iterator[str]:
     gap, undecided = finding.published_gap, finding.verdict.startswith("no difference")
     if gap is not None and (ends := of_one_run(finding.test).interval):
         inside = ends[0] <= gap <= ends[1]
-        told = f"one run of each would be {text.bare_range(possible(finding, ends)[0])} points apart"
+        within, note = possible(finding, ends)
+        told = f"one run of each would be {text.bare_range(within)} points apart{note}"
         yield f"{told}, which {'includes' if inside else 'excludes'} the published {text.bare_points(gap)}"
         undecided = undecided and inside
     if undecided:

@@ -19,7 +19,9 @@ def sentence(found: SplitComparison) -> str:
         f"The same arms were trained and scored on the same images divided in two ways: {first} ({own:,} test images) "
         f"and {second} ({other:,} test images). Test accuracy on the former minus that on the latter: {span} points. "
         "Where images come in groups that look alike, such as frames of one video, a random split trains on the "
-        "neighbours of its test images and flatters; blocks do so less."
+        "neighbours of its test images and flatters; blocks do so less. Intervals and tests are about seeds; "
+        "Images alone is how far other draws of as many test images would move a difference besides, in points "
+        "(binomial, 95%), and more where images resemble each other."
     )
 
 
@@ -52,7 +54,6 @@ def table(found: SplitComparison) -> Table:
     )
     caption = (
         "Test accuracy by split: means over seeds, their paired difference with Student’s interval, and a paired t "
-        "test corrected by Holm for all rows. Those are about seeds. Images alone: how far other draws of as many test "
-        "images would move the difference besides, in points (binomial, 95%); farther where images resemble each other"
+        "test corrected by Holm for all rows"
     )
     return Table(caption, headers, rows, names=2)

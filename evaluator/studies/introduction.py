@@ -36,12 +36,13 @@ TESTS = f"""**Tests.** A claim is tested on the difference over seeds: mean, Stu
 corrected by Holm for all rows of the study that may lead to a verdict, in whichever result they are. Intervals are
 not corrected, so one may exclude zero where the corrected p does not. Seeds vary initial weights, order and dropout;
 split and test images are the same in all, so intervals hold for these images. With own defaults equal seeds share
-nothing else between frameworks: pairing them is arbitrary there and costs power. Published figures are of one run, so
-a claim that is one, and a published difference, are held against where one more run of ours would lie, Student's t of
-s·√(1 + 1/n). Fewer than {SEEDS_NEEDED} seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only
-say *{NOT_TESTED}*: both limits are ours. A published training or validation accuracy, which goes on rising with the
-epochs, needs all of them. Where the study names no epochs, the number they are counted against is ours, and marked
-so. Which default makes a difference is tested by seed too, under the same rule: both modes against each other,
+nothing else between frameworks: pairing them is arbitrary there and costs power. A published figure that is a claim
+by itself, and a published difference, are of one run: they are held against where one more run of ours would lie,
+Student's t of s·√(1 + 1/n), differences of one seed taken as those of any two runs. A bound is tested on the mean.
+Fewer than {SEEDS_NEEDED} seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only say
+*{NOT_TESTED}*: both limits are ours. A claim that is by itself an accuracy in training or validation, published after
+the last epoch, needs all of them. Where the study names no epochs, the number they are counted against is ours, and
+marked so. Which default makes a difference is tested by seed too, under the same rule: both modes against each other,
 corrected for all such tests of the study, and switch by switch, corrected for those of its section."""
 
 TIMES = f"""**Times** are of training steps, all epochs, with validation where the row says so;

@@ -12,7 +12,7 @@ from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1 import trainer_service_pb2, trainer_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from core.errors import BakeoffError, DeadlineError, NotReadyError
+from core.errors import BakeoffError, DeadlineError, NotReadyError, UnsupportedError
 from core.schemas.data import Source
 from services.client.channels import domain_error
 from services.client.security import from_environment
@@ -153,7 +153,12 @@ class TrainerClient(RunClient):
     def check(self, spec: pydantic.BaseModel) -> None:
         """Raises what creating a run of this spec would be refused with; starts nothing."""
         request = trainer_service_pb2.CheckRunRequest(spec_json=spec.model_dump_json())
-        self._patiently(self._stub.CheckRun, request, LOOK_TIMEOUT_S, "say whether it takes the run")
+        try:
+            self._patiently(self._stub.CheckRun, request, LOOK_TIMEOUT_S, "say whether it takes the run")
+        except UnsupportedError as error:
+            raise UnsupportedError(
+                f"{self.target} cannot say whether it takes a run: it is older than this command; upgrade it"
+            ) from error
 
     def inspect(self, source: Source) -> trainer_service_pb2.InspectSourceResponse:
         """Digest of a data source, and its classes where they are known. Raises NotFoundError when it is not there."""

@@ -177,7 +177,7 @@ def _place(path: Path, document: CommentedMap, location: tuple[int | str, ...]) 
 
 def _written(document: CommentedMap, key: tuple[str, ...]) -> tuple[Any, ...]:
     """A key of an arm as the file has it: the names of arms of a scale, or on another split, go on after a dash."""
-    arms, name = document["arms"], key[1]
+    arms, name = document.get("arms") or {}, key[1]
     names = [one for one in arms if f"{name}-".startswith(f"{one}-")]
     return ("arms", max(names, key=lambda one: len(str(one)), default=name), *key[2:])
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 
 from bakeoff.trainer.v1.trainer_service_pb2 import DescribeArchitectureResponse
 
-from core.errors import InvalidInputError, NotFoundError, UnsupportedError, WrongStateError
+from core.errors import InvalidInputError, NotFoundError, WrongStateError
 from core.recipe_fit import check_class_weights, check_normalization, thawed_from
 from core.schemas.experiment import Experiment
 from core.schemas.recipe import Recipe
@@ -19,8 +19,8 @@ Networks = dict[str, DescribeArchitectureResponse]
 """Layer tables by the name of the network."""
 WRONG = (InvalidInputError, NotFoundError)
 """Mistakes in what was asked for; any other error is the service's."""
-REFUSED = (InvalidInputError, WrongStateError, UnsupportedError)
-"""How a trainer refuses a training; the last two where it has not the images, or not the framework."""
+REFUSED = (InvalidInputError, WrongStateError)
+"""How a trainer refuses a training; the second where it has not the images, or not the framework."""
 
 
 def check_arms(experiment: Experiment, trainer: TrainerClient, classes: Sequence[str]) -> Networks:

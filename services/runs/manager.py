@@ -126,9 +126,9 @@ class RunManager:
     def _enter(self, run_id: str, kind: str, spec_json: str) -> bool:
         """Puts a run among those that are known; whether it is to be worked on, again or for the first time."""
         known = self._runs.get(run_id)
-        if run_id in self._unreadable and (self._root / run_id).exists():
-            raise WrongStateError(self._unreadable[run_id])
         if known is None:
+            if run_id in self._unreadable and (self._root / run_id).exists():
+                raise WrongStateError(self._unreadable[run_id])
             self._runs[run_id] = RunRecord.create(self._root / run_id, kind, spec_json)
             return True
         if json.loads(known.spec_json()) != json.loads(spec_json):  # Another version may order keys otherwise.
@@ -254,13 +254,16 @@ class RunManager:
             reason = run.told_error() or run.last_log_line()
             run.enter("failed", f"the worker ended with status {status}: {reason} (see {run.folder / LOG})")
         elif status == -signal.SIGKILL:
-            self._retry(run, self._killed(), f"lower recipe.batch_size or give it more memory; {_last_words(run)}")
+            self._retry(run, self._killed(), f"give it more memory, or smaller batches; {_last_words(run)}")
         else:
             self._retry(run, f"killed by {_signal_name(-status)}", _last_words(run))
 
     def _fail_without_room(self, run: RunRecord) -> None:
         """The run fails even where that cannot be kept: on disk it still runs, so the next start goes on with it."""
-        reason = run.told_error() or f"nothing can be written in {run.folder}; make room and start it again; {GOES_ON}"
+        reason = run.told_error() or (
+            f"nothing can be written in {run.folder}: no room, read-only or no right; mend that and start it again; "
+            f"{GOES_ON}"
+        )
         try:
             run.enter("failed", reason)
         except OSError:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.errors import InvalidInputError
+from core.errors import InvalidInputError, MissingExtraError, WrongStateError
 from core.formats import EXPORTS
 from core.mirror import open_repository
 from core.prepared import open_prepared
@@ -66,7 +66,10 @@ class TrainerWork:
             raise InvalidInputError(
                 f"{mine} does not export {', '.join(foreign)}; it exports {', '.join(EXPORTS[mine])}"
             )
-        check_installed(mine)
+        try:
+            check_installed(mine)
+        except MissingExtraError as error:  # UNIMPLEMENTED is what a service without CheckRun answers.
+            raise WrongStateError(str(error)) from error
         data = open_prepared(self._store, spec.data)
         check_training(spec, data.manifest)
         if spec.originals is not None and spec.recipe.pipeline == "framework":

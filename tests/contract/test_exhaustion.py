@@ -22,7 +22,7 @@ with named(spec(), IMAGE, "cpu"):
     ("library", "load", "take"),
     [
         ("torch", "import torch", "torch.empty(2**50)"),
-        ("tensorflow", "import tensorflow", "tensorflow.zeros([2**40])"),
+        ("tensorflow", "import tensorflow", "tensorflow.zeros([2**50])"),
     ],
 )
 def test_a_tensor_without_room_is_told_as_a_training_without_memory(library: str, load: str, take: str) -> None:

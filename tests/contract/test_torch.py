@@ -133,6 +133,7 @@ def test_originals_are_decoded_by_the_default_number_of_workers_where_their_batc
 ) -> None:
     workers = found["workers"]
     assert (workers["files"], workers["crowded"], workers["arrays"]) == (2, 0, 0)
+    assert workers["many"] == 16, "fastai's largest default"
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="worker processes pass their batches through /dev/shm")

@@ -270,6 +270,7 @@ def workers(folder: Path) -> dict[str, int | str]:
     """Processes that decode where two are the default: of files, of files in batches larger than any memory, of arrays;
     and where the recipe names a number."""
     from core.errors import WrongStateError
+    from trainer.frameworks._fastai_vision import own_workers
     from trainer.frameworks._torch_workers import decoding_workers
 
     originals = Originals(np.zeros(1, np.int64), ImageSpec(height=64, width=64), 2, folder)
@@ -283,6 +284,7 @@ def workers(folder: Path) -> dict[str, int | str]:
         "files": decoding_workers(own, originals, default=2),
         "crowded": decoding_workers(large, originals, default=2),
         "arrays": decoding_workers(own, None, default=2),
+        "many": decoding_workers(own.model_copy(update={"batch_size": 1}), originals, default=own_workers(64)),
         "named": decoding_workers(own.model_copy(update={"workers": 1}), originals, default=2),
         "none": decoding_workers(large.model_copy(update={"workers": 0}), originals, default=2),
         "refused": refused,

@@ -59,7 +59,7 @@ class Named:
         """fastai's own, with a domain error."""
         try:
             return super().create(source)  # type: ignore[misc]
-        except OSError as error:
+        except (OSError, EOFError) as error:
             raise InvalidInputError(f"{source} cannot be decoded: {error}") from error
 
 
@@ -107,7 +107,7 @@ def loaders(data: TrainingData, recipe: Recipe, threads: int) -> Any:
         batch_tfms=[*batch_augmentation(vary), Bytes()],
     )
     # fastai drops the last partial batch; of a split smaller than one batch nothing would be left.
-    workers = decoding_workers(recipe, originals, default=min(OWN_WORKERS, threads))
+    workers = decoding_workers(recipe, originals, default=own_workers(threads))
     if workers:  # fastai's loader takes the default of the process and no other
         multiprocessing.set_start_method("fork", force=True)
     settings = {
@@ -120,6 +120,11 @@ def loaders(data: TrainingData, recipe: Recipe, threads: int) -> Any:
         chances = np.append(balanced_chances(data.train.labels), np.zeros(len(data.validation)))
         return block.weighted_dataloaders(range(len(items.labels)), chances, **settings)
     return block.dataloaders(range(len(items.labels)), **settings)
+
+
+def own_workers(threads: int) -> int:
+    """fastai's default, for the threads of a training in place of the machine's cores."""
+    return min(OWN_WORKERS, threads)
 
 
 def resizing(spec: ImageSpec | None) -> list[Any]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 
-from core.errors import InvalidInputError, KilledError, WrongStateError
+from core.errors import ExhaustedError, InvalidInputError, KilledError, WrongStateError
 from core.schemas.recipe import Recipe
 from trainer.originals import Originals
 
@@ -54,12 +54,18 @@ def own_words() -> Iterator[None]:
 
     Raises:
         KilledError: one was killed.
+        ExhaustedError: there is no room for its batches.
     """
     try:
         yield
     except InvalidInputError as error:
         raise InvalidInputError(str(error).rsplit(f"{InvalidInputError.__name__}: ", 1)[-1].strip()) from error
     except RuntimeError as error:
+        if "</torch_" in str(error):  # A file of shared memory, whatever the reason.
+            raise ExhaustedError(
+                f"no room left in {SHARED_MEMORY} for batches of the processes that decode; write fewer "
+                "recipe.workers, or 0, or give it more"
+            ) from error
         if not str(error).startswith("DataLoader worker"):
             raise
         raise KilledError(str(error)) from error

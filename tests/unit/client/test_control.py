@@ -10,7 +10,7 @@ from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1 import trainer_service_pb2 as pb
 from bakeoff.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
 
-from core.errors import DeadlineError, InvalidInputError
+from core.errors import DeadlineError, InvalidInputError, UnsupportedError
 from core.schemas.data import DataSpec, DigitsSource, ImageSpec
 from core.schemas.specs import PrepareSpec
 from services.client import control
@@ -78,6 +78,18 @@ def test_a_service_that_never_answers_in_time_is_given_up(client: TrainerClient,
     with pytest.raises(DeadlineError, match="did not accept the run within"):
         client.create("never", SPEC)
     assert slow.created == 2
+
+
+def test_a_service_that_is_too_old_to_be_asked_says_that_and_blames_no_file() -> None:
+    server = grpc.server(futures.ThreadPoolExecutor(1))  # without a servicer: as one that does not know the call
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with (
+        TrainerClient(f"127.0.0.1:{port}") as client,
+        pytest.raises(UnsupportedError, match=rf"^{client.target} cannot say .* older than this command; upgrade it"),
+    ):
+        client.check(SPEC)
+    server.stop(0).wait()
 
 
 def test_a_check_gives_the_services_reason(client: TrainerClient) -> None:

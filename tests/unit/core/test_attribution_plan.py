@@ -60,6 +60,16 @@ def test_switches_alone_start_from_the_first_arm_each() -> None:
     assert arms["idiomatic-o2"].recipe.initializer == "framework"
 
 
+def test_a_switch_to_the_shared_pipeline_takes_the_processes_that_decode_with_it() -> None:
+    start = {**DOCUMENT["arms"]["idiomatic"], "recipe": {"epochs": 2, "workers": 2}}
+    plan = {**DOCUMENT["attribution"], "order": ["initializer", "pipeline", "arithmetic"], "alone": True}
+    arms = Experiment.model_validate(
+        {**DOCUMENT, "arms": {**DOCUMENT["arms"], "idiomatic": start}, "attribution": plan}
+    ).all_arms
+    names = ("idiomatic", "idiomatic-a1", "idiomatic-a2", "idiomatic-a3", "idiomatic-o2", "idiomatic-o3")
+    assert [arms[name].recipe.workers for name in names] == [2, 2, None, None, None, 2]
+
+
 def test_added_arms_train_two_frameworks_and_export_onnx_alone() -> None:
     found = experiment()
     assert found.frameworks_of("idiomatic-a1") == ("keras", "fastai")

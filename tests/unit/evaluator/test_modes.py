@@ -84,6 +84,10 @@ def test_arms_are_a_pair_where_their_recipes_differ_in_what_the_mode_leaves_to_f
     assert len(pairs_of_arms([arm("idiomatic"), matched])) == pairs
 
 
+def test_processes_that_decode_make_no_other_pair_of_arms() -> None:
+    assert len(pairs_of_arms([arm("idiomatic", workers=2), arm("matched")])) == 1
+
+
 @pytest.mark.parametrize(
     ("own", "equal", "pairs"), [(32, 64, 1), (64, 64, 1), (128, 64, 0)], ids=["its own", "the same", "another"]
 )

@@ -1,6 +1,5 @@
 """Framework and device of a training: what is asked for, and what there is."""
 
-import sys
 from typing import Literal
 
 import pytest
@@ -44,8 +43,8 @@ def test_a_gpu_that_is_not_there_is_refused_with_what_to_set() -> None:
 
 def test_a_framework_that_is_not_installed_is_refused_without_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LIBRARIES.keys() == MODULES.keys()
+    monkeypatch.setattr("trainer.framework.find_spec", lambda name: name)
     check_installed("pytorch")
-    monkeypatch.setattr(sys, "path", [])
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr("trainer.framework.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pytorch \(torch\) is not installed here; .*bakeoff\[pytorch\]"):
         check_installed("pytorch")

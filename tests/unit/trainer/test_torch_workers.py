@@ -3,7 +3,7 @@ from types import FrameType
 
 import pytest
 
-from core.errors import InvalidInputError, KilledError
+from core.errors import ExhaustedError, InvalidInputError, KilledError
 from trainer.frameworks import _torch_workers
 from trainer.frameworks._torch_workers import own_words
 
@@ -19,6 +19,15 @@ def test_an_error_about_an_image_has_the_words_of_the_process_that_decodes() -> 
     told = "Caught InvalidInputError in DataLoader worker process 0.\nTraceback\ncore.errors.InvalidInputError: a.png\n"
     with pytest.raises(InvalidInputError, match=r"\Aa\.png\Z"), own_words():
         raise InvalidInputError(told)
+
+
+def test_a_full_shared_memory_is_named() -> None:
+    told = "unable to write to file </torch_12_34_5>: No space left on device (28)"
+    with (
+        pytest.raises(ExhaustedError, match=r"no room left in /dev/shm .*; write fewer"),
+        own_words(),
+    ):
+        raise RuntimeError(f"Caught RuntimeError in DataLoader worker process 0.\nRuntimeError: {told}")
 
 
 @pytest.mark.parametrize("error", [RuntimeError(NEWS), ConnectionResetError(104, "reset"), EOFError()])

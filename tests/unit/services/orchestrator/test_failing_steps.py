@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import BakeoffError, InvalidInputError, NotFoundError, NotReadyError, UnsupportedError
+from core.errors import BakeoffError, InvalidInputError, NotFoundError, NotReadyError, WrongStateError
 from core.schemas.specs import EvaluateSpec, PrepareSpec, ReportSpec, TrainSpec
 from services.orchestrator.experiment_file import MisfitError
 from services.orchestrator.reconciler import Finished
@@ -80,7 +80,7 @@ def test_what_trainers_would_refuse_is_told_together_before_anything_is_trained(
     def refuses(spec: TrainSpec) -> BakeoffError | None:
         if spec.arm == "two":
             return InvalidInputError("w.pth does not hold mlp")
-        return UnsupportedError("keras is not installed here") if spec.framework == "keras" else None
+        return WrongStateError("keras is not installed here") if spec.framework == "keras" else None
 
     overrides = (TWO_ARMS, "seeds=[0, 1]")
     services, reconciler = Driver(tmp_path, monkeypatch).reconciler(lambda _: False, overrides)

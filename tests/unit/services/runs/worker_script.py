@@ -22,6 +22,12 @@ shapes do not match
 \t [[{{node zeros}}]]
  [Op:__inference_f_13]"""
 """As TensorFlow tells what went wrong."""
+LOADER = """Caught ValueError in DataLoader worker process 0.
+Original Traceback (most recent call last):
+  File "loader.py", line 7, in <module>
+ValueError: a truncated file
+"""
+"""As torch tells what went wrong in a process that decodes."""
 LIMITS = {"no room": 4096, "no room at all": 0}
 """Bytes that a file may have: what a disk has left, for this process alone."""
 
@@ -46,6 +52,8 @@ def work(run: worker.RunFolder) -> None:
         raise RuntimeError("a bug")
     if what == "crash in a graph":
         raise RuntimeError(GRAPH)
+    if what == "crash in a loader":
+        raise ValueError(LOADER)
     if what in LIMITS:
         resource.setrlimit(resource.RLIMIT_FSIZE, (LIMITS[what], LIMITS[what]))
         files.write_bytes(run.path / "checkpoints" / "1", bytes(1 << 20))

@@ -93,7 +93,8 @@ class TrainerServiceServicer(object):
 
     def CreateRun(self, request, context):
         """CreateRun accepts work under an id the client chose. Repeating the call with the same spec returns the same run;
-        the same id with another spec is ALREADY_EXISTS. An invalid spec is INVALID_ARGUMENT, absent data FAILED_PRECONDITION.
+        the same id with another spec is ALREADY_EXISTS. An invalid spec is INVALID_ARGUMENT, absent data or a missing library
+        FAILED_PRECONDITION, weights that are not there NOT_FOUND, a full disk RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

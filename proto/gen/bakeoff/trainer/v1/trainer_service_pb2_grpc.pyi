@@ -278,7 +278,8 @@ class TrainerServiceStub(typing.Generic[_TrainerServiceCreateRunType, _TrainerSe
 
     CreateRun: _TrainerServiceCreateRunType
     """CreateRun accepts work under an id the client chose. Repeating the call with the same spec returns the same run;
-    the same id with another spec is ALREADY_EXISTS. An invalid spec is INVALID_ARGUMENT, absent data FAILED_PRECONDITION.
+    the same id with another spec is ALREADY_EXISTS. An invalid spec is INVALID_ARGUMENT, absent data or a missing library
+    FAILED_PRECONDITION, weights that are not there NOT_FOUND, a full disk RESOURCE_EXHAUSTED.
     """
 
     CheckRun: _TrainerServiceCheckRunType
@@ -361,7 +362,8 @@ class TrainerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[bakeoff.trainer.v1.trainer_service_pb2.CreateRunResponse, collections.abc.Awaitable[bakeoff.trainer.v1.trainer_service_pb2.CreateRunResponse]]:
         """CreateRun accepts work under an id the client chose. Repeating the call with the same spec returns the same run;
-        the same id with another spec is ALREADY_EXISTS. An invalid spec is INVALID_ARGUMENT, absent data FAILED_PRECONDITION.
+        the same id with another spec is ALREADY_EXISTS. An invalid spec is INVALID_ARGUMENT, absent data or a missing library
+        FAILED_PRECONDITION, weights that are not there NOT_FOUND, a full disk RESOURCE_EXHAUSTED.
         """
 
     @abc.abstractmethod
