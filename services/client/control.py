@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import grpc
 import pydantic
@@ -12,14 +12,13 @@ from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1 import trainer_service_pb2, trainer_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from core.errors import BakeoffError, DeadlineError, NotReadyError, UnsupportedError
+from core.errors import BakeoffError, CancelledError, DeadlineError, NotReadyError, UnsupportedError
 from core.schemas.data import Source
 from services.client.channels import domain_error
 from services.client.security import from_environment
 from services.rpc.errors import from_rpc
 from services.rpc.server import channel_options
 
-T = TypeVar("T")
 TERMINAL = (run_pb2.RUN_STATE_SUCCEEDED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED)
 MAX_MESSAGE_BYTES = 64 << 20
 CALL_TIMEOUT_S = 30.0
@@ -46,6 +45,7 @@ class RunClient:
         self._metadata = security.metadata(target)
         self._channel = security.channel(target, channel_options(MAX_MESSAGE_BYTES))
         self._stub, self._messages, self._patience_s = stub(self._channel), messages, patience_s
+        self._pending: set[grpc.Future] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +58,11 @@ class RunClient:
     def close(self) -> None:
         """Closes the channel."""
         self._channel.close()
+
+    def abandon(self) -> None:
+        """Ends the calls that other threads wait for: they raise CancelledError. Streams go on."""
+        for call in list(self._pending):
+            call.cancel()
 
     def create(self, run_id: str, spec: pydantic.BaseModel) -> run_pb2.Run:
         """Accepts a run; the same id and spec again is the same run."""
@@ -102,9 +107,7 @@ class RunClient:
             on_event(event)
         return self._patiently(self._stub.GetRun, self._messages.GetRunRequest(id=run_id)).run
 
-    def _patiently(
-        self, method: Callable[..., T], request: Any, timeout_s: float = CALL_TIMEOUT_S, action: str = "answer"
-    ) -> T:
+    def _patiently(self, method: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S, action: str = "answer") -> Any:
         """A call that may be repeated, to a service that may be slow or in the middle of a restart."""
         away_since: float | None = None
         while True:
@@ -118,14 +121,19 @@ class RunClient:
                     raise
                 time.sleep(RECONNECT_S)
 
-    def _call(
-        self, method: Callable[..., T], request: Any, timeout_s: float = CALL_TIMEOUT_S, action: str = "answer"
-    ) -> T:
+    def _call(self, method: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S, action: str = "answer") -> Any:
         """One call; `action` is what an error says that the service did not do in time."""
+        pending = method.future(request, timeout=timeout_s, wait_for_ready=False, metadata=self._metadata)
+        self._pending.add(pending)
         try:
-            return method(request, timeout=timeout_s, wait_for_ready=False, metadata=self._metadata)
+            return pending.result()
+        except grpc.FutureCancelledError as error:
+            raise CancelledError("interrupted") from error
         except grpc.RpcError as error:
             raise domain_error(error, self.target, timeout_s, action) from error
+        finally:
+            self._pending.discard(pending)
+            pending.cancel()  # Does nothing once it is answered; Ctrl-C comes before.
 
 
 class TrainerClient(RunClient):

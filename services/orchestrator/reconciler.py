@@ -370,8 +370,11 @@ class Reconciler:
     def _cancel_active(self) -> None:
         """Leaves no worker behind. Cancelled runs go on from their checkpoints the next time."""
         self._stop.set()
-        for step, client in list(self._active.values()):
+        active = list(self._active.values())
+        for step, client in active:
             self._interrupt(step, client)
+        for _, client in active:
+            client.abandon()  # A service may look at data on a slow drive for minutes before it answers.
 
     def _interrupt(self, step: Step, client: RunClient) -> None:
         # Told again once the run is over: an epoch that was under way may have begun it anew for the tracker.

@@ -1,5 +1,6 @@
 """What a client makes of a service that takes its time. The server is a real one with a servicer of its own."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
@@ -10,7 +11,7 @@ from bakeoff.run.v1 import run_pb2
 from bakeoff.trainer.v1 import trainer_service_pb2 as pb
 from bakeoff.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
 
-from core.errors import DeadlineError, InvalidInputError, UnsupportedError
+from core.errors import CancelledError, DeadlineError, InvalidInputError, UnsupportedError
 from core.schemas.data import DataSpec, DigitsSource, ImageSpec
 from core.schemas.specs import PrepareSpec
 from services.client import control
@@ -90,6 +91,16 @@ def test_a_service_that_is_too_old_to_be_asked_says_that_and_blames_no_file() ->
     ):
         client.check(SPEC)
     server.stop(0).wait()
+
+
+def test_a_call_that_waits_can_be_abandoned_and_the_next_one_is_answered(
+    client: TrainerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "LOOK_TIMEOUT_S", 60.0)
+    threading.Timer(DEADLINE_S / 3, client.abandon).start()
+    with pytest.raises(CancelledError):
+        client.inspect(DigitsSource())
+    assert client.create("next", SPEC).id == "next"
 
 
 def test_a_check_gives_the_services_reason(client: TrainerClient) -> None:

@@ -101,6 +101,8 @@ class Services:
                 )
         return made.model_copy(update=changes)
 
+    def abandon(self) -> None: ...
+
     def cancel(self, run_id: str) -> None:
         self.cancelled.append(run_id)
 

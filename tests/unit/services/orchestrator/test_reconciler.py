@@ -46,6 +46,8 @@ class FakeClient:
         self.cancelled: list[str] = []
         self._on_create, self._on_finish, self._ends = on_create, on_finish, ends
 
+    def abandon(self) -> None: ...
+
     def create(self, run_id: str, spec: object) -> None:
         self._on_create()
 
