@@ -13,6 +13,7 @@ from services.trainer.settings import TrainerSettings
 from trainer.framework import check_installed
 from trainer.originals import check_files
 from trainer.quantization import check_quantization
+from trainer.shared_memory import check_room
 from trainer.training import check_training
 
 WORKER = "trainer.worker"
@@ -74,3 +75,4 @@ class TrainerWork:
         check_training(spec, data.manifest)
         if spec.originals is not None and spec.recipe.pipeline == "framework":
             check_files(spec.originals, mine, data)
+            check_room(spec.recipe, data.manifest.spec.image.shape)

@@ -1,18 +1,14 @@
 """The processes in which the own loaders of PyTorch and fastai decode originals."""
 
-import multiprocessing
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from math import prod
-from pathlib import Path
 
-from core.errors import ExhaustedError, InvalidInputError, KilledError, WrongStateError
+from core.errors import ExhaustedError, InvalidInputError, KilledError
 from core.schemas.recipe import Recipe
 from trainer.originals import Originals
+from trainer.shared_memory import SHARED_MEMORY, check_room, needed, room
 
-SHARED_MEMORY = Path("/dev/shm")
 NEWS_S = 1.0
 """How long a process's end may be known later than its connections break."""
 
@@ -28,24 +24,12 @@ def decoding_workers(recipe: Recipe, originals: Originals | None, default: int) 
     Raises:
         WrongStateError: there is no such room for the recipe's number.
     """
-    workers = default if recipe.workers is None else recipe.workers
-    if originals is None or not workers:
+    if originals is None:
         return 0
-    needed, room = (2 * workers + 1) * recipe.batch * prod(originals.spec.shape), _room()
-    if needed < room:
-        return workers
-    if recipe.workers is None:
-        return 0
-    raise WrongStateError(
-        f"recipe.workers {workers} pass {needed >> 20} MiB of batches through {SHARED_MEMORY}, which has room for "
-        f"{room >> 20} MiB (half of it; none without forks); write fewer, or 0, or give it more"
-    )
-
-
-def _room() -> int:
-    """Bytes that batches may take."""
-    possible = "fork" in multiprocessing.get_all_start_methods() and SHARED_MEMORY.is_dir()
-    return shutil.disk_usage(SHARED_MEMORY).total // 2 if possible else 0
+    if recipe.workers is not None:
+        check_room(recipe, originals.spec.shape)
+        return recipe.workers
+    return default if needed(default, recipe, originals.spec.shape) < room() else 0
 
 
 @contextmanager
