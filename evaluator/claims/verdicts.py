@@ -45,7 +45,8 @@ MEANINGS: tuple[tuple[tuple[Verdict, ...], str], ...] = (
     ),
     (
         ("holds: more than that", "does not hold: less than that", "no difference from that factor shown"),
-        "the same for a bound, and for a number of times as long: the ratio is tested against it, on a log scale",
+        "the same for a bound, and for a number of times as long: the ratio is tested against it, on a log "
+        "scale, so that it is the geometric mean of the seeds'",
     ),
     ((NOT_TESTED,), "too few seeds, images or epochs for any of the above; figures are shown, nothing is said of them"),
     (

@@ -20,8 +20,8 @@ def sentence(found: SplitComparison) -> str:
         f"and {second} ({other:,} test images). Test accuracy on the former minus that on the latter: {span} points. "
         "Where images come in groups that look alike, such as frames of one video, a random split trains on the "
         "neighbours of its test images and flatters; blocks do so less. Intervals and tests are about seeds; "
-        "Images alone is how far other draws of as many test images would move a difference besides, in points "
-        "(binomial, 95%), and more where images resemble each other."
+        "the column “Images alone” says how far a difference would move besides with other test images, as many of "
+        "them, in points (binomial, 95%); farther where images resemble each other."
     )
 
 

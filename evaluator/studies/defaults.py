@@ -95,7 +95,9 @@ def _moved(test: SeedTest) -> str:
     if test.interval is None or test.p_adjusted is None:
         return f"Whether the defaults move it cannot be tested: {by}, too few common seeds or the same in each."
     low, high = map(text.bare_points, test.interval)
-    sure = f"{by} ({low} to {high}), {text.p_value(test.p_adjusted)} after correction"
+    sure = (
+        f"{by} ({low} to {high}; own defaults minus everything equal), {text.p_value(test.p_adjusted)} after correction"
+    )
     if test.p_adjusted < ALPHA:
         return f"The defaults move it by {sure}."
     return f"Whether the defaults move it: {NO_DIFFERENCE}, {sure}."

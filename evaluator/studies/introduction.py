@@ -8,11 +8,12 @@ from evaluator.statistics import SEEDS_NEEDED
 TITLE = """# The five studies
 
 Each of these five published comparisons trained each framework once. Here they are repeated, with several seeds
-where the machine allows, in two modes: with each framework's own defaults (*idiomatic*), and with everything equal
-but the framework's kernels (*matched*). An *arm* is one network with one recipe in one mode; a *bare loop* the
-lines of a [minimal training script](training-speed.md) in that framework. Written by `make studies` from the result
-files in [results/](results/): no result on this page is typed. What the studies say, and what fits the machine, is
-told by the files in `experiments/`."""
+where the machine allows, in two modes: with each framework's own defaults for whatever an arm's recipe leaves open
+(*idiomatic*; what it writes, such as a batch size, holds in both modes), and with everything equal but the
+framework's kernels (*matched*). An *arm* is one network with one recipe in one mode; a *bare loop* the lines of a
+[minimal training script](training-speed.md) in that framework. Written by `make studies` from the result files in
+[results/](results/): no result on this page is typed. What the studies say, and what fits the machine, is told by
+the files in `experiments/`."""
 
 ANSWERS = """## What is left of the published differences
 
@@ -38,8 +39,8 @@ not corrected, so one may exclude zero where the corrected p does not. Seeds var
 split and test images are the same in all, so intervals hold for these images. With own defaults equal seeds share
 nothing else between frameworks: pairing them is arbitrary there and costs power. A published figure that is a claim
 by itself, and a published difference, are of one run: they are held against where one more run of ours would lie,
-Student's t of s·√(1 + 1/n), differences of one seed taken as those of any two runs. A bound is tested on the mean.
-Fewer than {SEEDS_NEEDED} seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only say
+Student's t of s·√(1 + 1/n), for a difference as if the two runs of a seed were any two runs. A bound is tested on the
+mean. Fewer than {SEEDS_NEEDED} seeds, or under {SHARE_NEEDED:.0%} of the study's images or epochs, may only say
 *{NOT_TESTED}*: both limits are ours. A claim that is by itself an accuracy in training or validation, published after
 the last epoch, needs all of them. Where the study names no epochs, the number they are counted against is ours, and
 marked so. Which default makes a difference is tested by seed too, under the same rule: both modes against each other,
@@ -58,7 +59,7 @@ OVERVIEW = """## Every claim
 
 Each claim with its best evidence in each mode: one with a verdict before one without, one above chance level before
 one that is not, then the one of the most images × epochs × seeds. What rests on trainings that another result has too,
-with more seeds, is counted there only."""
+with more seeds, is counted there only. A dash: no arm in this mode, or nothing measured in either."""
 
 
 def reading() -> str:

@@ -58,6 +58,7 @@ def _cell(evidence: Evidence | None, revisions: Revisions) -> str:
     verdict = f"[{finding.verdict}](#{one.name})" + (revision.mark if revision else "")
     images, epochs, seeds = work(finding)
     behind = f"{images} images · {epochs} epochs · {count(int(seeds), 'seed')}" + f" · {AT_CHANCE}" * finding.at_chance
+    behind += " · the sides are measured differently" * (len({side.measure for side in finding.sides}) > 1)
     return "<br>".join([f"**{verdict}**" if finding.testable else verdict, escape(difference(finding)), behind])
 
 

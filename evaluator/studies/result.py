@@ -95,7 +95,7 @@ def what_ran(summary: Summary) -> Iterator[str]:
     counts = summary.data
     images = (
         f"{counts.images('train'):,} training, {counts.images('validation'):,} validation and "
-        f"{counts.images('test'):,} test images, split {counts.policy}"
+        f"{counts.images('test'):,} test images of {counts.image.height}×{counts.image.width}, split {counts.policy}"
         if counts
         else "Data unknown"
     )

@@ -70,3 +70,5 @@ def _tested(summary: Summary) -> Iterator[str]:
     for row in scored[:1]:
         images = f" of {row.images:,} images" if row.images else ""
         yield f"Its test accuracy is {text.share(row.accuracy)}{images}."
+        if summary.data and summary.data.policy == "contiguous":
+            yield "Validation and test images are different blocks, so the two accuracies need not agree."

@@ -31,7 +31,8 @@ def section(
     fits = dict.fromkeys([one.study.fits for one in found] + [one.study.fits for one in without if one.study])
     yield f"**What fits the machine.** {' '.join(map(escape, fits))}"
     if lines := _differed(found):
-        yield "**Besides the framework**, claim by claim.\n\n" + "\n".join(f"- {line}" for line in lines)
+        title = "**What differs besides the framework, or is not known**, claim by claim."
+        yield f"{title}\n\n" + "\n".join(f"- {line}" for line in lines)
     if lines := _unavailable(found):
         yield "**Without a measurement.**\n\n" + "\n".join(f"- {line}" for line in lines)
     if lines := [shift_line(one, _of(one.idiomatic, found), _of(one.matched, found)) for one in moved]:

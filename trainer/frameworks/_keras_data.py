@@ -32,8 +32,10 @@ def batches(data: TrainingData, split: str, recipe: Recipe, size: int, shuffle_s
     vary = recipe.augmentation if shuffle_seed is not None else Augmentation()
     # Layers draw new numbers in every call; the network, and so the exported graph, never holds them.
     chain = augmenting(vary, arrays.images.shape[1:3], shuffle_seed or 0)
-    if originals is None and not chain:
-        return dataset.prefetch(tf.data.AUTOTUNE)  # Whole numbers already.
+    if originals is None and not chain:  # Whole numbers already, and nothing to tune.
+        untuned = tf.data.Options()
+        untuned.autotune.enabled = False  # An iterator may wait up to a second for its tuner when it is dropped.
+        return dataset.prefetch(2).with_options(untuned)
 
     def finish(images: Any, labels: Any) -> Any:
         for layer in chain:

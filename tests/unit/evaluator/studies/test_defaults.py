@@ -36,6 +36,7 @@ def test_defaults_move_a_difference_only_where_the_paired_test_says_so() -> None
     of = study()
     clear = told(of, moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)))
     assert "The defaults move it by +2.03 points (+" in clear
+    assert "; own defaults minus everything equal), p " in clear
     luck = told(of, moved(of, (0.020, -0.010, 0.005), (0.001, 0.002, -0.001)))
     assert "Whether the defaults move it: no difference shown, +0.43 points (-" in luck
     assert "The defaults move it" not in luck
