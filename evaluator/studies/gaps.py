@@ -181,5 +181,5 @@ def _legend(height: int) -> Iterator[str]:
     for x, (mode, (colour, _)) in zip((104, 182), MODES.items(), strict=True):
         yield f'<circle cx="{x}" cy="{y - 4}" r="4" fill="{colour}"/>'
         yield f'<text x="{x + 10}" y="{y}" font-size="12" fill="{MUTED}">{mode}</text>'
-    words = "band: 95% interval; hollow, in parentheses: not tested at this scale; linear to 1 point, then logarithmic"
+    words = "band: 95% interval; hollow, in parentheses: not tested at this scale; logarithmic beyond ±1"
     yield f'<text x="252" y="{y}" font-size="12" fill="{MUTED}">{words}</text>'

@@ -23,6 +23,7 @@ from tests.contract.recorder import Recorder
 from trainer import samples
 from trainer.framework import Framework, TrainingData
 from trainer.originals import Originals
+from trainer.shared_memory import SHARED_MEMORY
 from trainer.weights import Weights
 
 ARCHITECTURE = networks.CASES["cifar-cnn3"]
@@ -70,7 +71,7 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
     _train_and_export(framework, data, folder / "own", facts)
     for name, given, sampler in (("files", data, "shuffle"), ("weighted-arrays", _arrays(data), "weighted")):
         facts[f"own/resumed/{name}"] = _resumed(framework, given, sampler)
-    if framework.name in HAVE_WORKERS:
+    if framework.name in HAVE_WORKERS and SHARED_MEMORY.is_dir():
         facts["own/workers"] = [_resumed(framework, data, "shuffle", workers=2) for _ in range(2)]
 
 
@@ -246,8 +247,10 @@ def _refused(framework: Framework, data: TrainingData, folder: Path) -> list[str
     tried = [
         lambda: framework.first_batch(model, given, recipe),
         lambda: framework.fit(model, given, recipe, Recorder()),
-        lambda: framework.fit(model, given, recipe.model_copy(update={"workers": 1}), Recorder()),
     ]
+    if SHARED_MEMORY.is_dir():
+        with_workers = recipe.model_copy(update={"workers": 1})
+        tried.append(lambda: framework.fit(model, given, with_workers, Recorder()))
     return [_error_of(attempt, folder) for attempt in tried]
 
 

@@ -5,6 +5,7 @@ import pytest
 from core.schemas.recipe import HAVE_WORKERS, OWN_BATCH_SIZE
 from tests.contract.conftest import Answers, Probes
 from tests.contract.own_pipeline import CHANGES, IMAGES, IMBALANCE
+from trainer.shared_memory import SHARED_MEMORY
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
 
@@ -92,6 +93,7 @@ def test_a_varied_training_goes_on_after_an_epoch_and_in_torch_bit_for_bit(answe
     assert found["released"]
 
 
+@pytest.mark.skipif(not SHARED_MEMORY.is_dir(), reason="worker processes pass their batches through /dev/shm")
 @pytest.mark.parametrize("framework", HAVE_WORKERS)
 def test_as_many_workers_make_the_same_training_twice_and_after_a_resumption(probes: Probes, framework: str) -> None:
     facts = probes[framework].facts
