@@ -61,4 +61,5 @@ def epochs(
         start = perf_counter()
         for inputs, targets in data:
             train_step(inputs, targets)
-        yield perf_counter() - start
+            ended = perf_counter()
+        yield ended - start

@@ -9,7 +9,7 @@ from core.schemas.augmentation import Augmentation
 from core.schemas.recipe import Recipe
 from trainer.framework import TrainingData
 from trainer.frameworks import _tf_data
-from trainer.frameworks._tf import tf
+from trainer.frameworks._tf import tf, untuned
 from trainer.originals import Originals
 
 
@@ -33,9 +33,7 @@ def batches(data: TrainingData, split: str, recipe: Recipe, size: int, shuffle_s
     # Layers draw new numbers in every call; the network, and so the exported graph, never holds them.
     chain = augmenting(vary, arrays.images.shape[1:3], shuffle_seed or 0)
     if originals is None and not chain:  # Whole numbers already, and nothing to tune.
-        untuned = tf.data.Options()
-        untuned.autotune.enabled = False  # An iterator may wait up to a second for its tuner when it is dropped.
-        return dataset.prefetch(2).with_options(untuned)
+        return untuned(dataset.prefetch(2))
 
     def finish(images: Any, labels: Any) -> Any:
         for layer in chain:

@@ -71,7 +71,7 @@ def matched_dataset(
     epochs: range,
     class_weights: tuple[float, ...] | None = None,
 ) -> Any:
-    """The same as a tf.data dataset, drawn ahead of the training in a thread.
+    """The same as a tf.data dataset. It draws a batch when it is asked for one.
 
     With class weights a third part of each batch: the weights of its images, float64 [n].
     """
@@ -84,7 +84,7 @@ def matched_dataset(
     spec = batch_spec(architecture, masks=True)
     if table is not None:
         spec = (*spec, tf.TensorSpec([None], tf.float64))
-    return tf.data.Dataset.from_generator(draw, output_signature=spec).prefetch(2)
+    return untuned(tf.data.Dataset.from_generator(draw, output_signature=spec))
 
 
 def stored_batches(split: Split, size: int) -> Any:
@@ -100,7 +100,19 @@ def stored_batches(split: Split, size: int) -> Any:
 
     spec = tf.TensorSpec([None, *split.images.shape[1:]], tf.uint8), tf.TensorSpec([None], tf.int64)
     batches = tf.data.Dataset.from_generator(read, output_signature=spec)
-    return batches.apply(tf.data.experimental.assert_cardinality(steps_per_epoch(len(split), size))).prefetch(2)
+    cardinality = tf.data.experimental.assert_cardinality(steps_per_epoch(len(split), size))
+    return untuned(batches.apply(cardinality).prefetch(2))
+
+
+def untuned(dataset: Any) -> Any:
+    """The dataset without tf.data's tuner, for one that has nothing to tune.
+
+    Where an iterator with a tuner is dropped, it may wait for the tuner's next look, and the time between two looks
+    doubles up to a minute.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 class Ticker:

@@ -41,7 +41,7 @@ from core.formats import get_format
 from core.runtimes._tensorflow import set_threads, use_device
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from trainer.ahead import ahead
+from trainer.ahead import ahead, in_a_turn
 from trainer.batches import Batch, steps_per_epoch
 from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
 from trainer.frameworks import _keras_data, _tf
@@ -86,7 +86,7 @@ class Trained(keras.Model):
 
     def __init__(self, model: Model) -> None:
         super().__init__(name="trained")
-        self.feed = Feed()
+        self.feed = Feed(in_a_turn(model.settings.recipe.batch, model.architecture.input_shape))
         self._head, self._dtype = model.architecture.head, model.settings.dtype
         self._plain, self._masked = model.networks.plain, model.networks.masked
 
@@ -111,9 +111,13 @@ class Feed:
 
     No step waits while `tf.data` hands a batch over then, 0.4 ms where its threads find both cores busy; and how long
     steps do wait shows.
+
+    Args:
+        together: how many batches one turn of the thread takes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, together: int) -> None:
+        self._together = together
         self._source: Any = None
         self._batches: Generator[Any, None, None] = ahead(iter(()))
         self.begin()
@@ -126,7 +130,7 @@ class Feed:
         """The iterator's next batch, an optional with a value. StopIteration at the end, as Model.fit expects it."""
         if source is not self._source:  # With steps_per_epoch all epochs have one iterator, else each has its own.
             self.close()
-            self._source, self._batches = source, ahead(_optionals(source))
+            self._source, self._batches = source, ahead(_optionals(source), self._together)
         began = perf_counter()
         batch = next(self._batches)
         self.seconds += perf_counter() - began

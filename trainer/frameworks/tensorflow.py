@@ -32,7 +32,7 @@ from core.schemas.augmentation import Augmentation
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
 from core.schemas.schedule import Constant
-from trainer.ahead import Waits, ahead
+from trainer.ahead import Waits, ahead, in_a_turn
 from trainer.batches import Batch, steps_per_epoch
 from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
 from trainer.frameworks import _tf, _tf_data
@@ -245,12 +245,14 @@ def _epochs(
     model: Model, data: TrainingData, recipe: Recipe, epochs: range
 ) -> Iterable[tuple[int, Iterator[_tf.Inputs]]]:
     """Each epoch's number and its batches."""
-    seed = model.settings.seed
+    seed, together = model.settings.seed, in_a_turn(recipe.batch, model.architecture.input_shape)
     if recipe.pipeline == "shared":
-        matched = ahead(_tf.matched_inputs(data.train, model.architecture, seed, recipe, epochs))
+        drawn = _tf.matched_inputs(data.train, model.architecture, seed, recipe, epochs)
+        # Into tensors in that thread too.
+        matched = ahead((tf.nest.map_structure(tf.convert_to_tensor, inputs) for inputs in drawn), together)
         return ((epoch, matched) for epoch in epochs)
     own = _own_batches(data, recipe, seed + epochs.start)
-    return ((epoch, ahead(iter(own))) for epoch in epochs)
+    return ((epoch, ahead(iter(own), together)) for epoch in epochs)
 
 
 def _own_batches(data: TrainingData, recipe: Recipe, seed: int) -> Any:
