@@ -1,6 +1,6 @@
 """How a worker process speaks: only through files in its run folder.
 
-`spec.json` in; `events.jsonl` (one JSON object a line), checkpoints and `result.json` out; `error.txt` if it gives up.
+`spec.json` in; `events.jsonl` (one JSON object a line), checkpoints and `result.json` out; `error.json` if it gives up.
 The service that started it holds its standard input open: end of file there means that the service is gone, and the
 worker ends too.
 """
@@ -24,15 +24,23 @@ import pydantic
 from core import disk, files
 from core.errors import BakeoffError, CancelledError, KilledError
 
-SPEC, EVENTS, RESULT, ERROR, CHECKPOINTS = "spec.json", "events.jsonl", "result.json", "error.txt", "checkpoints"
+SPEC, EVENTS, RESULT, ERROR, CHECKPOINTS = "spec.json", "events.jsonl", "result.json", "error.json", "checkpoints"
 WORK = "work"
 """Folder of what an attempt makes on its way and nobody needs afterwards."""
 EXIT_NAMED_ERROR = 3
-"""Exit status when `error.txt` says why; the service does not try again."""
+"""Exit status when `error.json` says why; the service does not try again."""
 EXIT_CANNOT_WRITE = 4
-"""Exit status when there is no room, or no right, to write; `error.txt` may be missing then."""
+"""Exit status when there is no room, or no right, to write; `error.json` may be missing then."""
 GOES_ON = "a training goes on from its checkpoint"
 PROGRESS_EVERY_S = 0.2
+
+
+class Failure(pydantic.BaseModel):
+    """Why a worker gave up."""
+
+    kind: str = ""
+    """Class of core.errors; empty for what nobody foresaw."""
+    text: str = ""
 
 
 class RunFolder:
@@ -113,19 +121,19 @@ def main(work: Callable[[RunFolder], None], folder: Path) -> None:
         logging.getLogger(__name__).exception("the run broke off")
         os.kill(os.getpid(), signal.SIGKILL)
     except BakeoffError as error:
-        _give_up(folder, EXIT_NAMED_ERROR, str(error))
+        _give_up(folder, EXIT_NAMED_ERROR, Failure(kind=type(error).__name__, text=str(error)))
     except BaseException as error:
         logging.getLogger(__name__).exception("the run broke off")
         if unwritable := disk.meaning(error, folder):
-            _give_up(folder, EXIT_CANNOT_WRITE, f"{unwritable}; {GOES_ON}")
-        _give_up(folder, 1, _first_line(error))
+            _give_up(folder, EXIT_CANNOT_WRITE, Failure(text=f"{unwritable}; {GOES_ON}"))
+        _give_up(folder, 1, Failure(text=_first_line(error)))
     held.close()
     _leave(0)
 
 
-def _give_up(folder: Path, status: int, reason: str) -> NoReturn:
+def _give_up(folder: Path, status: int, why: Failure) -> NoReturn:
     try:
-        files.write_text(folder / ERROR, reason)
+        files.write_json(folder / ERROR, why)
     except OSError:
         status = EXIT_CANNOT_WRITE
     _leave(status)

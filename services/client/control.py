@@ -16,7 +16,7 @@ from core.errors import BakeoffError, CancelledError, DeadlineError, NotReadyErr
 from core.schemas.data import Source
 from services.client.channels import domain_error
 from services.client.security import from_environment
-from services.rpc.errors import from_rpc
+from services.rpc.errors import RUN_ERRORS, from_rpc
 from services.rpc.server import channel_options
 
 TERMINAL = (run_pb2.RUN_STATE_SUCCEEDED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED)
@@ -196,8 +196,8 @@ def is_serving(target: str, timeout_s: float = 1.0) -> bool:
 
 
 def raise_unless_succeeded(run: run_pb2.Run) -> None:
-    """Raises BakeoffError with the run's own reason when it failed or was cancelled, NotReadyError while it works."""
+    """Raises the run's own reason when it failed, BakeoffError when it was cancelled, NotReadyError while it works."""
     if run.state not in TERMINAL:
         raise NotReadyError(f"run {run.id} is not finished")
     if run.state != run_pb2.RUN_STATE_SUCCEEDED:
-        raise BakeoffError(run.error or "cancelled")
+        raise RUN_ERRORS.get(run.error_code, BakeoffError)(run.error or "cancelled")

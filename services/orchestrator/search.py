@@ -18,7 +18,7 @@ import pydantic
 from optuna.trial import FrozenTrial, TrialState
 
 from core.epochs import exported_epoch
-from core.errors import BakeoffError, CancelledError, InvalidInputError, NotReadyError
+from core.errors import BakeoffError, CancelledError, DivergedError, InvalidInputError, NotReadyError
 from core.schemas.base import Schema, content_id, explain
 from core.schemas.experiment import Arm, Experiment
 from core.schemas.recipe import OPTIMIZERS, SCHEDULES
@@ -34,8 +34,6 @@ RUN, REASON, FOLDS = "run", "reason", "folds"
 PRUNED = "its trial was pruned"
 Pruned = optuna.TrialPruned
 """What a listener raises to stop a trial."""
-DIVERGED = "training diverged:"
-"""How the reason begins where a training left the finite numbers: of a run's error a service tells the text alone."""
 OnEpoch = Callable[[int, dict[str, float]], None]
 Train = Callable[[Step, OnEpoch], TrainResult]
 """Trains and tells each epoch; an exception from there stops the run. Raises BakeoffError for a failed training."""
@@ -175,7 +173,7 @@ def _run(
         trial.set_user_attr(REASON, str(error) or type(error).__name__)
         # Parameters that make no arm and a training that diverged would fail again. Whatever else failed goes on the
         # next time, under its own name and from its checkpoint: for Optuna it is still running.
-        if RUN not in trial.user_attrs or str(error).startswith(DIVERGED):
+        if RUN not in trial.user_attrs or isinstance(error, DivergedError):
             study.tell(trial, state=TrialState.FAIL)
     else:
         study.tell(trial, value)

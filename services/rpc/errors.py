@@ -34,6 +34,21 @@ BY_CODE: dict[grpc.StatusCode, type[errors.BakeoffError]] = {
     grpc.StatusCode.UNIMPLEMENTED: errors.UnsupportedError,
 }
 """What a client makes of a code; a service that lacks a library and one that lacks the call look the same to it."""
+RUN_CODES = {
+    kind.__name__: code for kind, code in {**CODES, errors.DivergedError: grpc.StatusCode.OUT_OF_RANGE}.items()
+}
+"""Of a failed run, by the class of its reason."""
+RUN_ERRORS = {
+    RUN_CODES[kind.__name__].value[0]: kind
+    for kind in (
+        errors.InvalidInputError,
+        errors.NotFoundError,
+        errors.WrongStateError,
+        errors.ExhaustedError,
+        errors.DivergedError,
+    )
+}
+"""What a client makes of them. Others would be mistaken for an answer of the service itself: not ready, cancelled."""
 PUSHBACK = "grpc-retry-pushback-ms"
 """Defined with gRPC's retry policy: a client that may try again waits for this long instead of its own backoff."""
 CODE = "grpc-code"

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import grpc
 from bakeoff.run.v1 import run_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.runs.record import RunRecord, count_events
+from services.rpc.errors import RUN_CODES
+from services.runs.record import Record, RunRecord, count_events
 
 STATES = {
     "queued": run_pb2.RUN_STATE_QUEUED,
@@ -27,12 +29,22 @@ def run_to_proto(run: RunRecord, with_result: bool = True) -> run_pb2.Run:
         state=STATES[record.state],
         attempts=record.attempts,
         error=record.error,
+        error_code=error_code(record),
         result_json=run.result_json() if with_result else "",
         last_event=count_events(run.folder),
         create_time=timestamp(record.create_time),
         start_time=timestamp(record.start_time) if record.start_time else None,
         end_time=timestamp(record.end_time) if record.end_time else None,
     )
+
+
+def error_code(record: Record) -> int:
+    """Number of the code of a failure; 0 without one."""
+    if record.state != "failed":
+        return 0
+    unknown = grpc.StatusCode.UNKNOWN if record.error_kind else grpc.StatusCode.INTERNAL
+    number: int = RUN_CODES.get(record.error_kind, unknown).value[0]
+    return number
 
 
 def event_to_proto(number: int, event: dict[str, Any]) -> run_pb2.RunEvent:

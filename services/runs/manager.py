@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from core import disk, files, memory
-from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
+from core.errors import AlreadyExistsError, ExhaustedError, InvalidInputError, NotFoundError, WrongStateError
 from core.worker import EXIT_CANNOT_WRITE, EXIT_NAMED_ERROR, GOES_ON, WORK
 from services.runs.executor import Executor, Handle
 from services.runs.record import LOG, RECORD, EventReader, RunRecord
@@ -26,6 +26,7 @@ POLL_S = 0.05
 STOP_GRACE_S = 1.0
 """SIGTERM to SIGKILL; CancelRun promises two seconds in all."""
 IDLE_ATTEMPTS = 3
+FULL = ExhaustedError.__name__
 RUN_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -247,44 +248,45 @@ class RunManager:
         if status == 0 and run.has_result():
             run.enter("succeeded")
         elif status == EXIT_NAMED_ERROR:
-            run.enter("failed", run.told_error())
+            told = run.told_error()
+            run.enter("failed", told.text, told.kind)
         elif status == EXIT_CANNOT_WRITE:
             self._fail_without_room(run)
         elif status >= 0:
-            reason = run.told_error() or run.last_log_line()
+            reason = run.told_error().text or run.last_log_line()
             run.enter("failed", f"the worker ended with status {status}: {reason} (see {run.folder / LOG})")
         elif status == -signal.SIGKILL:
-            self._retry(run, self._killed(), f"give it more memory, or smaller batches; {_last_words(run)}")
+            self._retry(run, *self._killed(), f"give it more memory, or smaller batches; {_last_words(run)}")
         else:
-            self._retry(run, f"killed by {_signal_name(-status)}", _last_words(run))
+            self._retry(run, f"killed by {_signal_name(-status)}", "", _last_words(run))
 
     def _fail_without_room(self, run: RunRecord) -> None:
         """The run fails even where that cannot be kept: on disk it still runs, so the next start goes on with it."""
-        reason = run.told_error() or (
+        reason = run.told_error().text or (
             f"nothing can be written in {run.folder}: no room, read-only or no right; mend that and start it again; "
             f"{GOES_ON}"
         )
         try:
-            run.enter("failed", reason)
+            run.enter("failed", reason, FULL)
         except OSError:
             log.exception("the failure of run %s cannot be kept on disk", run.record.id)
-            changes = {"state": "failed", "error": reason, "end_time": time.time()}
+            changes = {"state": "failed", "error": reason, "error_kind": FULL, "end_time": time.time()}
             run.record = run.record.model_copy(update=changes)
 
-    def _killed(self) -> str:
-        """Why a worker was ended by force, as far as the control group knows."""
+    def _killed(self) -> tuple[str, str]:
+        """Why a worker was ended by force, as far as the control group knows, and the kind of error that is."""
         before, self._oom_kills = self._oom_kills, memory.oom_kills()
         if self._oom_kills == before:
-            return "lost (memory, eviction, node)"
+            return "lost (memory, eviction, node)", ""
         limit = memory.limit_bytes()
-        return "out of memory" + (f": the limit here is {limit >> 20} MiB" if limit else "")
+        return "out of memory" + (f": the limit here is {limit >> 20} MiB" if limit else ""), FULL
 
-    def _retry(self, run: RunRecord, reason: str, advice: str = "") -> None:
+    def _retry(self, run: RunRecord, reason: str, kind: str = "", advice: str = "") -> None:
         """A worker killed by a signal is tried again from its checkpoint, three times without a new one at most."""
         run.record.idle_attempts = 1 + run.record.idle_attempts * (run.checkpoint_mark() == run.record.mark)
         if run.record.idle_attempts >= IDLE_ATTEMPTS:
             told = f"{reason}; {IDLE_ATTEMPTS} attempts without progress"
-            run.enter("failed", f"{told}; {advice}" if advice else told)
+            run.enter("failed", f"{told}; {advice}" if advice else told, kind)
             return
         run.enter("queued", f"{reason}; resuming")
         self._queue.append(run.record.id)

@@ -10,7 +10,7 @@ import pydantic
 
 from core import files
 from core.schemas.base import parse_json
-from core.worker import CHECKPOINTS, ERROR, EVENTS, RESULT, SPEC, append_event
+from core.worker import CHECKPOINTS, ERROR, EVENTS, RESULT, SPEC, Failure, append_event
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 TERMINAL: tuple[State, ...] = ("succeeded", "failed", "cancelled")
@@ -31,6 +31,8 @@ class Record(pydantic.BaseModel):
     mark: str = ""
     """Newest checkpoint when the last attempt began."""
     error: str = ""
+    error_kind: str = ""
+    """Class of core.errors, where the reason is one of them."""
     create_time: float
     start_time: float = 0.0
     end_time: float = 0.0
@@ -59,11 +61,16 @@ class RunRecord:
         path = folder / RECORD
         return cls(folder, parse_json(Record, path.read_bytes(), str(path)))
 
-    def enter(self, state: State, message: str = "") -> None:
-        """Changes the state, on disk first, and adds the event."""
+    def enter(self, state: State, message: str = "", kind: str = "") -> None:
+        """Changes the state, on disk first, and adds the event.
+
+        Args:
+            message: for people; why, where the run failed.
+            kind: of the error behind a failure.
+        """
         now, changed = time.time(), self.record.model_copy()
         changed.state = state
-        changed.error = message if state == "failed" else ""
+        changed.error, changed.error_kind = (message, kind) if state == "failed" else ("", "")
         if state == "running":
             changed.attempts += 1
             changed.start_time = changed.start_time or now
@@ -85,11 +92,11 @@ class RunRecord:
         path = self.folder / RESULT
         return path.read_text() if self.record.state == "succeeded" and path.is_file() else ""
 
-    def told_error(self) -> str:
+    def told_error(self) -> Failure:
         """Why the worker gave up: a reason it can name, or type and first line of an exception; empty where it was
         killed, or could not write it."""
         path = self.folder / ERROR
-        return path.read_text() if path.is_file() else ""
+        return parse_json(Failure, path.read_bytes(), str(path)) if path.is_file() else Failure()
 
     def forget_outcome(self) -> None:
         """Clears what the last attempt left, its checkpoints apart."""

@@ -20,6 +20,7 @@ from core.schemas.names import RUNTIMES
 from core.schemas.results import EvaluateResult
 from core.schemas.specs import EvaluateSpec
 from core.store import Store
+from core.worker import ERROR, Failure
 from services.client.inference import InferenceClient
 from tests.system.bakeoff_command import Bakeoff
 from tests.system.containers import free_ports
@@ -108,7 +109,7 @@ class Evaluation:
     def start(self) -> "subprocess.Popen[bytes]":
         """The worker as its service would start it."""
         self.run.mkdir(parents=True, exist_ok=True)
-        (self.run / "error.txt").unlink(missing_ok=True)
+        (self.run / ERROR).unlink(missing_ok=True)
         spec = EvaluateSpec(
             model=MODEL, version=1, artifact="a" * 64, runtime="onnxruntime", data=FINGERPRINT, batch_size=8
         )
@@ -125,7 +126,7 @@ class Evaluation:
 
     def error(self) -> str:
         """What the worker gave up for."""
-        return (self.run / "error.txt").read_text()
+        return Failure.model_validate_json((self.run / ERROR).read_text()).text
 
     def result(self) -> EvaluateResult:
         """From the store."""

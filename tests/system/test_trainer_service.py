@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save_file
 
-from core.errors import AlreadyExistsError, InvalidInputError, NotFoundError, WrongStateError
+from core.errors import AlreadyExistsError, DivergedError, InvalidInputError, NotFoundError, WrongStateError
 from core.schemas.data import DigitsSource, FolderSource, ImageSpec
 from core.schemas.recipe import Adam, AdamW, Frozen, Pretrained, Recipe
 from core.schemas.results import FindRateResult
 from core.schemas.schedule import EarlyStopping, Plateau
 from core.schemas.specs import FindRateSpec
-from services.client.control import TrainerClient
+from services.client.control import TrainerClient, raise_unless_succeeded
 from tests.system.trainer_process import ROOT, prepare, trainer, training
 from trainer.architectures import get_architecture
 from trainer.pretrained import torchvision_names
@@ -157,6 +157,8 @@ def test_a_training_that_diverges_fails_with_step_and_loss(client: TrainerClient
     assert run.state == run_pb2.RUN_STATE_FAILED
     assert "training diverged: loss nan" in run.error or "training diverged: loss inf" in run.error
     assert "lower recipe.optimizer.learning_rate (now 1e+30)" in run.error
+    with pytest.raises(DivergedError):
+        raise_unless_succeeded(run)
 
 
 def test_a_class_weight_for_an_unknown_class_is_refused_before_it_starts(

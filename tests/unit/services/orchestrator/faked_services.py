@@ -20,6 +20,7 @@ from services.orchestrator.experiment_file import read_experiment
 from services.orchestrator.reconciler import Reconciler
 from services.orchestrator.reporter import Reporter
 from services.orchestrator.tracking.tracker import OFF, Tracker
+from services.rpc.errors import RUN_CODES
 from tests.unit.evaluator.builder import Experiment
 from tests.unit.services.orchestrator.test_reconciler import DIGITS, Silent
 
@@ -31,7 +32,7 @@ OVERRIDES = (
     "arms={matched: {architecture: digits-cnn, recipe: {epochs: 1}}}",
     "seeds=[0]",
 )
-Fails = Callable[[Any], bool | str]
+Fails = Callable[[Any], bool | str | BakeoffError]
 """Whether the step of a spec fails, or why."""
 
 
@@ -70,8 +71,9 @@ class Services:
         for event in self._epochs(spec):
             on_event(event)
         if why := self._fails(spec):
-            error = why if isinstance(why, str) else "out of memory"
-            return run_pb2.Run(id=run_id, state=run_pb2.RUN_STATE_FAILED, error=error)
+            code = RUN_CODES[type(why).__name__].value[0] if isinstance(why, BakeoffError) else 0
+            error = "out of memory" if why is True else str(why)
+            return run_pb2.Run(id=run_id, state=run_pb2.RUN_STATE_FAILED, error=error, error_code=code)
         folder = self._work / run_id
         files.write_json(folder / "result.json", self._result(run_id, spec))
         self._store.put("results", run_id, folder)

@@ -1,6 +1,5 @@
 """Searches with Optuna's real storage and made-up trainings: TEST DATA, no figure here was measured."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from core.schemas.schedule import Constant, Cosine, Exponential, OneCycle, StepD
 from core.schemas.search import SearchOutcome, SearchPlan
 from core.schemas.specs import TrainSpec
 from evaluator.report.search import chart, sentence, table
-from services.orchestrator.search import DIVERGED, OnEpoch, SearchData, Settled, open_study, search
+from services.orchestrator.search import OnEpoch, SearchData, Settled, open_study, search
 from services.orchestrator.steps import Step, data_of, train_steps
 from tests.unit.evaluator.builder import Experiment as Synthetic
-from trainer.divergence import Divergence
 
 RESULT = next(r for r in Synthetic(frameworks=("keras",), seeds=(0,), load_tests=False).results if r.kind == "train")
 DOCUMENT: dict[str, Any] = {
@@ -38,7 +36,7 @@ GRID = {
     "space": {"recipe.batch_size": [16, 32], "recipe.optimizer.learning_rate": [0.1, 0.01]},
 }
 LOST = BakeoffError("out of memory")
-NAN = BakeoffError(f"{DIVERGED} loss nan at epoch 1, step 7 of 34")
+NAN = DivergedError("training diverged: loss nan at epoch 1, step 7 of 34")
 
 
 def experiment(**plan: Any) -> Experiment:
@@ -294,11 +292,6 @@ def test_a_fold_that_failed_is_tried_again_and_those_after_it_are_trained(tmp_pa
     assert again.arms == ["net-t0-f0", "net-t0-f1", "net-t0-f2"]  # The first one's result is found where it is kept.
     assert (trial.state, len(trial.folds), trial.reason) == ("complete", 3, "")
     assert len(settling.told) == 1
-
-
-def test_a_training_that_diverged_is_known_by_the_words_of_the_one_who_says_so() -> None:
-    with pytest.raises(DivergedError, match=f"^{DIVERGED}"):
-        Divergence(10, "do something").step(1, 7, 34, math.nan)
 
 
 def test_parameters_that_make_no_valid_arm_fail_their_trial(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import WrongStateError
+from core.errors import DivergedError, WrongStateError
 from core.schemas.specs import ReportSpec, TrainSpec
 from services.orchestrator.reporter import Outcome
 from services.orchestrator.search_lock import alone
@@ -99,14 +99,14 @@ def test_a_trial_that_diverged_is_told_as_failed_at_each_start_and_not_trained_a
     for sink in sinks:
         with Tracker([lambda sink=sink: sink], print) as tracker:  # type: ignore[misc]
             services, reconciler = driver.reconciler(
-                lambda spec: "training diverged: loss nan" if getattr(spec, "arm", "") == "matched-t1" else False,
+                lambda spec: DivergedError("loss nan") if getattr(spec, "arm", "") == "matched-t1" else False,
                 [SEARCH], None, tracker,
             )  # fmt: skip
             reconciler.run()
         asked.append([spec.arm for spec in services.asked(TrainSpec)])
     first, second = (sink.told for sink in sinks)
     assert asked == [["matched-t0", "matched-t1"], []]
-    assert first[1] == "failed training diverged: loss nan"
+    assert first[1] == "failed loss nan"
     assert second == first
 
 

@@ -13,11 +13,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import grpc
 import pydantic
 import pytest
 
 from core import files, memory
-from core.errors import AlreadyExistsError, ExhaustedError, InvalidInputError, NotFoundError, WrongStateError
+from core.errors import (
+    AlreadyExistsError,
+    BakeoffError,
+    ExhaustedError,
+    InvalidInputError,
+    NotFoundError,
+    WrongStateError,
+)
+from services.client.control import raise_unless_succeeded
+from services.runs.convert import run_to_proto
 from services.runs.executor import Executor
 from services.runs.manager import RunManager
 from services.runs.record import EventReader, RunRecord, drop_torn_event
@@ -122,6 +132,9 @@ def test_a_named_error_fails_the_run_in_its_own_words_without_a_second_try(tmp_p
         run = await finished(runs, "one")
         assert (run.record.state, run.record.error) == ("failed", "the spec asked for a failure")
         assert run.record.attempts == 1
+        assert run_to_proto(run).error_code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+        with pytest.raises(InvalidInputError, match=r"^the spec asked for a failure$"):
+            raise_unless_succeeded(run_to_proto(run))
 
     drive(tmp_path, body)
 
@@ -140,6 +153,10 @@ def test_a_crash_fails_the_run_with_its_exception_whatever_was_printed_last(tmp_
         run = await finished(runs, "one")
         assert run.record.state == "failed"
         assert f"status 1: {told} (see {tmp_path}/one/worker.log)" in run.record.error
+        assert run_to_proto(run).error_code == grpc.StatusCode.INTERNAL.value[0]
+        with pytest.raises(BakeoffError) as raised:
+            raise_unless_succeeded(run_to_proto(run))
+        assert type(raised.value) is BakeoffError
 
     drive(tmp_path, body)
 
@@ -158,6 +175,7 @@ def test_a_worker_without_room_says_so_and_goes_on_when_asked_again(tmp_path: Pa
         assert (run.record.state, run.record.attempts) == ("failed", 1)
         assert run.record.error.startswith(told.format(folder=tmp_path / "one"))
         assert run.record.error.endswith("a training goes on from its checkpoint")
+        assert run_to_proto(run).error_code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
 
     drive(tmp_path, body)
 
@@ -225,6 +243,7 @@ def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
         await runs.create("one", spec("die once"))
         run = await finished(runs, "one")
         assert (run.record.state, run.record.attempts) == ("succeeded", 2)
+        assert run_to_proto(run).error_code == 0
 
     drive(tmp_path, body)
 
@@ -259,6 +278,7 @@ def test_a_run_that_ran_out_of_memory_says_so_and_names_the_limit(
         await runs.create("one", spec("die always"))
         run = await finished(runs, "one")
         assert run.record.error.startswith("out of memory: the limit here is 600 MiB; 3 attempts without progress")
+        assert run_to_proto(run).error_code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
 
     drive(tmp_path, body)
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x62\x61keoff/run/v1/run.proto\x12\x0e\x62\x61keoff.run.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb4\x02\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tspec_json\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.bakeoff.run.v1.RunState\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x13\n\x0bresult_json\x18\x07 \x01(\t\x12\x12\n\nlast_event\x18\x08 \x01(\x04\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x0bStateChange\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.bakeoff.run.v1.RunState\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa9\x01\n\x08Progress\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x01\x12\r\n\x05total\x18\x03 \x01(\x01\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x34\n\x06values\x18\x05 \x03(\x0b\x32$.bakeoff.run.v1.Progress.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"&\n\x07LogLine\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xd8\x01\n\x08RunEvent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0cstate_change\x18\x03 \x01(\x0b\x32\x1b.bakeoff.run.v1.StateChangeH\x00\x12,\n\x08progress\x18\x04 \x01(\x0b\x32\x18.bakeoff.run.v1.ProgressH\x00\x12&\n\x03log\x18\x05 \x01(\x0b\x32\x17.bakeoff.run.v1.LogLineH\x00\x42\x07\n\x05\x65vent*\x9a\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10RUN_STATE_QUEUED\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x17\n\x13RUN_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x62\x61keoff/run/v1/run.proto\x12\x0e\x62\x61keoff.run.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x02\n\x03Run\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x11\n\tspec_json\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.bakeoff.run.v1.RunState\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x13\n\x0bresult_json\x18\x07 \x01(\t\x12\x12\n\nlast_event\x18\x08 \x01(\x04\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nerror_code\x18\x0c \x01(\r\"G\n\x0bStateChange\x12\'\n\x05state\x18\x01 \x01(\x0e\x32\x18.bakeoff.run.v1.RunState\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa9\x01\n\x08Progress\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x01\x12\r\n\x05total\x18\x03 \x01(\x01\x12\x0c\n\x04unit\x18\x04 \x01(\t\x12\x34\n\x06values\x18\x05 \x03(\x0b\x32$.bakeoff.run.v1.Progress.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"&\n\x07LogLine\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xd8\x01\n\x08RunEvent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0cstate_change\x18\x03 \x01(\x0b\x32\x1b.bakeoff.run.v1.StateChangeH\x00\x12,\n\x08progress\x18\x04 \x01(\x0b\x32\x18.bakeoff.run.v1.ProgressH\x00\x12&\n\x03log\x18\x05 \x01(\x0b\x32\x17.bakeoff.run.v1.LogLineH\x00\x42\x07\n\x05\x65vent*\x9a\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10RUN_STATE_QUEUED\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x17\n\x13RUN_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x17\n\x13RUN_STATE_CANCELLED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +34,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROGRESS_VALUESENTRY']._loaded_options = None
   _globals['_PROGRESS_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_RUNSTATE']._serialized_start=893
-  _globals['_RUNSTATE']._serialized_end=1047
+  _globals['_RUNSTATE']._serialized_start=913
+  _globals['_RUNSTATE']._serialized_end=1067
   _globals['_RUN']._serialized_start=78
-  _globals['_RUN']._serialized_end=386
-  _globals['_STATECHANGE']._serialized_start=388
-  _globals['_STATECHANGE']._serialized_end=459
-  _globals['_PROGRESS']._serialized_start=462
-  _globals['_PROGRESS']._serialized_end=631
-  _globals['_PROGRESS_VALUESENTRY']._serialized_start=586
-  _globals['_PROGRESS_VALUESENTRY']._serialized_end=631
-  _globals['_LOGLINE']._serialized_start=633
-  _globals['_LOGLINE']._serialized_end=671
-  _globals['_RUNEVENT']._serialized_start=674
-  _globals['_RUNEVENT']._serialized_end=890
+  _globals['_RUN']._serialized_end=406
+  _globals['_STATECHANGE']._serialized_start=408
+  _globals['_STATECHANGE']._serialized_end=479
+  _globals['_PROGRESS']._serialized_start=482
+  _globals['_PROGRESS']._serialized_end=651
+  _globals['_PROGRESS_VALUESENTRY']._serialized_start=606
+  _globals['_PROGRESS_VALUESENTRY']._serialized_end=651
+  _globals['_LOGLINE']._serialized_start=653
+  _globals['_LOGLINE']._serialized_end=691
+  _globals['_RUNEVENT']._serialized_start=694
+  _globals['_RUNEVENT']._serialized_end=910
 # @@protoc_insertion_point(module_scope)
