@@ -31,7 +31,7 @@ def open_image(source: bytes | Path, name: str = "image") -> Image.Image:
     Raises:
         InvalidInputError: unreadable, empty, or not an image in a known format.
     """
-    with _explained(name):
+    with explained(name):
         data = source if isinstance(source, bytes) else source.read_bytes()
         if not data:
             raise ValueError("it is empty (0 bytes)")
@@ -60,11 +60,11 @@ def decode(source: bytes | Path | Image.Image, spec: ImageSpec, name: str = "ima
         InvalidInputError: the bytes are not an image, are cut off, or hold pixels whose range is not known.
     """
     image = source if isinstance(source, Image.Image) else open_image(source, name)
-    with _explained(name):
+    with explained(name):
         image.load()
         if spec.exif and image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             image = ImageOps.exif_transpose(image)
-        image = _resize(flatten_alpha(_to_8_bits(image)).convert(MODES[spec.color]), spec)
+        image = _resize(flatten_alpha(to_8_bits(image)).convert(MODES[spec.color]), spec)
         return np.asarray(image, dtype=np.uint8).reshape(spec.shape)
 
 
@@ -77,7 +77,7 @@ def flatten_alpha(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def explained(name: str) -> Iterator[None]:
     """Whatever goes wrong inside a codec means that this image cannot be decoded: damaged files raise any exception."""
     try:
         yield
@@ -92,7 +92,8 @@ def _explained(name: str) -> Iterator[None]:
         raise InvalidInputError(f"{name} cannot be decoded: {error or type(error).__name__}") from error
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
+def to_8_bits(image: Image.Image) -> Image.Image:
+    """The high byte of pixels of 16 bits; others as they are. Raises ValueError for 32 bits, whose range is unknown."""
     if image.mode in ("I", "F"):
         raise ValueError(f"mode {image.mode}, 32-bit pixels of unknown range; save it with 8 or 16 bits")
     if not image.mode.startswith("I;16"):

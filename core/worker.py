@@ -125,7 +125,9 @@ def main(work: Callable[[RunFolder], None], folder: Path) -> None:
     except BaseException as error:
         logging.getLogger(__name__).exception("the run broke off")
         if unwritable := disk.meaning(error, folder):
-            _give_up(folder, EXIT_CANNOT_WRITE, Failure(text=f"{unwritable}; {GOES_ON}"))
+            _give_up(
+                folder, EXIT_CANNOT_WRITE, Failure(kind=type(unwritable).__name__, text=f"{unwritable}; {GOES_ON}")
+            )
         _give_up(folder, 1, Failure(text=_first_line(error)))
     held.close()
     _leave(0)

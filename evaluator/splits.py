@@ -42,13 +42,18 @@ def compare(
 
 
 def _row(own: Group, other: Group, difference: SeedTest) -> SplitAccuracy:
-    assert own.accuracy, "groups with common seeds have accuracies"
-    assert other.accuracy, "groups with common seeds have accuracies"
+    common = statistics.differences_by_seed(own, other).keys()
+    # Of the seeds that both have, so that the two means differ by the mean difference.
+    here, there = (
+        statistics.spread([seed.accuracy for seed in group.seeds if seed.seed in common]) for group in (own, other)
+    )
+    assert here, "pairs have common seeds"
+    assert there, "pairs have common seeds"
     return SplitAccuracy(
         arm=own.arm,
         mode=own.mode,
         framework=own.framework,
-        own=own.accuracy,
-        other=other.accuracy,
+        own=here,
+        other=there,
         difference=difference,
     )

@@ -5,6 +5,7 @@ import math
 from core.labels import format_name as format_name
 from core.labels import framework as framework
 from core.labels import runtime as runtime
+from evaluator.paired import ALPHA
 
 MISSING = "–"
 BYTES = 1024
@@ -93,7 +94,9 @@ def p_value(value: float) -> str:
     """`p < 0.001`, `p = 0.034`, `p = 1`."""
     if value < 0.001:
         return "p < 0.001"
-    return f"p = {value:.2g}"
+    # As many digits as keep it on its side of the limit by which things are called different.
+    digits = next(digits for digits in range(2, 17) if (float(f"{value:.{digits}g}") < ALPHA) == (value < ALPHA))
+    return f"p = {value:.{digits}g}"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

@@ -132,7 +132,11 @@ def _why(row: Row, fast: list[Indexed], group: list[Indexed]) -> str:
     if len(group) == 1:
         shown = f"{text.milliseconds(repeats.typical(row.load, repeats.p99))} "
         shown += f"({_spread_of(row.load, repeats.p99, text.milliseconds)})"
-        apart = "" if len(row.load.p99_runs) < repeats.REPEATS_NEEDED else ", below every repeat of the others"
+        others = [other.load for _, other in fast if other is not row and other.load]
+        if not others:
+            return f"its p99 of {shown} is the only one measured among them."
+        clear = all(repeats.apart(row.load.p99_runs, other.p99_runs) for other in others)
+        apart = ", below every repeat of the others" if clear else ""
         return f"its p99 of {shown} is the lowest of {len(fast)} measured among them{apart}."
     rest = "" if len(group) == len(fast) else f" of the {len(fast)} measured among them"
     return (
@@ -319,7 +323,10 @@ def _brief(row: Row) -> str:
 def _shown_by(scored: Sequence[Indexed]) -> str:
     """How the lead over every other row was shown."""
     tested = [row.against_best.p_adjusted for _, row in scored if row.against_best]
-    return text.p_value(max(tested)).replace("=", "≤") if len(tested) == len(scored) - 1 else "intervals apart"
+    if not tested:
+        return "intervals apart"
+    largest = text.p_value(max(tested)).replace("=", "≤")
+    return largest if len(tested) == len(scored) - 1 else f"{largest}, or intervals apart"
 
 
 def _others(number: int) -> str:

@@ -3,24 +3,12 @@
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from math import prod
 from time import perf_counter
 from typing import Generic, TypeVar
 
 ItemT = TypeVar("ItemT")
 DEPTH = 2
 """Turns of the thread that are drawn, or being drawn, while the items of one are used."""
-TURN_BYTES, TURN_BATCHES = 4 << 20, 16
-"""What one turn draws at most, but for a single batch that is larger."""
-
-
-def in_a_turn(batch: int, shape: tuple[int, ...]) -> int:
-    """How many batches of so many uint8 images of a shape one turn of the thread shall draw.
-
-    Where all cores compute, each turn interrupts the step that is running: with 28×28 pixels and two cores by half a
-    millisecond of 8, while a batch is drawn in 0.05. Small batches are therefore drawn several at a time.
-    """
-    return max(1, min(TURN_BATCHES, TURN_BYTES // (batch * prod(shape))))
 
 
 def ahead(items: Iterator[ItemT], together: int = 1) -> Generator[ItemT, None, None]:
@@ -29,17 +17,21 @@ def ahead(items: Iterator[ItemT], together: int = 1) -> Generator[ItemT, None, N
     An error reaches the consumer in its place. A consumer that stops leaves no thread behind.
 
     Args:
-        together: how many one turn of the thread draws; the first draws one, for which the consumer waits.
+        together: how many one turn of the thread draws at most. The first draws one, for which the consumer waits, and
+            each twice as many as the one before, so that no later one is waited for where drawing is fast enough.
     """
     pending: deque[Future[tuple[list[ItemT], BaseException | None]]] = deque()
     pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
     try:
-        pending.extend(pool.submit(_turn, items, number) for number in (1, *[together] * (DEPTH - 1)))
-        ended: BaseException | None = None
+        number, ended = 1, None
+        for _ in range(DEPTH):
+            pending.append(pool.submit(_turn, items, number))
+            number = min(2 * number, together)
         while ended is None:
             drawn, ended = pending.popleft().result()
             if ended is None:
-                pending.append(pool.submit(_turn, items, together))
+                pending.append(pool.submit(_turn, items, number))
+                number = min(2 * number, together)
             yield from drawn
         if not isinstance(ended, StopIteration):
             raise ended

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,8 @@ from trainer.layers import Architecture, Dropout
 from trainer.random import generator
 
 Sampler = Literal["shuffle", "weighted"]
+TURN_BYTES, TURN_BATCHES = 4 << 20, 16
+"""What is drawn at a time at most, but for a single batch that is larger."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,19 @@ class Batch:
 def steps_per_epoch(images: int, batch_size: int) -> int:
     """The last, partial batch counts."""
     return -(-images // batch_size)
+
+
+def drawn_together(batch_size: int, architecture: Architecture, masks: bool) -> int:
+    """How many batches a thread ahead of the training shall draw in one turn.
+
+    Where all cores compute, each turn interrupts the step that is running: with mnist-cnn on two cores by half a
+    millisecond of 8, while a batch of 64 is drawn in 0.05. Small batches are therefore drawn several at a time.
+
+    Args:
+        masks: whether dropout masks are drawn with the images.
+    """
+    shapes = [architecture.input_shape, *(node.output_shape for node in architecture.dropouts if masks)]
+    return max(1, min(TURN_BATCHES, TURN_BYTES // (batch_size * sum(map(prod, shapes)))))
 
 
 def epoch_order(labels: NDArray[np.int64], seed: int, epoch: int, sampler: Sampler) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from PIL import Image
 from core import labels
 from core.errors import InvalidInputError, NotFoundError, WrongStateError
 from core.prepared import PreparedData
-from core.preprocess import flatten_alpha
+from core.preprocess import explained, flatten_alpha, to_8_bits
 from core.schemas.data import DatasetSource, DigitsSource, FolderSource, ImageSpec
 from core.schemas.specs import OriginalsSpec
 from trainer import tf_formats
@@ -56,23 +56,21 @@ class Originals:
         return len(self.labels)
 
     def source(self, index: int) -> Path | Image.Image:
-        """A file, or an image that `datasets` decoded."""
+        """A file, or an image that `datasets` decoded, which turns it as its EXIF orientation says."""
         return self.paths[index] if self.paths else self.rows[index]["image"]
 
     def pillow(self, index: int) -> Image.Image:
-        """As tutorials open images: in the mode of the channels, no EXIF orientation, the first frame.
+        """As tutorials open images: in the mode of the channels, the first frame, files without regard to EXIF.
 
-        But transparent pixels are black, as they are in prepared images.
+        But transparent pixels are black and pixels of 16 bits keep their high byte, as in prepared images.
 
         Raises:
             InvalidInputError: it cannot be decoded.
         """
-        source = self.source(index)
-        try:
+        with explained(str(self.paths[index]) if self.paths else f"row {index} of the {self.work.name} images"):
+            source = self.source(index)
             image = Image.open(source) if isinstance(source, Path) else source
-            return flatten_alpha(image).convert(PILLOW_MODES[self.spec.channels])
-        except (OSError, EOFError) as error:
-            raise InvalidInputError(f"{source} cannot be decoded: {error}") from error
+            return flatten_alpha(to_8_bits(image)).convert(PILLOW_MODES[self.spec.channels])
 
     def select(self, places: Sequence[int], name: str) -> "Originals":
         """Some of them, in the order given; `name` keeps their work apart."""

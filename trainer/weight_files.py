@@ -123,7 +123,13 @@ def _convert(path: Path, target: Path) -> None:
             "only the trainer services see it"
         )
     command = [sys.executable, "-m", CONVERTER, str(path.absolute()), str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=CONVERT_SECONDS, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CONVERT_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise InvalidInputError(
+            f"{path} was not read within {CONVERT_SECONDS} s; run `python -m {CONVERTER} {path.name} "
+            f"{path.stem}.safetensors` once and give the new file"
+        ) from error
     if done.returncode:
         raise InvalidInputError((done.stderr.strip().splitlines() or [f"{path} could not be read"])[-1])
 

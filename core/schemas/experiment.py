@@ -176,6 +176,8 @@ class Experiment(Schema):
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} has duplicates: {list(values)}")
         for framework, formats in self.formats.items():
+            if len(set(formats)) != len(formats):
+                raise ValueError(f"formats.{framework} has duplicates: {list(formats)}")
             if foreign := sorted(set(formats) - set(EXPORTS[framework])):
                 raise ValueError(
                     f"formats.{framework}: {foreign} not among what it exports: {list(EXPORTS[framework])}"
@@ -298,6 +300,10 @@ class Experiment(Schema):
                 "validation split; leave it out"
             )
         document = self.arms[plan.arm].model_dump()
+        if fixed := sorted({"mode", "recipe.mode", "frameworks"} & plan.space.keys()):
+            raise ValueError(
+                f"search.space: {fixed[0]} is that of the arm and cannot be drawn; search two arms in turn"
+            )
         for key in plan.space:
             node: Any = document
             for number, part in enumerate(parts := key.split(".")):

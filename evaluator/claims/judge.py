@@ -150,7 +150,7 @@ def _measure(claim: Claim, study: Study, summary: Summary, experiment: Experimen
             sides=sides,
             images=images,
             test=test,
-            shortfalls=tuple(_shortfalls(study, sides, summary, test)),
+            shortfalls=tuple(_shortfalls(study, claim, sides, summary, test)),
             incomparable=tuple(_incomparable(sides, summary)) if claim.is_about_time else (),
             untestable=tuple(_untestable(claim, summary, test)),
             published_gap=study.gap_for(claim),
@@ -231,17 +231,25 @@ def _log_ratios(pairs: Sequence[tuple[float, float]], times: float) -> list[floa
     return [math.log(first / second) - math.log(times) for first, second in pairs if first > 0 and second > 0]
 
 
-def _shortfalls(study: Study, sides: Sequence[Measured], summary: Summary, test: SeedTest | None) -> Iterator[str]:
+def _shortfalls(
+    study: Study, claim: Claim, sides: Sequence[Measured], summary: Summary, test: SeedTest | None
+) -> Iterator[str]:
     images = summary.data.images("train") if summary.data else 0
-    yield from shortfalls(study, test.seeds if test else 0, images, [side.work for side in sides])
+    # More seeds would not bring a class that is not there.
+    seeds = SEEDS_NEEDED if _class_is_missing(claim, summary) else test.seeds if test else 0
+    yield from shortfalls(study, seeds, images, [side.work for side in sides])
     yield from _before_the_last(sides)
 
 
 def _untestable(claim: Claim, summary: Summary, test: SeedTest | None) -> Iterator[str]:
-    if claim.of_class and claim.of_class not in {one.name for row in summary.rows for one in row.classes}:
+    if _class_is_missing(claim, summary):
         yield f"there is no class {claim.of_class} among the results"
     if test and test.seeds >= SEEDS_NEEDED and test.p_value is None:
         yield "the same difference in every seed"
+
+
+def _class_is_missing(claim: Claim, summary: Summary) -> bool:
+    return bool(claim.of_class) and claim.of_class not in {one.name for row in summary.rows for one in row.classes}
 
 
 def _before_the_last(sides: Sequence[Measured]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from evaluator.report.tables import Table
 
 REST = "everything not named"
 INTERACTION = "interaction"
-UNCLEAR = "not distinguishable from none"
+UNTESTED, UNCLEAR = "not tested", "not distinguishable from none"
 """Of a change that may be luck: no share is said of it."""
 
 
@@ -61,11 +61,12 @@ def sentence(found: Attribution) -> str:
     if found.start.seeds < 2:
         return f"{gap} There is one seed, so no share can be told from luck."
     clear = [share.key for share in found.shares if is_clear(share.change)]
-    known = (
-        f"Changes that can be told from none: {text.names(clear)}."
-        if clear
-        else "No switch's change can be told from none."
-    )
+    if clear:
+        known = f"Changes that can be told from none: {text.names(clear)}."
+    elif all(share.change.p_adjusted is None for share in found.shares):
+        known = "No switch's change was tested: too few seeds, or the same change in every one."
+    else:
+        known = "No switch's change can be told from none."
     if found.interaction is None:
         return f"{gap} {known}"
     return f"{gap} {known} {_together(found.interaction)}"
@@ -79,7 +80,7 @@ def _together(interaction: SeedTest) -> str:
 
 
 def _doubt(change: SeedTest) -> str:
-    return "was not tested" if change.p_adjusted is None else f"is {UNCLEAR}"
+    return f"was {UNTESTED}" if change.p_adjusted is None else f"is {UNCLEAR}"
 
 
 def is_clear(change: SeedTest) -> bool:
@@ -162,7 +163,7 @@ def _moved(change: SeedTest, share: str) -> tuple[str, str, str, str]:
 
 def _share(change: SeedTest, total: float) -> str:
     if change.p_adjusted is None:
-        return "not tested"
+        return UNTESTED
     if not is_clear(change):
         return UNCLEAR
     return text.percent(change.mean / total, 0) if total else text.MISSING
@@ -173,4 +174,6 @@ def _alone(alone: dict[str, SeedTest], share: Share) -> str:
         return ""
     change = alone[share.key]
     moved = text.bare_points(change.mean)
+    if change.p_adjusted is None:
+        return f"{moved} ({UNTESTED})"
     return moved if is_clear(change) else f"{moved} ({UNCLEAR})"

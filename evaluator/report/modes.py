@@ -60,6 +60,8 @@ def _moved(rows: Sequence[DefaultsTest]) -> str:
     if all(outcome(test) == "no spread" for test in tests):
         return "Whether the defaults make it cannot be tested: they move it alike in every seed."
     moved = [_named(row, rows) for row in rows if row.moved and outcome(row.moved) == "difference"]
+    if not moved and not any(outcome(test) == "no difference" for test in tests):
+        return "Whether the defaults make it cannot be tested: too few common seeds, or the same move in every seed."
     if not moved:
         return f"Whether the defaults make it: {NO_DIFFERENCE}, which is no proof that they do not."
     if len(rows) == 1:

@@ -37,7 +37,7 @@ def _cells(one: FrameworkTest) -> tuple[str, ...]:
     )
 
 
-BARE_LINES: dict[str, int] = {"keras": 21, "tensorflow": 51, "pytorch": 31, "fastai": 31}
+BARE_LINES: dict[str, int] = {"keras": 21, "tensorflow": 52, "pytorch": 31, "fastai": 31}
 """Lines of code, without blanks, comments and docstrings, of the bare training loops that ours are measured against
 (docs/training-speed.md). Counted, not judged; a test counts them again."""
 DATA_PHASE, START_PHASE = "data", "start"

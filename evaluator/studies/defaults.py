@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from core.schemas.attribution import Attribution
 from core.schemas.statistics import SeedTest
@@ -26,6 +27,8 @@ class Shift:
     idiomatic: Finding
     matched: Finding
     """Of the same claim, images and epochs; perhaps of another result of the study."""
+    differences: tuple[float, float]
+    """The idiomatic and the matched one: means over the seeds that both have."""
     test: SeedTest
     """The idiomatic difference minus the matched one, by seed; corrected for all shifts of the study."""
 
@@ -45,8 +48,10 @@ def shifts(results: Sequence[Sequence[Finding]]) -> list[Shift]:
             if (matched := _matched(idiomatic, own) or _matched(idiomatic, others)) is None:
                 continue
             first, second = _by_seed(idiomatic), _by_seed(matched)
-            if moved := [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]:
-                found.append(Shift(idiomatic, matched, seed_test(moved)))
+            if common := sorted(first.keys() & second.keys()):
+                means = tuple(fmean(side[seed] for seed in common) for side in (first, second))
+                moved = seed_test([first[seed] - second[seed] for seed in common])
+                found.append(Shift(idiomatic, matched, (means[0], means[1]), moved))
     tests = corrected([shift.test for shift in found])
     return [replace(shift, test=test) for shift, test in zip(found, tests, strict=True)]
 
@@ -81,10 +86,10 @@ def shift_line(shift: Shift, idiomatic_in: str, matched_in: str) -> str:
     """
     gap = shift.idiomatic.published_gap
     published = "" if gap is None else f" Published: {text.bare_points(gap)} points."
-    tests = (shift.idiomatic.test, shift.matched.test)
-    idiomatic, matched = (text.bare_points(test.mean) if test else text.MISSING for test in tests)
+    idiomatic, matched = map(text.bare_points, shift.differences)
     return (
-        f"{escape(shift.idiomatic.claim.text)}{published} Measured: {idiomatic} points with each framework's own "
+        f"{escape(shift.idiomatic.claim.text)}{published} Measured over {text.count(shift.test.seeds, 'seed')}: "
+        f"{idiomatic} points with each framework's own "
         f"defaults ([{idiomatic_in}](#{idiomatic_in})), {matched} with everything equal but the framework's kernels "
         f"([{matched_in}](#{matched_in})). {_moved(shift.test)}"
     )

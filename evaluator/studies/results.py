@@ -12,6 +12,7 @@ from core.schemas.experiment import Experiment
 from core.schemas.summary import Summary, parse_summary
 from evaluator.claims.arms import short_arm
 from evaluator.claims.judge import Finding, decide, measure, study_of
+from evaluator.statistics import spread
 from evaluator.studies.chapter import Chapter
 from evaluator.studies.revision import changed_keys, study_now
 
@@ -149,8 +150,28 @@ def _contended(summary: Summary, arms: Set[str] | None, path: Path) -> Summary:
         one.model_copy(update={"contended": one.contended or arms is None or names[one.arm] in arms})
         for one in summary.trainings
     )
+    alone = {(one.arm, one.framework, one.seed): one for one in trainings if not one.contended}
+    rows = tuple(
+        one.model_copy(update={"training_contended": (one.arm, one.framework, one.seed) not in alone})
+        for one in summary.rows
+    )
+    groups = tuple(
+        one.model_copy(
+            update={
+                "training_seconds": spread(
+                    [
+                        sum(epoch.train_seconds for epoch in training.history)
+                        for (arm, framework, _), training in alone.items()
+                        if (arm, framework) == (one.arm, one.framework)
+                    ]
+                )
+            }
+        )
+        for one in summary.groups
+    )
     which = "" if arms is None else f" This is said of: {', '.join(sorted(arms))}."
-    return summary.model_copy(update={"trainings": trainings, "notes": (*summary.notes, SHARED + which)})
+    changes = {"trainings": trainings, "rows": rows, "groups": groups, "notes": (*summary.notes, SHARED + which)}
+    return summary.model_copy(update=changes)
 
 
 def _slim(summary: Summary) -> Summary:

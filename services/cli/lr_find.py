@@ -46,7 +46,7 @@ def lr_find(
     chosen = _frameworks(framework, experiment.frameworks_of(name))
     home = Home()
     found: list[FindRateResult] = []
-    failed: list[str] = []
+    failed: list[tuple[Framework, BakeoffError]] = []
     with (
         Stack(home, say).with_services([f"trainer-{each}" for each in chosen]),
         reporter(err) as progress,
@@ -55,14 +55,14 @@ def lr_find(
         for each in chosen:
             try:
                 found.append(finder.find(name, each, span, experiment.seeds[0]))
-            except InvalidInputError:
-                raise
             except BakeoffError as error:
-                failed.append(f"{each}: {error}")
+                failed.append((each, error))
     if found:
         _show(found, home.home / "reports" / f"lr-find-{experiment.name}-{name}.html", style)
-    for line in failed:
-        err.print(f"failed: {line}", style="red", markup=False, soft_wrap=True)
+    elif len({str(why) for _, why in failed}) == 1:
+        raise failed[0][1]  # The same in every framework: a mistake in what was asked for.
+    for each, why in failed:
+        err.print(f"failed: {each}: {why}", style="red", markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 

@@ -55,6 +55,10 @@ class BarReporter:
         now = f"{step.label}: {phase}{share} {numbers(values)}"
         self._progress.update(self._task(step.group), now=now)
 
+    def note(self, text: str) -> None:
+        """Prints it above the bars."""
+        self._progress.console.print(text, style="dim", markup=False, highlight=False)
+
     def log(self, step: Step, level: str, text: str) -> None:
         """Prints warnings and errors above the bars."""
         if level != "info":
@@ -103,6 +107,10 @@ class LineReporter:
             self._last[step.run_id] = now
         share = f" {done / total:.0%}" if total else ""
         self._say(f"{step.spec.kind} {step.label}: {phase}{share} {numbers(values)}")
+
+    def note(self, text: str) -> None:
+        """One line."""
+        self._say(text)
 
     def log(self, step: Step, level: str, text: str) -> None:
         """Every line."""

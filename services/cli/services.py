@@ -34,16 +34,19 @@ def up(
     if unknown := sorted(set(chosen) - SERVICES.keys()):
         raise InvalidInputError(f"unknown services: {', '.join(unknown)}; known: {', '.join(SERVICES)}")
     stack = Stack(home, say)
-    missing = stack.missing(chosen)
-    if missing:
-        stack.start(missing, base_port)
+    with stack.changing():
+        if missing := stack.missing(chosen):
+            stack.start(missing, base_port)
+        stack.keep(chosen)
     show(_rows(home, chosen), style)
 
 
 @ends_well
 def down() -> None:
     """Stop every service that was started from this home folder."""
-    stopped = Stack(Home(), say).stop()
+    stack = Stack(Home(), say)
+    with stack.changing():
+        stopped = stack.stop()
     out.print(f"stopped {', '.join(service.name for service in stopped)}" if stopped else "nothing was running")
 
 

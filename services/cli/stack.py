@@ -1,19 +1,22 @@
 """Starts and stops the services of this machine as processes on one address."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
+from typing import IO
 
 import psutil
 
-from core import cpu
-from core.errors import BakeoffError, NotReadyError
+from core import cpu, files
+from core.errors import BakeoffError, NotReadyError, WrongStateError
 from services.cli.context import Home
 from services.client.control import is_serving
 from services.client.directory import METRICS_OFFSET, SERVICES, Started, variable
@@ -33,6 +36,12 @@ class Stack:
         self._home, self._say = home, say
         self._directory = home.directory
 
+    @property
+    def _run(self) -> Path:
+        folder = self._home.home / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def running(self) -> list[Started]:
         """What was started from this home folder and is still alive."""
         return [service for service in self._directory.started() if is_alive(service)]
@@ -50,11 +59,31 @@ class Stack:
             absent = list(dict.fromkeys([*absent, "evaluator"]))
         return absent
 
-    def start(self, names: Sequence[str], base_port: int | None) -> list[Started]:
-        """Says which services it starts, and waits until each is SERVING.
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keeps others from starting or stopping services of this home folder meanwhile; waits for one that does."""
+        path = self._run / ".changing"
+        try:
+            hold = files.lock(path, busy="busy")
+        except WrongStateError:
+            self._say("waiting for another command, which starts or stops services")
+            hold = files.lock(path, busy=None)
+        with hold:
+            yield
+
+    def start(
+        self,
+        names: Sequence[str],
+        base_port: int | None,
+        temporary: bool = False,
+        returns: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[Started]:
+        """Says which services it starts, and waits until each is SERVING. Inside of `changing`.
 
         Args:
             base_port: None for the default ports, 0 for free ones, otherwise the port of the first service.
+            temporary: they end with the commands that use them.
+            returns: addresses by name of those that have another one afterwards.
 
         Raises:
             NotReadyError: one that does not answer has an address in the environment: it is not ours to start.
@@ -72,16 +101,27 @@ class Stack:
         started: list[Started] = []
         # The evaluator needs the addresses of the servers, so it comes last.
         for name in sorted(names, key=lambda name: name == "evaluator"):
+            command = self._command(name)  # Waits for the servers; interruptions end that.
+            marks = {"temporary": temporary, "returns_to": returns.get(name, "")}
             with interruptions_held_back():  # A process between its start and its record would be nobody's to stop.
-                started.append(self._launch(name, base_port))
+                started.append(self._launch(name, command, base_port).model_copy(update=marks))
                 self._directory.write((*alive, *started))
         for index, service in enumerate(started):
             started[index] = self._wait(service)
             self._directory.write((*alive, *started))
         return started
 
+    def keep(self, names: Sequence[str]) -> None:
+        """Makes services that were started for a command outlive it. Inside of `changing`."""
+        self._directory.write(
+            tuple(
+                s.model_copy(update={"temporary": s.temporary and s.name not in names})
+                for s in self._directory.started()
+            )
+        )
+
     def stop(self, services: Sequence[Started] | None = None) -> list[Started]:
-        """Stops services, by default all; SIGTERM lets them drain, SIGKILL ends what does not."""
+        """Stops services, by default all; SIGTERM lets them drain, SIGKILL ends what does not. Inside of `changing`."""
         chosen = self.running() if services is None else [service for service in services if is_alive(service)]
         for service in chosen:
             with suppress(ProcessLookupError):
@@ -99,25 +139,66 @@ class Stack:
 
     @contextmanager
     def with_services(self, names: Sequence[str]) -> Iterator[None]:
-        """Has services running during a block; those it had to start end with it, at free ports.
+        """Has services running during a block, at free ports where they have to be started.
 
-        Services that had to be restarted for it, such as an evaluator that does not know a new server's address, get
-        their own address back afterwards.
+        Those end with the last command that has services of this home folder running. Services that had to be
+        started anew, such as an evaluator that does not know a new server's address, get their own address back then.
+
+        Raises:
+            NotReadyError: one would have to be started anew while another command uses it, or has an address in the
+                environment and does not answer.
+            BakeoffError: one did not start.
         """
-        missing = self.missing(names)
-        replaced = [service for service in self.running() if service.name in missing]
-        try:
-            if missing:
+        if all(variable(name) in os.environ for name in names):  # None of this home folder, which may be read-only.
+            if missing := self.missing(names):
                 self.start(missing, base_port=0)
             yield
+            return
+        users = (self._run / ".users").open("a")
+        try:
+            with self.changing():
+                fcntl.flock(users, fcntl.LOCK_SH)
+                if missing := self.missing(names):
+                    self._start_temporarily(missing, users)
+            yield
         finally:
-            if missing:
-                self.stop([service for service in self._directory.started() if service.name in missing])
-            for service in replaced:
-                port = int(service.target.rpartition(":")[2])
-                self.start([service.name], port - SERVICES[service.name] + min(SERVICES.values()))
+            with users, self.changing():
+                if _is_only_user(users):
+                    self._end_temporary()
 
-    def _launch(self, name: str, base_port: int | None) -> Started:
+    def _start_temporarily(self, names: Sequence[str], users: IO[str]) -> None:
+        replaced = [service for service in self.running() if service.name in names]
+        if replaced:
+            alone = _is_only_user(users)
+            fcntl.flock(users, fcntl.LOCK_SH)
+            if not alone:
+                told = ", ".join(service.name for service in replaced)
+                raise NotReadyError(
+                    f"{told} would have to be started anew, to know all servers, while another command uses this home "
+                    "folder; wait for its end, or set BAKEOFF_HOME to another one"
+                )
+        returns = {service.name: service.returns_to if service.temporary else service.target for service in replaced}
+        try:
+            self.start(names, 0, temporary=True, returns=returns)
+        except BaseException:
+            # The end of the command returns those that are recorded.
+            recorded = {service.name for service in self._directory.started()}
+            self._return({name: address for name, address in returns.items() if name not in recorded})
+            raise
+
+    def _end_temporary(self) -> None:
+        temporary = [service for service in self._directory.started() if service.temporary]
+        self.stop(temporary)
+        self._return({service.name: service.returns_to for service in temporary})
+
+    def _return(self, addresses: Mapping[str, str]) -> None:
+        """Starts services again where they were before; those without an address were nowhere."""
+        for name, address in addresses.items():
+            if address:
+                port = int(address.rpartition(":")[2])
+                self.start([name], port - SERVICES[name] + min(SERVICES.values()))
+
+    def _launch(self, name: str, own: Sequence[str], base_port: int | None) -> Started:
         home = self._home.home
         address, log = home / "run" / f"{name}.address", home / "logs" / f"{name}.log"
         for folder in (address.parent, log.parent):
@@ -125,7 +206,7 @@ class Stack:
         address.unlink(missing_ok=True)
         port = self._port(name, base_port)
         metrics = port + METRICS_OFFSET if port else 0
-        command = [sys.executable, "-m", *self._command(name), "--host", self._home.host, "--port", str(port)]
+        command = [sys.executable, "-m", *own, "--host", self._home.host, "--port", str(port)]
         command += ["--metrics-port", str(metrics), "--address-file", str(address)]
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -191,6 +272,16 @@ class Stack:
         if mine is None or not is_alive(mine):
             return self._directory.target(name)
         return self._wait(mine).target
+
+
+def _is_only_user(users: IO[str]) -> bool:
+    """Whether nobody else holds the lock that this file may share; ours is another one, or none, then. Inside of
+    `changing`, so that nobody comes meanwhile."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

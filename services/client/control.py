@@ -1,5 +1,6 @@
 """Client of the services that have runs. Synchronous; one instance may be used from several threads."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -46,6 +47,7 @@ class RunClient:
         self._channel = security.channel(target, channel_options(MAX_MESSAGE_BYTES))
         self._stub, self._messages, self._patience_s = stub(self._channel), messages, patience_s
         self._pending: set[grpc.Future] = set()
+        self._abandoned = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +62,9 @@ class RunClient:
         self._channel.close()
 
     def abandon(self) -> None:
-        """Ends the calls that other threads wait for: they raise CancelledError. Streams go on."""
+        """Ends the calls that other threads wait for, and their waiting for a service that is away: they raise
+        CancelledError. Streams go on."""
+        self._abandoned.set()
         for call in list(self._pending):
             call.cancel()
 
@@ -99,7 +103,7 @@ class RunClient:
                 away_since = away_since or now
                 if now - away_since > self._patience_s:
                     raise from_rpc(error, self.target) from error
-                time.sleep(RECONNECT_S)
+                self._pause()
 
     def finish(self, run_id: str, on_event: Callable[[run_pb2.RunEvent], None]) -> run_pb2.Run:
         """Watches a run to its end and returns it."""
@@ -119,7 +123,11 @@ class RunClient:
                 away_since = away_since or now
                 if now - away_since > self._patience_s:
                     raise
-                time.sleep(RECONNECT_S)
+                self._pause()
+
+    def _pause(self) -> None:
+        if self._abandoned.wait(RECONNECT_S):
+            raise CancelledError("interrupted")
 
     def _call(self, method: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S, action: str = "answer") -> Any:
         """One call; `action` is what an error says that the service did not do in time."""

@@ -39,6 +39,10 @@ class Started(pydantic.BaseModel):
     target: str
     metrics: str | None = None
     log: str
+    temporary: bool = False
+    """It was started for a command, and ends with the last one that uses services of this home folder."""
+    returns_to: str = ""
+    """Address that it had before it was started anew for a command; then it is started there again."""
 
 
 class StartedServices(pydantic.BaseModel):

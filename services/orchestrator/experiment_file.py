@@ -164,19 +164,30 @@ def _plain(value: Any) -> Any:
 
 def _place(path: Path, document: CommentedMap, location: tuple[int | str, ...]) -> str:
     """`file:line` of the deepest part of a location that the file really has."""
-    line, node = document.lc.line, document
+    line: int = document.lc.line
+    node: Any = document
     for part in location:
-        if isinstance(node, CommentedMap) and part in node:
-            line = node.lc.key(part)[0] if part in (node.lc.data or {}) else line
-            node = node[part]
-        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
-            line = node.lc.item(part)[0] if part in (node.lc.data or {}) else line
-            node = node[part]
+        there = range(len(node)) if isinstance(node, list) else node if isinstance(node, dict) else ()
+        if part in there:
+            line, node = _line(node, part, line), node[part]
     return f"{path}:{line + 1}"
 
 
+def _line(node: Any, part: int | str, above: int) -> int:
+    """Where a part of a mapping or a list is; of one that a scale or `--set` made, the parts may know it."""
+    known = (node.lc.data or {}) if isinstance(node, CommentedMap | CommentedSeq) else {}
+    inner = node[part].lc.line if isinstance(node[part], CommentedMap | CommentedSeq) else None
+    if isinstance(node, CommentedMap) and part in known:
+        return int(node.lc.key(part)[0])
+    if inner is not None:
+        return int(inner)
+    return int(node.lc.item(part)[0]) if part in known else above
+
+
 def _written(document: CommentedMap, key: tuple[str, ...]) -> tuple[Any, ...]:
-    """A key of an arm as the file has it: the names of arms of a scale, or on another split, go on after a dash."""
+    """A key as the file has it: the names of arms of a scale, or on another split, go on after a dash."""
+    if key[0] != "arms":
+        return key
     arms, name = document.get("arms") or {}, key[1]
     names = [one for one in arms if f"{name}-".startswith(f"{one}-")]
     return ("arms", max(names, key=lambda one: len(str(one)), default=name), *key[2:])

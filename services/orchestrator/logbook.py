@@ -77,6 +77,9 @@ class Logbook:
             if begins or time.monotonic() - self._written >= EVERY_S:
                 self._write()
 
+    def note(self, text: str) -> None:
+        """Nothing, as for `log`."""
+
     def log(self, step: Step, level: str, text: str) -> None:
         """Nothing: lines are for the terminal and the services' logs."""
 
@@ -144,6 +147,11 @@ class Together:
         """To each."""
         for one in self._reporters:
             one.progress(step, phase, done, total, values)
+
+    def note(self, text: str) -> None:
+        """To each."""
+        for one in self._reporters:
+            one.note(text)
 
     def log(self, step: Step, level: str, text: str) -> None:
         """To each."""

@@ -196,7 +196,7 @@ class Measuring:
             return
         spec: Any = todo[0].spec
         with InferenceClient(self.directory.target(f"serving-{spec.runtime}"), timeout_s=LOAD_TIMEOUT_S) as serving:
-            _await(serving)
+            _await(serving, self.stop)
             was_ready = serving.model_ready(spec.model, spec.version)
             if not was_ready:
                 serving.load_model(spec.model)
@@ -226,11 +226,12 @@ class Measuring:
         self.reporter.progress(step, event["phase"], event["done"], event["total"], event.get("values", {}))
 
 
-def _await(serving: InferenceClient) -> None:
+def _await(serving: InferenceClient, stop: threading.Event) -> None:
     """Gives a server that is being restarted time to come back; what is wrong with it the next call says."""
     deadline = time.monotonic() + RESTART_S
     while not serving.is_live() and time.monotonic() < deadline:
-        time.sleep(0.5)
+        if stop.wait(0.5):
+            return
 
 
 def count_points(plan: LoadTestPlan, subjects: int) -> int:

@@ -27,7 +27,7 @@ from core.store import Store
 from services.client.control import EvaluatorClient, RunClient, TrainerClient, raise_unless_succeeded
 from services.client.directory import Directory
 from services.orchestrator import steps
-from services.orchestrator.fitting import check_arms, check_trainings
+from services.orchestrator.fitting import check_arms, check_trainings, check_trials
 from services.orchestrator.measuring import Measuring
 from services.orchestrator.remake import replace_folder
 from services.orchestrator.reporter import Outcome, Reporter
@@ -38,6 +38,8 @@ from services.orchestrator.tracking.tracker import OFF, Tracker
 ResultT = TypeVar("ResultT")
 S = TypeVar("S")
 T = TypeVar("T")
+SLOW_S = 3.0
+"""After that people want to know what is being waited for."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,10 @@ class Reconciler:
         if self._other:
             trainings += steps.other_train_steps(experiment, self._other.fingerprint, digest)
         missing = [step for step in trainings if not self.store.has("results", step.run_id)]
-        check_trainings(missing, lambda service: TrainerClient(self.directory.target(service)))
-        preparing = len(self._folds) + bool(self._other)
-        self.reporter.plan({"prepare": preparing, **Counter(step.group for step in trainings)})
+        with self._told_if_slow("waiting for the trainers to look at weights and images of what they shall train"):
+            check_trainings(missing, self._connect)
+        if trainings:
+            self.reporter.plan(Counter(step.group for step in trainings))
         trained = self._train_all(trainings) if trainings else self._search(digest)
         others = [result for result in trained if result.spec.arm in experiment.other_arms]
         trained = [result for result in trained if result.spec.arm not in experiment.other_arms]
@@ -111,21 +114,28 @@ class Reconciler:
     def _prepare(self) -> PrepareResult:
         first = self.experiment.frameworks[0]
         with self._trainer(first) as trainer:
-            source = trainer.inspect(self.experiment.data.source)
+            with self._told_if_slow(f"waiting for trainer-{first} to look at the data source"):
+                source = trainer.inspect(self.experiment.data.source)
             for name, network in check_arms(self.experiment, trainer, source.classes).items():
                 self.tracker.network(name, network)
             todo = [steps.prepare_step(data, source.digest, first) for data in steps.data_of(self.experiment)]
+            other = steps.other_data(self.experiment)
+            self.reporter.plan({"prepare": len(todo) + bool(other)})
             results = [self._prepared(step, trainer) for step in todo]
-            if other := steps.other_data(self.experiment):
+            if other:
                 self._other = self._prepared(steps.prepare_step(other, source.digest, first), trainer)
         self._folds = [result.fingerprint for result in results]
         self._results.append(results[0].run_id)
         return results[0]
 
     def _prepared(self, step: Step, trainer: TrainerClient) -> PrepareResult:
-        found = self._result(step, PrepareResult) or self._remote(step, trainer, PrepareResult)
-        assert isinstance(found, PrepareResult), "_remote gives what it is asked for"
-        return found
+        found = self._result(step, PrepareResult, silent=True)
+        if found and self.store.has("prepared", found.fingerprint):
+            self.reporter.finished(step, "already done", "")
+            return found
+        made = self._remote(step, trainer, PrepareResult)  # Where the images alone are gone, they are prepared again.
+        assert isinstance(made, PrepareResult), "_remote gives what it is asked for"
+        return made
 
     def _search(self, digest: str) -> list[TrainResult]:
         """Runs the trials of a search; the training of the best one is measured and reported."""
@@ -136,7 +146,7 @@ class Reconciler:
         total = plan.count * len(self._folds)
         self.reporter.plan({plan.framework: total})
         data, storage = SearchData(tuple(self._folds), digest), self.directory.home / SEARCHES
-        found = search(self.experiment, plan, data, self._train_trial, self._settled, storage)
+        found = search(self.experiment, plan, data, self._train_trial, self._settled, storage, self._check_trials)
         self._outcome = found
         best = next((trial for trial in found.trials if trial.number == found.best), None)
         if best is None:
@@ -154,6 +164,10 @@ class Reconciler:
                 self.tracker.finished(result, self.store)
             return [result]
         return []
+
+    def _check_trials(self, trials: Sequence[Step], invalid: Sequence[str]) -> None:
+        with self._told_if_slow("waiting for the trainer to look at weights and images of the trials"):
+            check_trials(trials, invalid, self._connect)
 
     def _settled(self, step: Step, outcome: Outcome, why: str, begun: bool) -> None:
         """A training of a search that an earlier start ended, or that there will not be; tracking is told again."""
@@ -175,10 +189,10 @@ class Reconciler:
         result = self._result(step, TrainResult)
         self._listeners[step.run_id] = on_epoch
         try:
-            with TrainerClient(self.directory.target(step.service)) as trainer:
+            with self._connect(step.service) as trainer:
                 result = result or self._remote(step, trainer, TrainResult)
         except Exception as error:
-            with TrainerClient(self.directory.target(step.service)) as trainer:
+            with self._connect(step.service) as trainer:
                 _cancel(trainer, step.run_id)
             if isinstance(error, Pruned):
                 self.tracker.pruned(step)
@@ -212,7 +226,7 @@ class Reconciler:
         with self._tolerated(step):
             result = self._result(step, TrainResult)
             if result is None:
-                with TrainerClient(self.directory.target(step.service)) as trainer:
+                with self._connect(step.service) as trainer:
                     result = self._remote(step, trainer, TrainResult)
             self.tracker.finished(result, self.store)
             return result
@@ -256,7 +270,7 @@ class Reconciler:
             with self._tolerated(step):
                 result = self._result(step, QuantizeResult)
                 if result is None:
-                    with TrainerClient(self.directory.target(step.service)) as trainer:
+                    with self._connect(step.service) as trainer:
                         result = self._remote(step, trainer, QuantizeResult)
                 self._results.append(result.run_id)
                 found.append(steps.int8_subject(trained, result))
@@ -290,7 +304,21 @@ class Reconciler:
         return Finished(target, missing)
 
     def _trainer(self, framework: str) -> TrainerClient:
-        return TrainerClient(self.directory.target(f"trainer-{framework}"))
+        return self._connect(f"trainer-{framework}")
+
+    def _connect(self, service: str) -> TrainerClient:
+        return TrainerClient(self.directory.target(service))
+
+    @contextmanager
+    def _told_if_slow(self, text: str) -> Iterator[None]:
+        """Says what is being waited for, unless it is over in a moment."""
+        timer = threading.Timer(SLOW_S, self.reporter.note, (text,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def _done(self, step: Step) -> bool:
         if not self.store.has("results", step.run_id):
@@ -302,11 +330,11 @@ class Reconciler:
         """The step's result, if it is in the store."""
         if not self.store.has("results", step.run_id):
             return None
-        if not silent:
-            self.reporter.finished(step, "already done", "")
         result = read_result(self.store, step.run_id)
         if not isinstance(result, schema):
             raise WrongStateError(f"results/{step.run_id} holds a {result.kind} result, expected {schema.__name__}")
+        if not silent:
+            self.reporter.finished(step, "already done", "")
         return result
 
     def _remote(self, step: Step, client: RunClient, schema: type[ResultT] | None) -> Any:

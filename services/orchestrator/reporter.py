@@ -16,6 +16,9 @@ class Reporter(Protocol):
     def progress(self, step: Step, phase: str, done: float, total: float, values: dict[str, float]) -> None:
         """A step advanced."""
 
+    def note(self, text: str) -> None:
+        """A line for people about the whole of it."""
+
     def log(self, step: Step, level: str, text: str) -> None:
         """A line for people."""
 

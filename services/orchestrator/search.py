@@ -7,7 +7,7 @@ checkpoint.
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -39,6 +39,9 @@ Train = Callable[[Step, OnEpoch], TrainResult]
 """Trains and tells each epoch; an exception from there stops the run. Raises BakeoffError for a failed training."""
 Settled = Callable[[Step, Outcome, str, bool], None]
 """Told of each training that `train` is not called for: how it ended, why, and whether it was ever begun."""
+Check = Callable[[Sequence[Step], Sequence[str]], None]
+"""Told of trainings, and why other parameters make none; raises where none of them can be."""
+MOST_LISTED = 100
 State = Literal["complete", "pruned", "failed"]
 STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -58,11 +61,18 @@ class SearchData:
 
 
 def search(
-    experiment: Experiment, plan: SearchPlan, data: SearchData, train: Train, settled: Settled, storage: Path
+    experiment: Experiment,
+    plan: SearchPlan,
+    data: SearchData,
+    train: Train,
+    settled: Settled,
+    storage: Path,
+    check: Check = lambda *_: None,
 ) -> SearchOutcome:
     """Runs the trials that are missing or failed, and returns all of them. A trial that fails fails alone.
 
     Args:
+        check: asked about all that trials can be, where they can be listed and none has been trained yet.
         settled: told of trainings of trials that were finished before, and of the folds that a trial left out.
         storage: folder of Optuna's database.
 
@@ -71,6 +81,8 @@ def search(
     """
     study = open_study(experiment, plan, data, storage)
     begun: set[str] = set()
+    if not any(one.state in (TrialState.COMPLETE, TrialState.PRUNED) for one in study.trials):
+        check(*every_trial(experiment, plan, data))
 
     def begin(step: Step, on_epoch: OnEpoch) -> TrainResult:
         begun.add(step.label)
@@ -259,7 +271,7 @@ def trial_step(
     try:
         arm = pin_imagenet(Arm.model_validate(document))
     except pydantic.ValidationError as error:
-        raise InvalidInputError(f"trial {number}: {explain(error)}") from error
+        raise InvalidInputError(explain(error)) from error
     spec = TrainSpec(
         experiment=experiment.name,
         arm=name,
@@ -272,6 +284,22 @@ def trial_step(
         originals=originals(experiment.data, data.digest, arm.recipe),
     )
     return Step(spec, f"trainer-{plan.framework}", f"{name} {plan.framework} s{spec.seed}")
+
+
+def every_trial(experiment: Experiment, plan: SearchPlan, data: SearchData) -> tuple[list[Step], list[str]]:
+    """A training of each combination that trials can have, and why others make no valid arm. Neither where there are
+    ranges or more combinations than MOST_LISTED."""
+    choices = [values for values in plan.space.values() if not isinstance(values, Range)]
+    if len(choices) < len(plan.space) or math.prod(map(len, choices)) > MOST_LISTED:
+        return [], []
+    made: list[Step] = []
+    invalid: list[str] = []
+    for number, parameters in enumerate(combinations(plan)):
+        try:
+            made.append(trial_step(experiment, plan, data, number, parameters))
+        except InvalidInputError as error:
+            invalid.append(str(error))
+    return made, invalid
 
 
 def trial_steps(

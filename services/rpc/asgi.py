@@ -15,7 +15,7 @@ from core.errors import BakeoffError
 from services.rpc import frames
 from services.rpc.asgi_context import CallContext, Scope
 from services.rpc.authorisation import Authoriser
-from services.rpc.errors import retry_hint, status_of
+from services.rpc.errors import status_of, trailing_of
 from services.rpc.frames import FrameReader
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -92,7 +92,7 @@ class GrpcApplication:
             await call.end(grpc.StatusCode.UNIMPLEMENTED, f"no method {scope['path']}")
             return
         if self._refusal is not None and (refused := self._refusal(scope["path"])) is not None:
-            context.trailing = list(retry_hint(refused))
+            context.trailing = list(trailing_of(refused))
             await call.end(*status_of(refused))
             return
         context.compression = frames.agreed(self._compression, context.headers.get(b"grpc-accept-encoding", b""))

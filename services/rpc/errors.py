@@ -51,6 +51,8 @@ RUN_ERRORS = {
 """What a client makes of them. Others would be mistaken for an answer of the service itself: not ready, cancelled."""
 PUSHBACK = "grpc-retry-pushback-ms"
 """Defined with gRPC's retry policy: a client that may try again waits for this long instead of its own backoff."""
+ANSWERED = "bakeoff-answered"
+"""Defined here, beside UNAVAILABLE alone: the service said it, and not gRPC for want of one."""
 CODE = "grpc-code"
 """Parameter of an error inside a stream: name of the code that a call of its own would have ended with."""
 LONGEST_BYTES = 2000
@@ -89,7 +91,8 @@ def from_rpc(error: grpc.RpcError, target: str) -> errors.BakeoffError:
     """The domain error behind a failed call, for clients; unknown codes become BakeoffError naming code and target."""
     code, details = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE:
-        return errors.NotReadyError(f"{target} is not available: {details}")
+        answered = any(key == ANSWERED for key, _ in error.trailing_metadata() or ())
+        return errors.NotReadyError(details if answered else f"{target} is not available: {details}")
     kind = BY_CODE.get(code)
     return kind(details) if kind else errors.BakeoffError(f"{target}: {code.name} {details}")
 
@@ -99,6 +102,11 @@ def retry_hint(error: Exception) -> tuple[tuple[str, str], ...]:
     if not isinstance(error, errors.ExhaustedError) or error.retry_after_s is None:
         return ()
     return ((PUSHBACK, str(max(1, round(1000 * error.retry_after_s)))),)
+
+
+def trailing_of(error: Exception) -> tuple[tuple[str, str], ...]:
+    """Trailing metadata beside the status of a call that failed."""
+    return ((ANSWERED, "1"),) if isinstance(error, errors.NotReadyError) else retry_hint(error)
 
 
 def refusal(error: Exception) -> grpc.RpcMethodHandler:
@@ -224,5 +232,5 @@ async def _abort(context: grpc.aio.ServicerContext, error: Exception, request: o
     if isinstance(error, grpc.aio.AbortError):
         raise error
     code, message = status_of(error, request)
-    await context.abort(code, message, retry_hint(error))
+    await context.abort(code, message, trailing_of(error))
     raise AssertionError("abort always raises")

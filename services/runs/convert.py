@@ -39,8 +39,8 @@ def run_to_proto(run: RunRecord, with_result: bool = True) -> run_pb2.Run:
 
 
 def error_code(record: Record) -> int:
-    """Number of the code of a failure; 0 without one."""
-    if record.state != "failed":
+    """Number of the code of a failure; 0 without one, or where none is known."""
+    if record.state != "failed" or record.error_kind is None:
         return 0
     unknown = grpc.StatusCode.UNKNOWN if record.error_kind else grpc.StatusCode.INTERNAL
     number: int = RUN_CODES.get(record.error_kind, unknown).value[0]

@@ -206,12 +206,18 @@ class RunManager:
                 if not troubled:
                     log.exception("runs under %s cannot be kept on disk; trying again", self._root)
                 troubled = True
+            except Exception:
+                # Whatever is wrong with one run, the others go on.
+                log.exception("a turn of the runs under %s broke off", self._root)
+                troubled = True
             await asyncio.sleep(POLL_S * (20 if troubled else 1))
 
     async def _turn(self) -> None:
         for run_id, handle in list(self._active.items()):
             status = self._executor.poll(handle)
-            if status is not None and run_id not in self._stopping:
+            # Others may have ended it while this waited for an earlier one.
+            mine = self._active.get(run_id) is handle and run_id not in self._stopping
+            if status is not None and mine:
                 self._conclude(self._runs[run_id], status)
                 del self._active[run_id]
                 if status != 0:
@@ -231,14 +237,14 @@ class RunManager:
         self._starting = run_id, asyncio.create_task(asyncio.to_thread(self._executor.start, command, run.folder / LOG))
         try:
             handle = await asyncio.shield(self._starting[1])
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # The second where there is no room for a thread.
             self._starting = None
             self._queue.appendleft(run_id)  # Until its failure is on disk.
             run.enter("failed", f"the worker cannot be started: {error}")
             self._queue.popleft()
             return
         self._starting = None
-        if run.finished:
+        if run.finished or run_id in self._queue:  # Cancelled meanwhile, and perhaps asked for again.
             await self._end(handle)
             await self._clean()
         else:
@@ -258,19 +264,21 @@ class RunManager:
         elif status == -signal.SIGKILL:
             self._retry(run, *self._killed(), f"give it more memory, or smaller batches; {_last_words(run)}")
         else:
-            self._retry(run, f"killed by {_signal_name(-status)}", "", _last_words(run))
+            self._retry(run, f"killed by {_signal_name(-status)}", advice=_last_words(run))
 
     def _fail_without_room(self, run: RunRecord) -> None:
         """The run fails even where that cannot be kept: on disk it still runs, so the next start goes on with it."""
-        reason = run.told_error().text or (
+        told = run.told_error()
+        kind = told.kind or FULL
+        reason = told.text or (
             f"nothing can be written in {run.folder}: no room, read-only or no right; mend that and start it again; "
             f"{GOES_ON}"
         )
         try:
-            run.enter("failed", reason, FULL)
+            run.enter("failed", reason, kind)
         except OSError:
             log.exception("the failure of run %s cannot be kept on disk", run.record.id)
-            changes = {"state": "failed", "error": reason, "error_kind": FULL, "end_time": time.time()}
+            changes = {"state": "failed", "error": reason, "error_kind": kind, "end_time": time.time()}
             run.record = run.record.model_copy(update=changes)
 
     def _killed(self) -> tuple[str, str]:

@@ -31,8 +31,8 @@ class Record(pydantic.BaseModel):
     mark: str = ""
     """Newest checkpoint when the last attempt began."""
     error: str = ""
-    error_kind: str = ""
-    """Class of core.errors, where the reason is one of them."""
+    error_kind: str | None = None
+    """Class of core.errors, empty where nobody foresaw the reason; None without a failure, or of an older version."""
     create_time: float
     start_time: float = 0.0
     end_time: float = 0.0
@@ -70,7 +70,7 @@ class RunRecord:
         """
         now, changed = time.time(), self.record.model_copy()
         changed.state = state
-        changed.error, changed.error_kind = (message, kind) if state == "failed" else ("", "")
+        changed.error, changed.error_kind = (message, kind) if state == "failed" else ("", None)
         if state == "running":
             changed.attempts += 1
             changed.start_time = changed.start_time or now
@@ -96,7 +96,12 @@ class RunRecord:
         """Why the worker gave up: a reason it can name, or type and first line of an exception; empty where it was
         killed, or could not write it."""
         path = self.folder / ERROR
-        return parse_json(Failure, path.read_bytes(), str(path)) if path.is_file() else Failure()
+        if not path.is_file():
+            return Failure()
+        try:
+            return Failure.model_validate_json(text := path.read_text(errors="replace"))
+        except pydantic.ValidationError:
+            return Failure(text=text)
 
     def forget_outcome(self) -> None:
         """Clears what the last attempt left, its checkpoints apart."""

@@ -1,12 +1,15 @@
 """What the trainer service accepts, and how its workers are started."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from core.errors import InvalidInputError, MissingExtraError, WrongStateError
+from core.errors import BakeoffError, InvalidInputError, MissingExtraError, WrongStateError
 from core.formats import EXPORTS
 from core.mirror import open_repository
 from core.prepared import open_prepared
+from core.results import read_result
+from core.schemas.results import PrepareResult
 from core.schemas.specs import FindRateSpec, QuantizeSpec, TrainSpec, parse_trainer_spec
 from core.store import Store
 from services.trainer.settings import TrainerSettings
@@ -48,8 +51,13 @@ class TrainerWork:
         )
 
     def done(self, run_id: str) -> bool:
-        """Whether the run's result is in the store."""
-        return self._store.has("results", run_id)
+        """Whether the run's result is in the store; of a preparation, its images too."""
+        if not self._store.has("results", run_id):
+            return False
+        with suppress(BakeoffError):  # What cannot be read is for whoever reads it.
+            if isinstance(result := read_result(self._store, run_id), PrepareResult):
+                return self._store.has("prepared", result.fingerprint)
+        return True
 
     def clean(self) -> None:
         """Removes what killed workers left in the store and in the model repository."""

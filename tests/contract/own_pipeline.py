@@ -30,6 +30,8 @@ ARCHITECTURE = networks.CASES["cifar-cnn3"]
 IMAGES = 12
 IMBALANCE = ((0, 200), (1, 20), (2, 20))
 """Class and images, for the weighted sampler."""
+DEEP = (0, 300, 30_000, 65_535)
+"""Values of pixels of 16 bits."""
 KINDS = {".bmp": "BMP", ".gif": "GIF", ".jfif": "JPEG", ".webp": "WEBP"}
 """Name of a file to Pillow's name for what is in it; not every framework reads all of them."""
 CHANGES = {
@@ -67,6 +69,7 @@ def examine(framework: Framework, folder: Path, arrays: dict[str, NDArray[Any]],
     facts["own/brightness"] = float(data.train.images.mean())
     facts["own/sizes"] = _sizes(framework, folder / "large")
     facts["own/kinds"] = _kinds(framework, folder / "kinds")
+    facts["own/deep"] = _deep(framework, folder / "deep")
     facts["own/refused"] = _refused(framework, data, folder / "broken")
     _train_and_export(framework, data, folder / "own", facts)
     for name, given, sampler in (("files", data, "shuffle"), ("weighted-arrays", _arrays(data), "weighted")):
@@ -207,6 +210,22 @@ def _sizes(framework: Framework, folder: Path) -> float:
         for image, label in zip(images, labels, strict=True)
     ]
     return float(max(gaps))
+
+
+def _deep(framework: Framework, folder: Path) -> list[int]:
+    """Pixels that a loader makes of files of 16 bits, of one pixel value each: DEEP."""
+    data = _files(folder)
+    found = data.original("train")
+    assert found is not None
+    paths = []
+    for place, path in enumerate(found.paths):
+        paths.append(path.with_name(f"deep{place}.png"))
+        value = DEEP[place % len(DEEP)]
+        Image.fromarray(np.full(ARCHITECTURE.input_shape[:2], value, np.uint16)).save(paths[-1])
+    deep = Originals(found.labels, found.spec, found.classes, folder / "deep", tuple(paths))
+    given = TrainingData(data.train, data.validation, data.classes, {"train": deep, "validation": deep})
+    images, _ = _first(framework, given, Augmentation())
+    return [int(value) for value in np.unique(images)]
 
 
 def _kinds(framework: Framework, folder: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ import pytest
 
 from core.schemas.recipe import HAVE_WORKERS, OWN_BATCH_SIZE
 from tests.contract.conftest import Answers, Probes
-from tests.contract.own_pipeline import CHANGES, IMAGES, IMBALANCE
+from tests.contract.own_pipeline import CHANGES, DEEP, IMAGES, IMBALANCE
 from trainer.shared_memory import SHARED_MEMORY
 
 pytestmark = [pytest.mark.contract, pytest.mark.timeout(2700)]
@@ -48,6 +48,10 @@ def test_the_picture_of_varied_images_has_as_many_of_each_whatever_the_sampler(a
 
 def test_originals_of_other_sizes_are_resized_by_the_framework(answers: Answers) -> None:
     assert answers.facts["own/sizes"] < 20
+
+
+def test_pixels_of_16_bits_keep_their_high_byte(answers: Answers) -> None:
+    assert answers.facts["own/deep"] == [value >> 8 for value in DEEP]
 
 
 def test_an_original_that_cannot_be_read_is_named(answers: Answers) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from core.errors import InvalidInputError
+from core.preprocess import to_8_bits
 from core.schemas.augmentation import Augmentation
 from core.schemas.data import ImageSpec
 from core.schemas.recipe import Recipe
@@ -51,13 +52,22 @@ class Bytes(Transform):
         return scaled.byte().permute(0, 2, 3, 1).contiguous()
 
 
+DEEP = (".png", ".tif", ".tiff", ".pgm")
+"""How files are called that may have 16 bits a pixel."""
+
+
 class Named:
     """Says which file cannot be opened."""
 
     @classmethod
     def create(cls, source: Path | Image.Image) -> Any:
-        """fastai's own, with a domain error."""
+        """fastai's own, with a domain error; but Pillow's conversion makes nearly every pixel of 16 bits white."""
         try:
+            if isinstance(source, Path) and source.suffix.lower() in DEEP:
+                with Image.open(source) as image:
+                    if image.mode.startswith("I;16"):
+                        mode = cls._open_args["mode"]  # type: ignore[attr-defined]
+                        return super().create(to_8_bits(image).convert(mode))  # type: ignore[misc]
             return super().create(source)  # type: ignore[misc]
         except (OSError, EOFError) as error:
             raise InvalidInputError(f"{source} cannot be decoded: {error}") from error

@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 
 from core.prepared import Split
 from core.schemas.recipe import Recipe
-from trainer.ahead import ahead, in_a_turn
-from trainer.batches import matched_batches, steps_per_epoch
+from trainer.ahead import ahead
+from trainer.batches import drawn_together, matched_batches, steps_per_epoch
 from trainer.layers import Architecture
 
 Masks = dict[str, Tensor]
@@ -72,7 +72,7 @@ class MatchedLoader:
     def __iter__(self) -> Iterator[tuple[Tensor, Masks, Tensor]]:
         recipe = self.recipe
         keys = (self.seed, self.epoch, recipe.batch, recipe.augmentation, recipe.sampler)
-        together = in_a_turn(recipe.batch, self.architecture.input_shape)
+        together = drawn_together(recipe.batch, self.architecture, masks=True)
         for batch in ahead(matched_batches(self.split, self.architecture, *keys), together):
             masks = {path: torch.from_numpy(mask) for path, mask in batch.masks.items()}
             yield torch.from_numpy(batch.images), masks, torch.from_numpy(batch.labels)

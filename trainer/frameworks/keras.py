@@ -41,8 +41,8 @@ from core.formats import get_format
 from core.runtimes._tensorflow import set_threads, use_device
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
-from trainer.ahead import ahead, in_a_turn
-from trainer.batches import Batch, steps_per_epoch
+from trainer.ahead import ahead
+from trainer.batches import Batch, drawn_together, steps_per_epoch
 from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
 from trainer.frameworks import _keras_data, _tf
 from trainer.frameworks._keras_network import (
@@ -86,7 +86,8 @@ class Trained(keras.Model):
 
     def __init__(self, model: Model) -> None:
         super().__init__(name="trained")
-        self.feed = Feed(in_a_turn(model.settings.recipe.batch, model.architecture.input_shape))
+        recipe = model.settings.recipe
+        self.feed = Feed(drawn_together(recipe.batch, model.architecture, masks=recipe.pipeline == "shared"))
         self._head, self._dtype = model.architecture.head, model.settings.dtype
         self._plain, self._masked = model.networks.plain, model.networks.masked
 
@@ -113,7 +114,7 @@ class Feed:
     steps do wait shows.
 
     Args:
-        together: how many batches one turn of the thread takes.
+        together: how many batches one turn of the thread takes at most.
     """
 
     def __init__(self, together: int) -> None:

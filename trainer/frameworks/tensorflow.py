@@ -32,8 +32,8 @@ from core.schemas.augmentation import Augmentation
 from core.schemas.metrics import EpochMetrics
 from core.schemas.recipe import Recipe
 from core.schemas.schedule import Constant
-from trainer.ahead import Waits, ahead, in_a_turn
-from trainer.batches import Batch, steps_per_epoch
+from trainer.ahead import Waits, ahead
+from trainer.batches import Batch, drawn_together, steps_per_epoch
 from trainer.framework import BuildSettings, Callbacks, Inspection, State, TrainingData
 from trainer.frameworks import _tf, _tf_data
 from trainer.frameworks._tf import tf
@@ -245,8 +245,9 @@ def _epochs(
     model: Model, data: TrainingData, recipe: Recipe, epochs: range
 ) -> Iterable[tuple[int, Iterator[_tf.Inputs]]]:
     """Each epoch's number and its batches."""
-    seed, together = model.settings.seed, in_a_turn(recipe.batch, model.architecture.input_shape)
-    if recipe.pipeline == "shared":
+    seed, shared = model.settings.seed, recipe.pipeline == "shared"
+    together = drawn_together(recipe.batch, model.architecture, masks=shared)
+    if shared:
         drawn = _tf.matched_inputs(data.train, model.architecture, seed, recipe, epochs)
         # Into tensors in that thread too.
         matched = ahead((tf.nest.map_structure(tf.convert_to_tensor, inputs) for inputs in drawn), together)

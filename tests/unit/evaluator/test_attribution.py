@@ -131,6 +131,9 @@ def test_an_interaction_that_was_not_tested_is_not_called_indistinguishable() ->
     found = attribute(PLAN, groups(seeds=2))
     assert found is not None
     assert sentence(found).endswith(", which was not tested.")
+    assert "No switch's change was tested: too few seeds" in sentence(found)
+    assert all(row[7].endswith("(not tested)") for row in table(found).rows[1:3])
+    assert not any(UNCLEAR in cell for row in table(found).rows for cell in row)
 
 
 def test_without_switches_alone_there_is_no_interaction_to_show() -> None:

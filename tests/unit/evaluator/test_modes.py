@@ -123,6 +123,13 @@ def test_shifts_that_are_the_same_in_every_seed_are_not_called_no_difference() -
     assert "cannot be tested: they move it alike in every seed" in modes.sentence([row])
 
 
+def test_pairs_none_of_which_could_be_tested_are_not_called_no_difference() -> None:
+    few, same = only(AHEAD[:2], PYTORCH[:2], PYTORCH[:2]), only((0.99, 0.98, 0.97), (0.98, 0.97, 0.96))
+    told = modes.sentence([few, same])
+    assert told.endswith("cannot be tested: too few common seeds, or the same move in every seed.")
+    assert "no difference" not in told
+
+
 def test_a_difference_that_stays_matched_is_the_framework_and_not_its_defaults() -> None:
     row = only((0.9905, 0.9924, 0.9915), AHEAD)
     assert row.finding == (

@@ -57,7 +57,10 @@ def test_only_seeds_scored_on_both_splits_are_compared() -> None:
         own[f"test-digits-matched-keras-s{seed}-onnx"] - own[f"test-digits-matched-contiguous-keras-s{seed}-onnx"]
         for seed in (0, 2)
     ]
-    assert found.rows[0].difference.mean == pytest.approx(sum(gaps) / 2)
+    first = found.rows[0]
+    assert first.difference.mean == pytest.approx(sum(gaps) / 2)
+    assert (first.own.count, first.other.count) == (2, 2)
+    assert first.own.mean - first.other.mean == pytest.approx(first.difference.mean)
 
 
 def test_classes_without_test_images_on_the_other_split_are_told() -> None:

@@ -38,3 +38,19 @@ def test_counts_agree_with_their_noun() -> None:
 
 def test_points_have_a_sign_where_they_are_compared() -> None:
     assert [text.bare_points(value) for value in (0.021, 0, -0.021)] == ["+2.10", "+0.00", "-2.10"]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0.0, "p < 0.001"),
+        (0.034, "p = 0.034"),
+        (0.0496, "p = 0.0496"),
+        (0.0501, "p = 0.05"),
+        (0.04999, "p = 0.04999"),
+        (0.05, "p = 0.05"),
+        (1.0, "p = 1"),
+    ],
+)
+def test_a_p_value_is_not_rounded_over_the_limit(value: float, told: str) -> None:
+    assert text.p_value(value) == told

@@ -4,6 +4,7 @@ from core.measures import MEASURES
 from core.schemas.loads import Load
 from core.schemas.metrics import Parity
 from core.schemas.results import LatencySummary
+from core.schemas.scores import PairedTest
 from core.schemas.summary import Row
 from evaluator.report.columns import COLUMNS
 from evaluator.report.csvfile import FIELDS
@@ -69,7 +70,18 @@ def test_artefacts_whose_repeats_overlap_are_not_ranked_by_p99() -> None:
 def test_an_artefact_faster_in_every_repeat_is_the_fastest() -> None:
     verdict = decide([row(0.98, load=repeats(2.0, 2.1, 2.2)), row(0.98, load=repeats(2.3, 2.4, 9.0), size_bytes=1)])
     assert verdict.row == 0
-    assert "its p99 of 2.10 ms (2.00 ms to 2.20 ms over 3 repeats) is the lowest of 2 measured" in verdict.reason
+    assert (
+        "its p99 of 2.10 ms (2.00 ms to 2.20 ms over 3 repeats) is the lowest of 2 measured among them, below every "
+        "repeat of the others." in verdict.reason
+    )
+
+
+def test_below_every_repeat_is_said_only_where_it_is_so() -> None:
+    verdict = decide([row(0.98, load=repeats(2.0, 2.1, 9.0)), row(0.98, load=load(5, 100), size_bytes=1)])
+    assert verdict.row == 0
+    assert "is the lowest of 2 measured among them. Its" in verdict.reason
+    alone = decide([row(0.98, load=repeats(2.0, 2.1, 2.2)), row(0.98)])
+    assert "is the only one measured among them. Its" in alone.reason
 
 
 def test_repeats_that_were_contended_or_invalid_do_not_count_towards_the_spread() -> None:
@@ -108,6 +120,9 @@ def test_an_accuracy_whose_interval_stands_apart_wins_whatever_it_costs() -> Non
     verdict = decide([row(0.98, load=load(9, 1)), row(0.80, load=load(1, 100))])
     assert verdict.row == 0
     assert "intervals apart" in verdict.reason
+    tested = PairedTest(only_first=9, only_second=0, p_value=0.001, p_adjusted=0.002)
+    mixed = [row(0.98), row(0.97, against_best=tested), row(0.80)]
+    assert decide(mixed).reason.endswith("is above any of the 2 others, p ≤ 0.002, or intervals apart.")
 
 
 def test_a_fast_but_worse_artefact_names_its_trade_off() -> None:

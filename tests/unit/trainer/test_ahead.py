@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainer.ahead import TURN_BATCHES, TURN_BYTES, ahead, in_a_turn
+from trainer.ahead import ahead
 
 
 @pytest.mark.parametrize("together", [1, 2, 7, 19, 20, 21, 100])
@@ -44,39 +44,29 @@ def test_an_error_comes_in_its_place(together: int) -> None:
         next(stream)
 
 
-def test_the_first_turn_draws_one_item_and_a_turn_never_more_than_asked_for() -> None:
-    drawn: list[int] = []
-    waiting, go_on = threading.Event(), threading.Event()
+def test_turns_draw_one_item_then_twice_as_many_each_up_to_what_is_asked_for() -> None:
+    begins: list[int] = []
+    """Where a turn began: its first item waits here until the test has taken all before it."""
+    allowed = threading.Semaphore(0)
 
     def items() -> Iterator[int]:
-        for item in range(100):
-            drawn.append(item)
-            if item == 1:
-                waiting.set()
-                assert go_on.wait(5)
+        for item in range(1000):
+            if item in (0, 1, 3, 7, 12, 17):
+                assert allowed.acquire(timeout=5)
+                begins.append(item)
             yield item
 
-    stream = ahead(items(), 8)
-    assert next(stream) == 0  # while the second turn still draws
-    assert waiting.wait(5)
-    assert drawn == [0, 1]
-    go_on.set()
-    assert next(stream) == 1
+    stream = ahead(items(), 5)
+    taken = 0
+    for turn in (1, 2, 4, 5, 5):
+        allowed.release()
+        # All of a turn comes while the next one, had it been larger or smaller, would be waiting inside it.
+        for _ in range(turn):
+            assert next(stream) == taken
+            taken += 1
+    assert begins == [0, 1, 3, 7, 12]
+    allowed.release()
     stream.close()
-    assert len(drawn) <= 1 + 8 + 8
-
-
-@pytest.mark.parametrize(
-    ("batch", "shape", "expected"),
-    [
-        (64, (28, 28, 1), TURN_BATCHES),
-        (64, (64, 64, 3), TURN_BYTES // (64 * 64 * 64 * 3)),
-        (32, (224, 224, 3), 1),
-        (1, (1, 1, 1), TURN_BATCHES),
-    ],
-)
-def test_a_turn_draws_several_small_batches_or_one_large_one(batch: int, shape: tuple[int, ...], expected: int) -> None:
-    assert in_a_turn(batch, shape) == expected
 
 
 def test_a_consumer_that_stops_leaves_no_thread() -> None:

@@ -1,5 +1,7 @@
 """Matched batches: every image once an epoch, and nothing depends on what was drawn before."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,17 @@ from hypothesis import strategies as st
 
 from core.prepared import Split
 from core.schemas.augmentation import Augmentation
-from trainer.batches import Batch, epoch_order, matched_batches, steps_per_epoch, view_numbers
+from trainer.architectures import get_architecture
+from trainer.batches import (
+    TURN_BATCHES,
+    TURN_BYTES,
+    Batch,
+    drawn_together,
+    epoch_order,
+    matched_batches,
+    steps_per_epoch,
+    view_numbers,
+)
 from trainer.layers import Architecture, Conv, Dense, Dropout, Flatten
 from trainer.random import generator
 
@@ -94,6 +106,18 @@ def test_masks_are_zeros_and_ones_of_the_layers_shape_and_rate() -> None:
 def test_masks_differ_from_step_to_step() -> None:
     batches = epoch(40, size=20)
     assert (batches[0].masks["dropout2"] != batches[1].masks["dropout2"]).any()
+
+
+def test_small_batches_are_drawn_several_at_a_time_and_masks_count_where_they_are_drawn() -> None:
+    small = get_architecture("mnist-cnn", (28, 28, 1), 10)
+    assert drawn_together(64, small, masks=True) == TURN_BATCHES
+    assert drawn_together(1, small, masks=True) == TURN_BATCHES
+    large = get_architecture("cnn5", (150, 150, 1), 3)
+    assert drawn_together(32, large, masks=False) == TURN_BYTES // (32 * 150 * 150)
+    masks = sum(math.prod(node.output_shape) for node in large.dropouts)
+    assert masks > 150 * 150
+    assert drawn_together(32, large, masks=True) == max(1, TURN_BYTES // (32 * (150 * 150 + masks)))
+    assert drawn_together(1024, large, masks=True) == 1
 
 
 def test_random_numbers_depend_on_the_key_alone() -> None:

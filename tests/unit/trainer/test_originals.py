@@ -30,6 +30,25 @@ def test_a_transparent_image_is_opened_with_the_pixels_it_is_prepared_with(
     np.testing.assert_array_equal(opened, decode(path, spec))
 
 
+@pytest.mark.parametrize("color", ["rgb", "grey"])
+def test_pixels_of_16_bits_are_opened_as_they_are_prepared(tmp_path: Path, color: str) -> None:
+    path, spec = tmp_path / "deep.png", ImageSpec.model_validate({"height": 2, "width": 2, "color": color})
+    Image.fromarray(np.array([[0, 30_000], [255, 65_535]], np.uint16)).save(path)
+    opened = np.asarray(originals(path, spec).pillow(0)).reshape(spec.shape)
+    assert opened[..., 0].tolist() == [[0, 117], [0, 255]]
+    np.testing.assert_array_equal(opened, decode(path, spec))
+
+
+def test_whatever_a_codec_raises_names_the_image(tmp_path: Path) -> None:
+    class Row:
+        def __getitem__(self, key: str) -> Image.Image:
+            raise SyntaxError("not a TIFF file")
+
+    rows = Originals(np.zeros(1, np.int64), ImageSpec(height=2, width=2), 1, tmp_path / "train", rows=[Row()])
+    with pytest.raises(InvalidInputError, match=r"row 0 of the train images cannot be decoded: not a TIFF file"):
+        rows.pillow(0)
+
+
 @pytest.mark.parametrize(
     ("framework", "file", "color", "refused"),
     [

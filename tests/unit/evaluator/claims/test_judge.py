@@ -315,6 +315,16 @@ def test_a_claim_about_recall_is_judged_by_the_recall_of_its_class() -> None:
     assert "Keras idiomatic 98.10% (recall of 3)" in page([Chapter("test", whole, of, tuple(found))])
 
 
+def test_a_class_that_is_not_there_is_no_matter_of_scale() -> None:
+    of = study(claim(measure="recall", of_class="PNEUMONIA"))
+    found = judge(summary(of, SAME), of)
+    assert {finding.verdict for finding in found} == {UNTESTABLE}
+    assert {finding.shortfalls for finding in found} == {()}
+    assert "there is no class PNEUMONIA among the results" in page(
+        [Chapter("test", summary(of, SAME), of, tuple(found))]
+    )
+
+
 def test_recall_needs_a_class_and_other_measures_have_none() -> None:
     for values in ({"measure": "recall"}, {"of_class": "3"}):
         with pytest.raises(pydantic.ValidationError, match="write of_class with measure recall, and only with it"):

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from core.schemas.study import Study
 from core.schemas.summary import SeedAccuracy, Summary
 from evaluator.studies.chapter import Chapter
@@ -68,8 +70,29 @@ def test_a_shift_says_both_differences_as_the_claim_was_tested_with_them() -> No
     (shift,) = shifts([found])
     assert [shift.idiomatic, shift.matched] == found
     told = shift_line(shift, "one", "two")
-    assert " Published: +1.00 points. Measured: +2.10 points with each framework's own defaults ([one](#one))" in told
+    assert (
+        " Published: +1.00 points. Measured over 3 seeds: +2.10 points with each framework's own defaults ([one](#one))"
+        in told
+    )
     assert ", +0.07 with everything equal but the framework's kernels ([two](#two))." in told
+
+
+def test_a_shift_is_of_the_seeds_that_both_modes_have() -> None:
+    of = study()
+    idiomatic, matched = judge(moved(of, (0.020, 0.021, 0.022), (0.001, 0.002, -0.001)), of)
+    keras, pytorch = matched.sides
+    more = replace(
+        matched,
+        sides=(
+            replace(keras, by_seed={**keras.by_seed, 3: 0.5}),
+            replace(pytorch, by_seed={**pytorch.by_seed, 3: 0.1}),
+        ),
+    )
+    (shift,) = shifts([[idiomatic, more]])
+    assert shift.test.seeds == 3
+    own, equal = shift.differences
+    assert own - equal == pytest.approx(shift.test.mean)
+    assert ", +0.07 with everything equal" in shift_line(shift, "one", "two")
 
 
 def test_a_shift_joins_two_results_of_one_study_that_trained_alike() -> None:

@@ -37,10 +37,10 @@ PUBLISHED = {
     "s2-mnist": {"keras cnn": {0.9869}, "keras dense": {0.979}, "pytorch cnn": {0.975}},
     "s3-chest-xray": {"keras": {0.91, 0.96, 0.84, 0.9643}, "pytorch weighted": {0.85, 0.95}},
     "s4-cats-dogs": {"keras generator": {0.8305}, "tensorflow": {0.843}},
-    "s5-cifar10": {"keras plain": {0.9, 900.0}, "pytorch augmented": {0.7, 0.725, 6600.0}},
+    "s5-cifar10": {"keras plain": {0.9, 900.0}, "pytorch augmented": {0.7, 6600.0}},
 }
 """Accuracies, recalls and seconds. Above 95 %, above 90 %, above 85 % and 70 to 75 % are bounds."""
-BOUNDS = {0.85, 0.9, 0.7, 0.725, 0.95}
+BOUNDS = {0.85, 0.9, 0.7, 0.95}
 
 
 def study(name: str) -> Study:

@@ -87,7 +87,7 @@ def test_times_that_do_not_compare_never_lead_to_a_verdict(one: Chapter) -> None
 
 
 def test_framework_or_defaults_is_told_of_tested_pairs_only_and_each_is_told_once() -> None:
-    lines = [line for line in PAGE.splitlines() if "Measured: " in line and "own defaults ([" in line]
+    lines = [line for line in PAGE.splitlines() if "Measured over " in line and "own defaults ([" in line]
     pairs = []
     for line in lines:
         own, equal = re.findall(r"\(\[([a-z0-9-]+)\]\(#\1\)\)", line)

@@ -53,6 +53,8 @@ def test_a_result_may_be_kept_as_one_whose_times_do_not_compare(shared: bool, tm
     path.write_text(SEARCHED.model_dump_json())
     found = parse_summary(keep(path, tmp_path, shared).read_bytes(), "kept")
     assert {one.contended for one in found.trainings} == {shared}
+    assert {one.training_contended for one in found.rows} == {shared}
+    assert {one.training_seconds is None for one in found.groups} == {shared}
     assert (SHARED in found.notes) == shared
 
 

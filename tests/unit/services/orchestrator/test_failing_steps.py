@@ -10,9 +10,27 @@ import pytest
 
 from core.errors import BakeoffError, InvalidInputError, NotFoundError, NotReadyError, WrongStateError
 from core.schemas.specs import EvaluateSpec, PrepareSpec, ReportSpec, TrainSpec
-from services.orchestrator.experiment_file import MisfitError
+from services.client.control import TrainerClient
+from services.orchestrator import reconciler as module
+from services.orchestrator.experiment_file import MisfitError, read_experiment
+from services.orchestrator.fitting import check_trainings
 from services.orchestrator.reconciler import Finished
-from tests.unit.services.orchestrator.faked_services import Driver, Fails, Services
+from services.orchestrator.steps import train_steps
+from tests.unit.services.orchestrator.faked_services import OVERRIDES, Driver, Fails, Services
+from tests.unit.services.orchestrator.test_reconciler import DIGITS, Silent
+
+
+class Noting(Silent):
+    """Keeps what is told of the whole."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.told = threading.Event()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        if "trainers" in text:
+            self.told.set()
 
 
 @pytest.fixture
@@ -113,7 +131,26 @@ def test_only_what_is_missing_is_asked_about_and_once_an_arm(tmp_path: Path, mon
 
     run("frameworks=[keras]", "formats={keras: [onnx]}")
     run("seeds=[0, 1, 2]")
-    assert asked == [("matched", "keras", 0), ("matched", "pytorch", 0), ("matched", "keras", 1)]
+    assert asked[0] == ("matched", "keras", 0)
+    assert sorted(asked[1:]) == [("matched", "keras", 1), ("matched", "pytorch", 0)]
+
+
+def test_trainers_are_asked_at_once_and_what_is_waited_for_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLOW_S", 0.0)
+    services, reconciler = Driver(tmp_path, monkeypatch).reconciler(lambda _: False, (TWO_ARMS,), noting := Noting())
+    # Both trainers are asked about the first arm before any has answered, and only then it is told.
+    both = threading.Barrier(2, timeout=10)
+
+    def refuses(spec: TrainSpec) -> None:
+        if spec.arm == "one":
+            both.wait()
+            assert noting.told.wait(10)
+
+    services.refuses = refuses
+    assert reconciler.run().failed == ()
+    assert noting.notes[-1] == "waiting for the trainers to look at weights and images of what they shall train"
 
 
 def test_a_trainer_that_is_away_when_it_is_asked_is_no_mistake_in_the_file(
@@ -123,6 +160,39 @@ def test_a_trainer_that_is_away_when_it_is_asked_is_no_mistake_in_the_file(
     services.refuses = lambda _: NotReadyError("host:1 is not available")
     with pytest.raises(NotReadyError):
         reconciler.run()
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, NotReadyError])
+def test_whoever_stops_asking_does_not_wait_for_a_trainer_that_is_away(interruption: type[BaseException]) -> None:
+    class Interrupts(TrainerClient):
+        def check(self, spec: Any) -> None:
+            raise interruption
+
+    def connect(service: str) -> TrainerClient:
+        return (Interrupts if service == "trainer-keras" else TrainerClient)("127.0.0.1:1")
+
+    experiment = read_experiment(DIGITS, OVERRIDES)
+    began = time.monotonic()
+    with pytest.raises(interruption):
+        check_trainings(train_steps(experiment, "f" * 64, "digest"), connect)
+    assert time.monotonic() - began < 30, "a client is patient for a minute"
+
+
+def test_images_that_were_removed_from_the_store_are_prepared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = Driver(tmp_path, monkeypatch)
+    driver.reconciler(lambda _: False, ())[1].run()
+    services, reconciler = driver.reconciler(lambda _: False, ("seeds=[0, 1]",))
+    reconciler.run()
+    assert len(services.asked(PrepareSpec)) == 1, "its result is in the store, the images are not"
+    fingerprint = services.asked(TrainSpec)[0].data
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "pixels").touch()
+    driver.store.put("prepared", fingerprint, tmp_path / "images")
+    services, reconciler = driver.reconciler(lambda _: False, ("seeds=[0, 1, 2]",))
+    reconciler.run()
+    assert services.asked(PrepareSpec) == []
 
 
 OTHER_SPLIT = "other_split={split: {policy: contiguous}}"

@@ -233,3 +233,25 @@ def test_an_arm_that_a_scale_leaves_out_is_left_out_of_the_other_split(tmp_path:
     both = "other_split: {arms: [one, two], split: {policy: contiguous}}\n"
     experiment = read_experiment(write(tmp_path, text + both), scale="small", overrides=["data.limit=null"])
     assert list(experiment.other_arms) == ["one-small-contiguous"]
+
+
+@pytest.mark.parametrize("scale", ["full", "small"])
+def test_an_error_in_an_arm_names_its_line_at_every_scale(tmp_path: Path, scale: str) -> None:
+    text = TEXT.replace("    recipe: {epochs: 9}\n", "    recipe:\n      epochs: 9\n      batch_size: -1\n")
+    with pytest.raises(InvalidInputError) as refused:
+        read_experiment(write(tmp_path, text), scale=scale)
+    first = str(refused.value).splitlines()[0]
+    assert first.startswith(f"{tmp_path}/sized.yaml:11: arms.one{'' if scale == 'full' else '-small'}.recipe")
+
+
+def test_an_error_in_a_claim_names_the_line_of_its_claim_where_earlier_ones_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "s2.yaml"
+    text = (ROOT / "experiments/s2-mnist.yaml").read_text()
+    lines = text.splitlines()
+    number = max(number for number, line in enumerate(lines) if line.lstrip().startswith("- text:"))
+    lines[number + 1 : number + 1] = ["      nonsense: 1"]
+    path.write_text("\n".join(lines) + "\n")
+    arms = load_yaml(path, "safe")["arms"]
+    with pytest.raises(InvalidInputError) as refused:
+        read_experiment(path, [f"arms.{next(iter(arms))}=null"])
+    assert str(refused.value).startswith(f"{path}:{number + 2}: study.claims.")

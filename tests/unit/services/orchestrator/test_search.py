@@ -16,7 +16,7 @@ from core.schemas.schedule import Constant, Cosine, Exponential, OneCycle, StepD
 from core.schemas.search import SearchOutcome, SearchPlan
 from core.schemas.specs import TrainSpec
 from evaluator.report.search import chart, sentence, table
-from services.orchestrator.search import OnEpoch, SearchData, Settled, open_study, search
+from services.orchestrator.search import MOST_LISTED, OnEpoch, SearchData, Settled, open_study, search
 from services.orchestrator.steps import Step, data_of, train_steps
 from tests.unit.evaluator.builder import Experiment as Synthetic
 
@@ -163,8 +163,8 @@ def test_every_training_of_a_search_is_counted_once_however_its_trial_ends_and_a
     trainer, settling = Trainer({7: NAN}), Settling()
     run(of, trainer, tmp_path, settling)
     assert len(trainer.arms) == 8
-    invalid = ["net-t3-f0 failed, never begun: trial 3"]
-    invalid += [f"net-t3-f{fold} stopped, never begun: trial 3" for fold in (1, 2)]
+    invalid = ["net-t3-f0 failed, never begun: recipe.batch_size"]
+    invalid += [f"net-t3-f{fold} stopped, never begun: recipe.batch_size" for fold in (1, 2)]
     assert settling.told[0] == f"net-t2-f2 stopped, never begun: {NAN}"
     assert [beginning(line) for line in settling.told[1:]] == invalid
     again, told = Trainer(), Settling()
@@ -176,7 +176,7 @@ def test_every_training_of_a_search_is_counted_once_however_its_trial_ends_and_a
 
 
 def beginning(line: str) -> str:
-    """Up to the trial's number, without what is wrong with it."""
+    """Up to the key, without what is wrong with it."""
     return ":".join(line.split(":")[:2])
 
 
@@ -196,6 +196,27 @@ def test_a_search_with_fewer_trials_than_there_are_counts_no_more_than_it_plans(
     settling = Settling()
     run(experiment(method="random", space=space, trials=3), Trainer(), tmp_path, settling)
     assert len(settling.told) == 3
+
+
+def test_every_trial_of_choices_can_be_listed_and_none_of_ranges(tmp_path: Path) -> None:
+    told: list[tuple[Sequence[Step], Sequence[str]]] = []
+
+    def listed(**plan: Any) -> tuple[list[int], Sequence[str]]:
+        of = experiment(**plan)
+        assert of.search is not None
+        check = lambda *found: told.append(found)  # noqa: E731
+        search(of, of.search, inputs(of.search), Trainer(), lambda *_: None, tmp_path / str(len(told)), check)
+        steps, invalid = told[-1]
+        return [step.spec.recipe.batch for step in steps if isinstance(step.spec, TrainSpec)], invalid
+
+    sizes, invalid = listed(space={"recipe.batch_size": [16, 0, 32]})
+    assert sizes == [16, 32]
+    assert len(invalid) == 1
+    assert invalid[0].startswith("recipe.batch_size"), "whatever the trial's number, so that equal reasons are one"
+    assert listed(method="random", trials=2, space={"recipe.batch_size": [16, 32]}) == ([16, 32], [])
+    rates = {"recipe.optimizer.learning_rate": {"low": 1e-4, "high": 1e-1}}
+    assert listed(method="random", trials=2, space=rates) == ([], [])
+    assert listed(method="random", trials=2, space={"recipe.batch_size": list(range(1, MOST_LISTED + 2))}) == ([], [])
 
 
 def test_a_grid_interrupted_while_it_is_enqueued_still_trains_every_combination_once(

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from core.errors import DivergedError, WrongStateError
+from core.errors import BakeoffError, DivergedError, InvalidInputError, WrongStateError
 from core.schemas.specs import ReportSpec, TrainSpec
+from services.orchestrator.experiment_file import MisfitError
 from services.orchestrator.reporter import Outcome
 from services.orchestrator.search_lock import alone
 from services.orchestrator.steps import Step
@@ -71,6 +72,40 @@ def test_a_cross_validated_search_ends_at_its_total_and_is_told_to_tracking_agai
         assert Counter(line.split()[0] for line in sink.told) == told
     first, second = (sink.told for sink in sinks)
     assert sorted(second) == sorted(first)
+
+
+def test_a_search_none_of_whose_trials_can_be_trained_is_refused_before_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, reconciler = Driver(tmp_path, monkeypatch).reconciler(lambda _: False, [RATES])
+    services.refuses = lambda spec: InvalidInputError(f"rate {spec.recipe.optimizer.learning_rate} is odd")
+    with pytest.raises(MisfitError) as refused:
+        reconciler.run()
+    assert [one.key for one in refused.value.misfits] == [("search", "space")]
+    path = tmp_path / "file.yaml"
+    path.write_text("name: x\narms:\n  space: {}\nsearch:\n  arm: space\n  space: {}\n")
+    assert str(refused.value.placed(path)).startswith(f"{path}:6: "), "not the line of an arm of that name"
+    assert str(refused.value).endswith("no trial can be trained: rate 0.01 is odd; rate 0.001 is odd; rate 0.1 is odd")
+    assert services.asked(TrainSpec) == []
+
+
+def test_a_search_one_of_whose_trials_can_be_trained_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(tmp_path, monkeypatch)
+    services, reconciler = driver.reconciler(lambda _: False, [RATES])
+    asked = []
+
+    def refuses(spec: TrainSpec) -> BakeoffError | None:
+        asked.append(rate := spec.recipe.optimizer.learning_rate)
+        return None if rate == 0.001 else WrongStateError("keras is not installed here")
+
+    services.refuses = refuses
+    reconciler.run()
+    assert asked == [0.01, 0.001], "nobody is asked about the rest"
+    assert len(services.asked(TrainSpec)) == 3
+    again = driver.reconciler(lambda _: False, [RATES])
+    again[0].refuses = refuses
+    again[1].run()
+    assert asked == [0.01, 0.001], "nor once a trial is complete"
 
 
 def test_a_trial_below_the_median_is_stopped_with_its_worker_and_tracked_as_pruned_at_each_start(

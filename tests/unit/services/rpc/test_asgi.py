@@ -6,7 +6,7 @@ import grpc
 import pytest
 from inference import grpc_service_pb2 as pb
 
-from core.errors import ExhaustedError
+from core.errors import ExhaustedError, NotReadyError
 from services.rpc.asgi import GrpcApplication, Refusal
 from services.rpc.asgi_context import seconds
 from services.rpc.errors import GuardedServer
@@ -72,6 +72,9 @@ class Service:
     async def full(self, request: bytes, context: Any) -> bytes:
         raise ExhaustedError("the queue is full", retry_after_s=0.25)
 
+    async def loading(self, request: bytes, context: Any) -> bytes:
+        raise NotReadyError("the model is loading")
+
     async def broken(self, request: bytes, context: Any) -> str:
         return "no bytes"
 
@@ -93,6 +96,7 @@ def call(
             "Echo": grpc.unary_unary_rpc_method_handler(service.echo),
             "Slow": grpc.unary_unary_rpc_method_handler(service.slow),
             "Full": grpc.unary_unary_rpc_method_handler(service.full),
+            "Loading": grpc.unary_unary_rpc_method_handler(service.loading),
             "Typed": grpc.unary_unary_rpc_method_handler(
                 service.echo, pb.ModelInferRequest.FromString, pb.ModelInferRequest.SerializeToString
             ),
@@ -156,6 +160,12 @@ def test_a_domain_error_becomes_a_status_with_its_retry_hint():
     assert caller.status[b"grpc-status"] == b"8"
     assert caller.status[b"grpc-message"] == b"the queue is full"
     assert caller.status[b"grpc-retry-pushback-ms"] == b"250"
+
+
+def test_a_service_that_is_not_ready_says_that_it_has_answered():
+    caller = answered(lambda: Caller(frame(b"", "identity"), path="/t.S/Loading"))
+    assert caller.status[b"grpc-status"] == b"14"
+    assert caller.status[b"bakeoff-answered"] == b"1"
 
 
 def test_a_call_that_is_refused_whatever_it_says_is_not_read():

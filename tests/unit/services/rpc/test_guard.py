@@ -10,9 +10,9 @@ import pytest
 from inference import grpc_service_pb2 as pb
 from inference import grpc_service_pb2_grpc as stubs
 
-from core.errors import BakeoffError, ExhaustedError, InvalidInputError
+from core.errors import BakeoffError, ExhaustedError, InvalidInputError, NotReadyError
 from services.client.aio_inference import AsyncInferenceClient
-from services.rpc.errors import PUSHBACK, GuardedServer, retry_hint
+from services.rpc.errors import PUSHBACK, GuardedServer, from_rpc, retry_hint
 from services.rpc.server import server_options
 from services.rpc.settings import ServiceSettings
 
@@ -64,6 +64,30 @@ def test_a_domain_error_ends_the_call_with_its_code_and_message() -> None:
             assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
     serve(with_method(grpc.unary_unary_rpc_method_handler(broken, echo, echo)), scenario)
+
+
+def test_a_service_that_answers_that_it_cannot_yet_is_not_said_to_be_away() -> None:
+    async def waiting(_request: bytes, _context: object) -> bytes:
+        raise NotReadyError("the hub cannot be reached")
+
+    async def scenario(target: str) -> None:
+        def call() -> BakeoffError:
+            with grpc.insecure_channel(target) as channel, pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(f"/{SERVICE}/Call")(b"", timeout=5)
+            return from_rpc(caught.value, target)
+
+        error = await asyncio.to_thread(call)
+        assert (type(error), str(error)) == (NotReadyError, "the hub cannot be reached")
+
+    serve(with_method(grpc.unary_unary_rpc_method_handler(waiting, echo, echo)), scenario)
+
+
+def test_where_no_service_answers_the_error_names_its_address() -> None:
+    with grpc.insecure_channel("127.0.0.1:1") as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(f"/{SERVICE}/Call")(b"", timeout=5)
+    error = from_rpc(caught.value, "127.0.0.1:1")
+    assert isinstance(error, NotReadyError)
+    assert str(error).startswith("127.0.0.1:1 is not available: ")
 
 
 def test_a_stream_that_breaks_keeps_what_came_before_and_ends_with_the_code() -> None:

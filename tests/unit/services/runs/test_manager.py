@@ -26,11 +26,12 @@ from core.errors import (
     NotFoundError,
     WrongStateError,
 )
+from core.worker import ERROR, Failure
 from services.client.control import raise_unless_succeeded
 from services.runs.convert import run_to_proto
 from services.runs.executor import Executor
 from services.runs.manager import RunManager
-from services.runs.record import EventReader, RunRecord, drop_torn_event
+from services.runs.record import RECORD, EventReader, RunRecord, drop_torn_event
 from tests.unit.services.runs.managed import (
     EXECUTORS,
     Slow,
@@ -162,20 +163,27 @@ def test_a_crash_fails_the_run_with_its_exception_whatever_was_printed_last(tmp_
 
 
 @pytest.mark.parametrize(
-    ("do", "told"),
+    ("do", "told", "code"),
     [
-        ("no room", "no room left in {folder}/checkpoints; make room"),
-        ("no room at all", "nothing can be written in {folder}: no room, read-only or no right"),
+        ("no room", "no room left in {folder}/checkpoints; make room", grpc.StatusCode.RESOURCE_EXHAUSTED),
+        ("no right", "Permission denied: /data/photos; give this user", grpc.StatusCode.FAILED_PRECONDITION),
+        (
+            "no room at all",
+            "nothing can be written in {folder}: no room, read-only or no right",
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        ),
     ],
 )
-def test_a_worker_without_room_says_so_and_goes_on_when_asked_again(tmp_path: Path, do: str, told: str) -> None:
+def test_a_worker_without_room_says_so_and_goes_on_when_asked_again(
+    tmp_path: Path, do: str, told: str, code: grpc.StatusCode
+) -> None:
     async def body(runs: RunManager) -> None:
         await runs.create("one", spec(do))
         run = await finished(runs, "one")
         assert (run.record.state, run.record.attempts) == ("failed", 1)
         assert run.record.error.startswith(told.format(folder=tmp_path / "one"))
         assert run.record.error.endswith("a training goes on from its checkpoint")
-        assert run_to_proto(run).error_code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+        assert run_to_proto(run).error_code == code.value[0]
 
     drive(tmp_path, body)
 
@@ -246,6 +254,25 @@ def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
         assert run_to_proto(run).error_code == 0
 
     drive(tmp_path, body)
+
+
+def test_a_failure_of_an_earlier_version_has_no_code(tmp_path: Path) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("fail"))
+        run = await finished(runs, "one")
+        old = json.loads((run.folder / RECORD).read_text())
+        del old["error_kind"]
+        files.write_text(run.folder / RECORD, json.dumps(old))
+        read = RunRecord.read(run.folder)
+        assert (read.record.state, run_to_proto(read).error_code) == ("failed", 0)
+
+    drive(tmp_path, body)
+
+
+def test_a_reason_that_is_no_document_is_told_as_it_is(tmp_path: Path) -> None:
+    run = RunRecord.create(tmp_path / "one", "test", "{}")
+    (run.folder / ERROR).write_text("half a rea")
+    assert run.told_error() == Failure(text="half a rea")
 
 
 def test_three_attempts_without_progress_are_a_failure_that_says_lost(tmp_path: Path) -> None:
@@ -494,6 +521,48 @@ def test_a_run_cancelled_while_its_worker_starts_leaves_no_worker_and_no_slot_ta
         assert (await finished(runs, "two")).record.state == "succeeded"
         assert runs.get("one").record.state == "cancelled"
         assert not processes_of(tmp_path / "one")
+
+    drive(tmp_path, body)
+
+
+def test_a_run_cancelled_while_its_worker_starts_and_asked_for_again_works_once(tmp_path: Path, slow: Slow) -> None:
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("work"))
+        await until(slow.begun.is_set)
+        await runs.cancel("one")
+        await runs.create("one", spec("work"))
+        slow.go.set()
+        run = await finished(runs, "one")
+        assert (run.record.state, run.record.attempts) == ("succeeded", 2)
+        await until(lambda: not processes_of(tmp_path / "one"))
+        states = [
+            event["state_change"]["state"] for _, event in EventReader(run.folder, 0).new() if "state_change" in event
+        ]
+        assert states == ["queued", "running", "cancelled", "queued", "running", "succeeded"]
+
+    drive(tmp_path, body)
+
+
+def test_a_run_that_breaks_the_work_loop_keeps_no_other_from_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conclude = RunManager._conclude
+    broken = []
+
+    def once(self: RunManager, run: RunRecord, status: int) -> None:
+        if not broken:
+            broken.append(run.record.id)
+            raise KeyError("a bug")
+        conclude(self, run, status)
+
+    monkeypatch.setattr(RunManager, "_conclude", once)
+
+    async def body(runs: RunManager) -> None:
+        await runs.create("one", spec("work"))
+        assert (await finished(runs, "one")).record.state == "succeeded"
+        await runs.create("two", spec("work"))
+        assert (await finished(runs, "two")).record.state == "succeeded"
+        assert broken == ["one"]
 
     drive(tmp_path, body)
 

@@ -1,5 +1,6 @@
 """A worker for tests: does what its spec says, through the real protocol of core.worker."""
 
+import errno
 import json
 import os
 import resource
@@ -57,6 +58,8 @@ def work(run: worker.RunFolder) -> None:
     if what in LIMITS:
         resource.setrlimit(resource.RLIMIT_FSIZE, (LIMITS[what], LIMITS[what]))
         files.write_bytes(run.path / "checkpoints" / "1", bytes(1 << 20))
+    if what == "no right":
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/photos")
     if what.startswith("SIG"):
         os.kill(os.getpid(), signal.Signals[what])
         time.sleep(10)

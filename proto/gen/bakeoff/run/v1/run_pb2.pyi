@@ -93,7 +93,8 @@ class Run(google.protobuf.message.Message):
     error_code: builtins.int
     """Code of the reason, a number of grpc.StatusCode, while FAILED: for example 3, INVALID_ARGUMENT, where the data does
     not fit the spec, 8, RESOURCE_EXHAUSTED, without memory or room on the disk, 11, OUT_OF_RANGE, for a training that
-    diverged, and 13, INTERNAL, for what nobody foresaw. 0 in every other state, and from a service that has no codes.
+    diverged, 13, INTERNAL, for what nobody foresaw, and 2, UNKNOWN, for a reason that has no other. 0 in every other
+    state, and where a service of an earlier version ended the run.
     """
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
