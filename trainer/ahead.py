@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from time import perf_counter
 from typing import Generic, TypeVar
 
@@ -20,34 +22,52 @@ def ahead(items: Iterator[ItemT], together: int = 1) -> Generator[ItemT, None, N
         together: how many one turn of the thread draws at most. The first draws one, for which the consumer waits, and
             each twice as many as the one before, so that no later one is waited for where drawing is fast enough.
     """
-    pending: deque[Future[tuple[list[ItemT], BaseException | None]]] = deque()
+    pending: deque[Future[Turn[ItemT]]] = deque()
     pool = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+    numbers = _doubled(together)
     try:
-        number, ended = 1, None
-        for _ in range(DEPTH):
-            pending.append(pool.submit(_turn, items, number))
-            number = min(2 * number, together)
-        while ended is None:
-            drawn, ended = pending.popleft().result()
-            if ended is None:
-                pending.append(pool.submit(_turn, items, number))
-                number = min(2 * number, together)
-            yield from drawn
-        if not isinstance(ended, StopIteration):
-            raise ended
+        pending.extend(pool.submit(_turn, items, next(numbers)) for _ in range(DEPTH))
+        while True:
+            turn = pending.popleft().result()
+            if not turn.last:
+                pending.append(pool.submit(_turn, items, next(numbers)))
+            yield from turn.drawn
+            if turn.error is not None:
+                raise turn.error
+            if turn.last:
+                return
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _turn(items: Iterator[ItemT], number: int) -> tuple[list[ItemT], BaseException | None]:
-    """So many items, or those that come before the end or an error, and that."""
+@dataclass(frozen=True)
+class Turn(Generic[ItemT]):
+    """What the thread drew in one go."""
+
+    drawn: list[ItemT]
+    last: bool
+    """Whether nothing comes after it."""
+    error: BaseException | None = None
+    """What came instead of the next item."""
+
+
+def _doubled(most: int) -> Iterator[int]:
+    number = 1
+    while True:
+        yield number
+        number = min(2 * number, most)
+
+
+def _turn(items: Iterator[ItemT], number: int) -> Turn[ItemT]:
     drawn: list[ItemT] = []
     try:
-        for _ in range(number):
-            drawn.append(next(items))
-    except BaseException as ended:
-        return drawn, ended
-    return drawn, None
+        # No StopIteration is kept: its traceback would keep the iterator until the garbage collection runs, in the
+        # middle of a step, and an iterator of `tf.data` may take seconds to go.
+        for item in islice(items, number):
+            drawn.append(item)
+    except BaseException as error:
+        return Turn(drawn, True, error)
+    return Turn(drawn, len(drawn) < number)
 
 
 class Waits(Generic[ItemT]):

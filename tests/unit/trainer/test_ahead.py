@@ -1,6 +1,8 @@
 """Drawing ahead changes when items are drawn, never which."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -74,3 +76,33 @@ def test_a_consumer_that_stops_leaves_no_thread() -> None:
     next(stream)
     stream.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+
+
+@pytest.mark.parametrize("taken", [1, 7, 10])
+def test_an_iterator_is_let_go_with_the_stream_and_not_by_the_garbage_collection(taken: int) -> None:
+    class Items:
+        def __init__(self) -> None:
+            self.left = 10
+
+        def __iter__(self) -> Iterator[int]:
+            return self
+
+        def __next__(self) -> int:
+            if not self.left:
+                raise StopIteration
+            self.left -= 1
+            return self.left
+
+    gc.collect()
+    gc.disable()
+    try:
+        items = Items()
+        gone = weakref.ref(items)
+        stream = ahead(items, 16)
+        for _ in range(taken):
+            next(stream)
+        stream.close()
+        del items, stream
+        assert gone() is None
+    finally:
+        gc.enable()
