@@ -199,7 +199,7 @@ def test_the_command_scores_what_mlserver_serves_anew_each_time_and_says_what_is
     assert f"accuracy {accuracy:.2%}" in table.out
     assert "macro" in table.out
     away = bakeoff.run(*asked)
-    assert (unknown.code, away.code) == (1, 1)
+    assert (unknown.code, away.code) == (3, 1)
     with server.running(python):
         resumed = bakeoff.json(*asked, "--resume")["spec"]["repeat"]
     assert bakeoff.run(*asked).code == 1
