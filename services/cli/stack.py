@@ -188,8 +188,11 @@ class Stack:
 
     def _end_temporary(self) -> None:
         temporary = [service for service in self._directory.started() if service.temporary]
-        self.stop(temporary)
-        self._return({service.name: service.returns_to for service in temporary})
+        try:
+            with interruptions_held_back():  # One that broke this off would leave services to nobody.
+                self.stop(temporary)
+        finally:
+            self._return({service.name: service.returns_to for service in temporary})
 
     def _return(self, addresses: Mapping[str, str]) -> None:
         """Starts services again where they were before; those without an address were nowhere."""

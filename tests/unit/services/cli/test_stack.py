@@ -11,6 +11,7 @@ import pytest
 
 from services.cli import stack
 from services.cli.context import Home
+from services.client.directory import Started
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -42,6 +43,35 @@ def test_an_interruption_between_a_start_and_its_record_comes_after_the_record(
     assert len(started) == 1
     assert ended == started
     assert mine.running() == []
+
+
+def test_an_interruption_while_services_are_stopped_comes_after_the_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, kill = subprocess.Popen(["sleep", "60"]), os.kill
+
+    def interrupted(pid: int, number: int) -> None:
+        monkeypatch.setattr(os, "kill", kill)
+        kill(os.getpid(), signal.SIGINT)
+        kill(pid, number)
+
+    monkeypatch.setenv("BAKEOFF_HOME", str(tmp_path))
+    monkeypatch.setattr(stack.Stack, "missing", lambda *_: [])
+    home = Home()
+    log, started = str(tmp_path / "log"), psutil.Process(service.pid).create_time()
+    home.directory.write(
+        (Started(name="evaluator", pid=service.pid, create_time=started, target="", log=log, temporary=True),)
+    )
+    mine = stack.Stack(home, lambda _text: None)
+    before = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), mine.with_services(["evaluator"]):
+            monkeypatch.setattr(os, "kill", interrupted)
+        assert (mine.running(), home.directory.started()) == ([], ())
+    finally:
+        signal.signal(signal.SIGINT, before)
+        service.kill()
+        service.wait()
 
 
 def test_an_ignored_interruption_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
