@@ -50,9 +50,11 @@ def own_words() -> Iterator[None]:
                 f"no room left in {SHARED_MEMORY} for batches of the processes that decode; write fewer "
                 "recipe.workers, or 0, or give it more"
             ) from error
-        if not str(error).startswith("DataLoader worker"):
+        # Torch raises it wherever the signal arrives: inside of a callback, fastai puts words of its own before it.
+        _, news, told = str(error).partition("DataLoader worker (pid")
+        if not news:
             raise
-        raise KilledError(str(error)) from error
+        raise KilledError(news + told) from error
     except (ConnectionError, EOFError) as error:
         if str(error).startswith("Caught "):  # By torch, in a process that lives.
             raise
