@@ -193,8 +193,11 @@ class EvaluatorClient(RunClient):
         return self._patiently(self._stub.GetCapabilities, evaluator_service_pb2.GetCapabilitiesRequest())
 
 
-def is_serving(target: str, timeout_s: float = 1.0) -> bool:
-    """True when the service at `target` says SERVING through grpc.health.v1."""
+def is_serving(target: str, timeout_s: float = 5.0) -> bool:
+    """True when the service at `target` says SERVING through grpc.health.v1.
+
+    Where nobody listens that is known at once; one that gets no turn on a busy machine has `timeout_s`.
+    """
     with from_environment().channel(target) as channel:
         try:
             response = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)

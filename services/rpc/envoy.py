@@ -36,6 +36,8 @@ PUSHBACK_MS = 100
 """When those who were refused may try again: Envoy cannot reckon it, and it is short beside what clients wait."""
 STOP_S = 10.0
 """Seconds Envoy gets to end by itself."""
+PROBE_TIMEOUT_S = 20
+"""Seconds a probed client gets to answer, as gRPC has it by default (GRPC_ARG_KEEPALIVE_TIMEOUT_MS)."""
 
 
 @dataclass(frozen=True)
@@ -267,8 +269,8 @@ def configured(config: dict[str, Any], settings: ServiceSettings, limit: InFligh
     if settings.tls is not None:
         listener["filter_chains"][0]["transport_socket"] = transport_socket(settings.tls)
     if settings.keepalive_s is not None:
-        every = f"{settings.keepalive_s}s"
-        http["http2_protocol_options"]["connection_keepalive"] = {"interval": every, "timeout": every}
+        probes = {"interval": f"{settings.keepalive_s}s", "timeout": f"{PROBE_TIMEOUT_S}s"}
+        http["http2_protocol_options"]["connection_keepalive"] = probes
     if settings.max_connection_age_s is not None:
         http["common_http_protocol_options"] = {"max_connection_duration": f"{settings.max_connection_age_s}s"}
         http["drain_timeout"] = f"{settings.drain_s}s"

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 0.5
 LONGEST = 4.0
 """Times the seconds given after which a measurement, start and load included, is ended; at least LEAST_S."""
-LEAST_S = 60.0
+LEAST_S = 300.0
 
 
 class BackgroundTuner:

@@ -38,11 +38,13 @@ def test_a_model_that_was_never_tuned_is_tuned_in_the_background_without_a_faile
         serving(tmp_path, tmp_path / "models", *flags) as server,
         InferenceClient(server.target, attempts=1) as client,
     ):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while ", tuned" not in (log := server.log.read_text()):
             assert time.monotonic() < deadline, log
             client.predict("linear", images)
             answered += 1
+            # The measurement yields to everything else (nice 19): a loop without a pause would starve it.
+            time.sleep(0.02)
         client.predict("linear", images)
         assert server.stop() == 0
     (kept,) = (tmp_path / "cache/tuning").glob("*.json")
@@ -55,7 +57,7 @@ def test_what_cannot_be_tuned_is_served_as_it_is_and_the_reason_is_logged_once(t
     publish(tmp_path / "models", "linear")
     (tmp_path / "cache").write_text("no folder")
     with serving(tmp_path, tmp_path / "models", "--cache", str(tmp_path / "cache"), "--tune-s", "1") as server:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while "model linear is not tuned: " not in server.log.read_text():
             assert time.monotonic() < deadline, server.log.read_text()
             time.sleep(0.1)

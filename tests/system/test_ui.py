@@ -194,6 +194,7 @@ def test_the_pages_fit_a_screen_a_tablet_and_a_phone(page: Page, address: str, p
 
 
 def test_a_drawing_is_answered_by_every_artefact_with_its_latency(page: Page, address: str) -> None:
+    """Also one that is there before the list of models is."""
     page.goto(address + "live")
     box = page.locator("#canvas").bounding_box()
     assert box is not None

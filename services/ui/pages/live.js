@@ -2,7 +2,7 @@
 const [canvas, state, answers] = ["canvas", "state", "answers"].map((id) => document.getElementById(id));
 const [select, source] = ["experiment", "source"].map((id) => document.getElementById(id));
 const pen = canvas.getContext("2d");
-let models = [];
+let models = null;
 let image = null;
 let round = 0;
 
@@ -120,6 +120,9 @@ async function ask() {
     return;
   }
   const mine = round += 1;
+  /* An image may be there before the list of models is. */
+  await listed;
+  if (mine !== round || !models) return;
   const chosen = models.filter((model) => model.experiment === select.value);
   answers.replaceChildren();
   for (const [number, model] of chosen.entries()) {
@@ -145,8 +148,7 @@ async function ask() {
   state.textContent = says.length > 1 ? `They disagree: ${says.join(", ")}` : says.length ? `All say ${says[0]}` : "No answer";
 }
 
-async function start() {
-  clear();
+async function list() {
   const response = await fetch("/api/models").catch(() => null);
   if (!response?.ok) {
     state.textContent = "The list of models could not be read; bakeoff ui says why on its terminal.";
@@ -158,4 +160,5 @@ async function start() {
   if (!names.length) state.textContent = "No model yet: bakeoff run experiments/digits.yaml trains some.";
 }
 
-start();
+clear();
+const listed = list();
