@@ -223,7 +223,7 @@ def test_the_command_scores_what_mlserver_serves_anew_each_time_and_says_what_is
 def test_a_server_killed_in_the_middle_costs_only_what_was_under_way(
     tmp_path: Path, python: Path, kernel: np.ndarray
 ) -> None:
-    server = mlserver(tmp_path / "server", kernel, delay_s=0.1)
+    server = mlserver(tmp_path / "server", kernel, delay_s=0.3)
     one = evaluation(tmp_path, server)
     rows = one.run / "checkpoints/test.rows"
     with server.running(python) as process, closing_input(one.start()) as worker:

@@ -2,9 +2,11 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.system.browser import ARGUMENTS, CHROMIUM
 from tests.system.null_servers import NullServer, null_servers
+from tests.system.serving_process import wait_until
 from tests.unit.loadtests.prepared import FINGERPRINT, put_prepared
 from tools.bench.ports import free_port
 
@@ -53,6 +56,12 @@ def test_the_locustfile_says_what_is_missing(null_server):
     assert "no model is named; give --model NAME, or LOADTEST_MODEL" in done.stderr
 
 
+def is_up(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
+    return False
+
+
 def counted(done: "subprocess.CompletedProcess[str]") -> int:
     """Requests as Locust's own statistics count them."""
     *_, last = re.findall(r"Aggregated +(\d+) +0\(0.00%\)", done.stdout + done.stderr)
@@ -73,6 +82,8 @@ def test_locusts_web_page_starts_and_stops_a_load_test(null_server):
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             page = browser.new_page()
+            # The log line comes before the page.
+            wait_until(lambda: is_up(port))
             page.goto(f"http://127.0.0.1:{port}")
             page.locator("input[name=userCount]").fill("2")
             page.get_by_role("button", name="Start").click()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -34,7 +35,13 @@ def test_only_who_has_certificate_token_and_right_gets_an_answer(tmp_path, trans
     def healthy() -> bool:
         with Security(**tls).channel(target) as channel:
             request = health_pb2.HealthCheckRequest()
-            return health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status == 1
+            try:
+                return health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status == 1
+            except grpc.RpcError as error:
+                # On busy cores an import holds Python's lock for seconds.
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    return False
+                raise
 
     with launched(tmp_path, *flags) as (process, address, log):
         wait_for(address.is_file, process, log)

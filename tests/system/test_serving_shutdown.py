@@ -65,11 +65,13 @@ def test_a_signal_under_load_fails_no_request_of_clients_that_heed_health(tmp_pa
             stub = pb_grpc.GRPCInferenceServiceStub(channel)
             work = [asyncio.ensure_future(client(stub)) for _ in range(8)]
             watcher = asyncio.ensure_future(watch(channel))
-            await asyncio.sleep(0.3)
+            async with asyncio.timeout(30):
+                while answered <= 8:
+                    await asyncio.sleep(0.01)
             server.process.send_signal(number)
             await asyncio.wait_for(asyncio.gather(*work, watcher), 20)
 
-    with serving(tmp_path, tmp_path / "models", "--transport", transport) as server:
+    with serving(tmp_path, tmp_path / "models", "--transport", transport, "--quiet-s", "3") as server:
         asyncio.run(main(server))
         assert server.process.wait(20) == 0
         assert answered > 8

@@ -1,7 +1,6 @@
 """What a client makes of a service that takes its time. The server is a real one with a servicer of its own."""
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent import futures
 
@@ -18,19 +17,20 @@ from services.client import control
 from services.client.control import TrainerClient
 
 SPEC = PrepareSpec(data=DataSpec(source=DigitsSource(), image=ImageSpec(height=8, width=8)), source_digest="d")
-DEADLINE_S = 0.3
+DEADLINE_S = 1.0
 
 
 class Slow(pb_grpc.TrainerServiceServicer):
-    """Takes longer than the deadline; creating a run goes better after some attempts."""
+    """Takes longer than any deadline; creating a run goes better after some attempts."""
 
     def __init__(self) -> None:
         self.created, self.slow_attempts = 0, 1
+        self.reached, self.ended = threading.Event(), threading.Event()
 
     def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:  # noqa: N802
         self.created += 1
         if self.created <= self.slow_attempts:
-            time.sleep(2 * DEADLINE_S)
+            self.ended.wait(60)
         return pb.CreateRunResponse(run=run_pb2.Run(id=request.id))
 
     def CheckRun(self, request: pb.CheckRunRequest, context: grpc.ServicerContext) -> pb.CheckRunResponse:  # noqa: N802
@@ -41,7 +41,8 @@ class Slow(pb_grpc.TrainerServiceServicer):
     def InspectSource(  # noqa: N802
         self, request: pb.InspectSourceRequest, context: grpc.ServicerContext
     ) -> pb.InspectSourceResponse:
-        time.sleep(2 * DEADLINE_S)
+        self.reached.set()
+        self.ended.wait(60)
         return pb.InspectSourceResponse()
 
 
@@ -54,17 +55,19 @@ def slow() -> Slow:
 def client(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrainerClient]:
     monkeypatch.setattr(control, "LOOK_TIMEOUT_S", DEADLINE_S)
     monkeypatch.setattr(control, "RECONNECT_S", 0.0)
-    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server = grpc.server(futures.ThreadPoolExecutor(4))
     pb_grpc.add_TrainerServiceServicer_to_server(slow, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with TrainerClient(f"127.0.0.1:{port}") as found:
+        grpc.channel_ready_future(found._channel).result(60)  # The deadlines are for answers, not for connecting.
         yield found
+    slow.ended.set()
     server.stop(0).wait()
 
 
 def test_a_call_that_takes_too_long_says_where_how_long_and_at_what(client: TrainerClient) -> None:
-    message = rf"^{client.target} did not look at the data source within 0.3 s: Deadline Exceeded"
+    message = rf"^{client.target} did not look at the data source within 1 s: Deadline Exceeded"
     with pytest.raises(DeadlineError, match=message):
         client.inspect(DigitsSource())
 
@@ -94,10 +97,15 @@ def test_a_service_that_is_too_old_to_be_asked_says_that_and_blames_no_file() ->
 
 
 def test_a_call_that_waits_can_be_abandoned_and_the_next_one_is_answered(
-    client: TrainerClient, monkeypatch: pytest.MonkeyPatch
+    client: TrainerClient, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def abandon() -> None:
+        slow.reached.wait(60)
+        client.abandon()
+
     monkeypatch.setattr(control, "LOOK_TIMEOUT_S", 60.0)
-    threading.Timer(DEADLINE_S / 3, client.abandon).start()
+    slow.slow_attempts = 0
+    threading.Thread(target=abandon).start()
     with pytest.raises(CancelledError):
         client.inspect(DigitsSource())
     assert client.create("next", SPEC).id == "next"

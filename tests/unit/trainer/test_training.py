@@ -114,7 +114,8 @@ def test_the_last_epoch_is_always_checkpointed_and_a_new_attempt_goes_on_from_it
     assert second.resume["w"].tolist() == [1.0, 1.0]
 
 
-def test_short_epochs_are_not_all_written(run: RunFolder, spec: TrainSpec) -> None:
+def test_short_epochs_are_not_all_written(run: RunFolder, spec: TrainSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 600.0)
     asked = []
     found = callbacks(run, spec)
     for epoch in (1, 2):

@@ -57,6 +57,7 @@ def test_steps_are_counted_and_the_one_in_work_is_shown(tmp_path: Path) -> None:
 def test_progress_is_written_now_and_then_and_beginnings_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "EVERY_S", 600.0)
     with book(tmp_path) as log:
         for done in (1, 2, 3):
             log.progress(step(), "prepare", done, 12, {})

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,7 @@ def test_runs_come_newest_first_and_one_that_cannot_be_read_says_why(server, tmp
     one = Experiment(seeds=(0,), arms=("matched",), frameworks=("keras",), missing=("train fastai: lost",))
     report.write(one.spec, one.results, one.probabilities, one.test, (), tmp_path / "reports/digits")
     files.write_text(tmp_path / "reports/later/summary.json", '{"schema_version": 99}')
+    os.utime(tmp_path / "reports/digits/summary.json", (1, 1))  # Files of one moment have one time.
     _, runs, _ = ask(server, "GET", "/api/runs")
     assert [run["name"] for run in runs] == ["later", "digits"]
     assert "schema_version 99" in runs[0]["error"]
