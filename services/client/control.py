@@ -47,6 +47,8 @@ class RunClient:
         self._channel = security.channel(target, channel_options(MAX_MESSAGE_BYTES))
         self._stub, self._messages, self._patience_s = stub(self._channel), messages, patience_s
         self._pending: set[grpc.Future] = set()
+        self._changing = threading.Lock()
+        """Of `_pending`: a call that began is in it before others are abandoned."""
         self._abandoned = threading.Event()
 
     def __enter__(self) -> Self:
@@ -65,7 +67,9 @@ class RunClient:
         """Ends the calls that other threads wait for, and their waiting for a service that is away: they raise
         CancelledError. Streams go on."""
         self._abandoned.set()
-        for call in list(self._pending):
+        with self._changing:
+            pending = list(self._pending)
+        for call in pending:
             call.cancel()
 
     def create(self, run_id: str, spec: pydantic.BaseModel) -> run_pb2.Run:
@@ -131,8 +135,9 @@ class RunClient:
 
     def _call(self, method: Any, request: Any, timeout_s: float = CALL_TIMEOUT_S, action: str = "answer") -> Any:
         """One call; `action` is what an error says that the service did not do in time."""
-        pending = method.future(request, timeout=timeout_s, wait_for_ready=False, metadata=self._metadata)
-        self._pending.add(pending)
+        with self._changing:
+            pending = method.future(request, timeout=timeout_s, wait_for_ready=False, metadata=self._metadata)
+            self._pending.add(pending)
         try:
             return pending.result()
         except grpc.FutureCancelledError as error:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent import futures
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -109,6 +110,24 @@ def test_a_call_that_waits_can_be_abandoned_and_the_next_one_is_answered(
     with pytest.raises(CancelledError):
         client.inspect(DigitsSource())
     assert client.create("next", SPEC).id == "next"
+
+
+def test_a_call_that_is_just_being_made_is_abandoned_too(
+    client: TrainerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspect = client._stub.InspectSource
+
+    def made_while_abandoned(*given: object, **options: object) -> grpc.Future:
+        call = inspect.future(*given, **options)
+        abandoning = threading.Thread(target=client.abandon)
+        abandoning.start()
+        abandoning.join(0.2)
+        return call
+
+    monkeypatch.setattr(control, "LOOK_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(client._stub, "InspectSource", SimpleNamespace(future=made_while_abandoned))
+    with pytest.raises(CancelledError):
+        client.inspect(DigitsSource())
 
 
 def test_a_check_gives_the_services_reason(client: TrainerClient) -> None:
