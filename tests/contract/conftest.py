@@ -1,6 +1,7 @@
 """Runs every framework's probe once, in a process of its own, two at a time."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from core.schemas.specs import FRAMEWORKS
 
 ROOT = Path(__file__).parents[2]
 PROBE_SECONDS = 2400
+ENVIRONMENT = dict(os.environ)
+"""As it was at the start: a thread that starts a process cannot read what pytest changes before and after each test."""
 LIBRARIES = {"keras": "keras", "tensorflow": "tensorflow", "pytorch": "torch", "fastai": "fastai"}
 
 
@@ -90,6 +93,8 @@ def _run(framework: str, folder: Path, torchvision: Path) -> Answers:
 def run_python(*command: str) -> None:
     """Runs a module of this suite in a process of its own; raises with the end of its standard error if it fails."""
     line = [sys.executable, "-m", *command]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    done = subprocess.run(
+        line, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+    )
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
