@@ -273,7 +273,7 @@ def test_a_server_has_no_framework_but_its_own(elsewhere: Bakeoff, summary: Summ
             assert {library for libraries in own.values() for library in libraries if library in mapped} == own[runtime]
 
 
-def test_cancel_stops_a_training_of_any_framework(elsewhere: Bakeoff, summary: Summary) -> None:
+def test_cancel_stops_a_training_of_any_framework_within_two_seconds(elsewhere: Bakeoff, summary: Summary) -> None:
     assert summary.data is not None
     specs = {path.parent.parent.name: path for path in elsewhere.home.glob("runs/trainer-*/train-*/spec.json")}
     assert len(specs) == 4
@@ -287,7 +287,7 @@ def test_cancel_stops_a_training_of_any_framework(elsewhere: Bakeoff, summary: S
             next(event for event in client.watch("endless") if event.progress.phase == "train")
             start = time.monotonic()
             run = client.cancel("endless")
-            assert time.monotonic() - start < 20, service.name  # It would train for many minutes.
+            assert time.monotonic() - start < 2.0, service.name
         assert run.state == run_pb2.RUN_STATE_CANCELLED
         assert not any("endless" in line for line in elsewhere.processes())
 

@@ -25,8 +25,6 @@ from tools.bench.ports import free_port
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parents[2]
-PROMPT_S = 8
-"""What a stop may take on a busy machine: far below the run's minute and the ten seconds of a request that hangs."""
 
 
 @pytest.fixture
@@ -101,7 +99,7 @@ def test_a_load_test_measures_and_writes_its_result(null_server, start, record_p
     assert run.finish() == (0, "")
     result = run.result()
     assert (result.run_id, result.spec, result.errors) == ("r-7", run.spec, {})
-    assert 0.5 <= result.seconds < 30
+    assert 0.5 <= result.seconds < 2
     in_flight = run.spec.users * run.spec.batch_size
     assert result.throughput * result.seconds == pytest.approx(result.requests * 2, abs=in_flight)
     latency = result.latency_ms
@@ -118,7 +116,7 @@ def test_locust_measures_the_same_closed_loop_in_a_process_of_its_own(null_serve
     assert run.finish() == (0, "")
     result = run.result()
     assert (result.spec, result.loop, result.errors) == (run.spec, "closed", {})
-    assert 0.5 <= result.seconds < 30
+    assert 0.5 <= result.seconds < 2
     assert result.requests > 10
     in_flight = run.spec.users * run.spec.batch_size
     assert result.throughput * result.seconds == pytest.approx(result.requests * 2, abs=in_flight)
@@ -171,8 +169,9 @@ def test_an_injected_stall_of_one_second_shows_in_the_highest_percentiles(null_s
     run = start(null_server("--stall-s", "1", "--stall-after", "50")[1], users=16, warmup_s=0, duration_s=1.3)
     assert run.finish()[0] == 0
     latency = run.result().latency_ms
-    assert latency.max >= 1000
-    assert latency.p999 > 500 > latency.p50
+    assert 1000 <= latency.max < 3000
+    assert latency.p999 == pytest.approx(1000, rel=0.5)
+    assert latency.p50 < 500
 
 
 def test_an_open_loop_shows_a_stall_of_one_second_in_p99(null_server, start):
@@ -263,18 +262,18 @@ def test_a_test_without_one_answer_writes_the_errors_and_fails(null_server, star
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_test_ends_at_once_and_writes_no_result(null_server, start, number):
+def test_a_stopped_test_ends_within_two_seconds_and_writes_no_result(null_server, start, number):
     run = start(null_server()[1], duration_s=60)
     run.wait_for("measure")
     run.process.send_signal(number)
     began = time.monotonic()
     status, errors = run.finish()
-    assert time.monotonic() - began < PROMPT_S
+    assert time.monotonic() - began < 2
     assert (status, run.has_result()) == (1, False)
-    assert re.fullmatch("load test: stopped on request during measure(, with requests under way)?\n", errors)
+    assert errors == "load test: stopped on request during measure\n"
 
 
-def test_a_test_whose_server_hangs_stops_at_once_all_the_same(null_server, start):
+def test_a_test_whose_server_hangs_stops_within_two_seconds_all_the_same(null_server, start):
     server, target = null_server()
     run = start(target, duration_s=60)
     run.wait_for("measure")
@@ -283,7 +282,7 @@ def test_a_test_whose_server_hangs_stops_at_once_all_the_same(null_server, start
     run.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     status, _ = run.finish()
-    assert time.monotonic() - began < PROMPT_S
+    assert time.monotonic() - began < 2
     assert (status, run.has_result()) == (1, False)
 
 

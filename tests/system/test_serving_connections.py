@@ -31,6 +31,9 @@ class Between:
         self.connections = 0
         self.up, self.down = bytearray(), bytearray()
         """What clients and what the server sent, of all connections: look while there is one."""
+        self.passing = threading.Event()
+        """Cleared: what clients send is held back."""
+        self.passing.set()
         self._sockets = [self._listening]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -53,6 +56,8 @@ class Between:
     def _forward(self, source: socket.socket, target: socket.socket, seen: bytearray) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
+                if seen is self.up:
+                    self.passing.wait()
                 seen += data
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
@@ -103,6 +108,19 @@ def test_an_idle_client_is_probed(tmp_path, transport):
     with between(tmp_path, *flags) as (_, proxy), InferenceClient(proxy.target) as client:
         predict(client)
         until_more(proxy.down, 3)
+        predict(client)
+        assert proxy.connections == 1
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_client_may_answer_a_probe_later_than_the_next_one_is_due(tmp_path, transport):
+    flags = ("--transport", transport, "--keepalive-s", str(KEEPALIVE_S))
+    with between(tmp_path, *flags) as (_, proxy), InferenceClient(proxy.target) as client:
+        predict(client)
+        proxy.passing.clear()
+        until_more(proxy.down, 1)
+        time.sleep(4 * KEEPALIVE_S)
+        proxy.passing.set()
         predict(client)
         assert proxy.connections == 1
 

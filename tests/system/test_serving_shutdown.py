@@ -71,7 +71,7 @@ def test_a_signal_under_load_fails_no_request_of_clients_that_heed_health(tmp_pa
             server.process.send_signal(number)
             await asyncio.wait_for(asyncio.gather(*work, watcher), 20)
 
-    with serving(tmp_path, tmp_path / "models", "--transport", transport, "--quiet-s", "3") as server:
+    with serving(tmp_path, tmp_path / "models", "--transport", transport) as server:
         asyncio.run(main(server))
         assert server.process.wait(20) == 0
         assert answered > 8

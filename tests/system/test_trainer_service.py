@@ -242,14 +242,14 @@ def test_a_learning_rate_is_found_and_kept_in_the_store(client: TrainerClient, f
     assert min(found.smoothed) < found.smoothed[0]
 
 
-def test_cancel_stops_a_training(client: TrainerClient, fingerprint: str) -> None:
+def test_cancel_stops_a_training_within_two_seconds(client: TrainerClient, fingerprint: str) -> None:
     client.create("long", training(fingerprint, epochs=10_000))
     for event in client.watch("long"):
         if event.progress.phase == "train":
             break
     start = time.monotonic()
     run = client.cancel("long")
-    assert time.monotonic() - start < 20  # It would train for an hour.
+    assert time.monotonic() - start < 2.0
     assert run.state == run_pb2.RUN_STATE_CANCELLED
 
 

@@ -38,7 +38,7 @@ def test_a_model_that_was_never_tuned_is_tuned_in_the_background_without_a_faile
         serving(tmp_path, tmp_path / "models", *flags) as server,
         InferenceClient(server.target, attempts=1) as client,
     ):
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 60
         while ", tuned" not in (log := server.log.read_text()):
             assert time.monotonic() < deadline, log
             client.predict("linear", images)
@@ -57,7 +57,7 @@ def test_what_cannot_be_tuned_is_served_as_it_is_and_the_reason_is_logged_once(t
     publish(tmp_path / "models", "linear")
     (tmp_path / "cache").write_text("no folder")
     with serving(tmp_path, tmp_path / "models", "--cache", str(tmp_path / "cache"), "--tune-s", "1") as server:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 60
         while "model linear is not tuned: " not in server.log.read_text():
             assert time.monotonic() < deadline, server.log.read_text()
             time.sleep(0.1)

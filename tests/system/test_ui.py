@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, sync_playwright
 
 from core.schemas.course import StepNow
 from evaluator import report
@@ -194,14 +194,19 @@ def test_the_pages_fit_a_screen_a_tablet_and_a_phone(page: Page, address: str, p
 
 
 def test_a_drawing_is_answered_by_every_artefact_with_its_latency(page: Page, address: str) -> None:
-    """Also one that is there before the list of models is."""
-    page.goto(address + "live")
+    """One that is there before the list of models is: that is held back until then."""
+    held: list[Route] = []
+    page.route("**/api/models", lambda route: held.append(route))
+    with page.expect_request("**/api/models"):
+        page.goto(address + "live")
     box = page.locator("#canvas").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 60, box["y"] + 60)
     page.mouse.down()
     page.mouse.move(box["x"] + 200, box["y"] + 220, steps=5)
     page.mouse.up()
+    page.get_by_text("Your drawing").wait_for()
+    held[0].continue_()
     assert len(answers(page, 2)) == 2
     latencies = page.locator("#answers td.num").all_inner_texts()
     assert all(re.fullmatch(r"\d+\.\d\d ms", text) for text in latencies)

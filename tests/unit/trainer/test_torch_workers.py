@@ -1,4 +1,6 @@
 import re
+import signal
+from types import FrameType
 
 import pytest
 
@@ -43,14 +45,20 @@ def test_a_process_that_is_gone_was_killed_however_it_is_noticed(error: Exceptio
 
 
 def test_what_torch_says_later_of_a_process_that_is_gone_breaks_nothing_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    def news(_seconds: float) -> None:
+    def news(_number: int, _frame: FrameType | None) -> None:
         told.append(NEWS)
         raise RuntimeError(NEWS)
 
     told: list[str] = []
-    monkeypatch.setattr(_torch_workers.time, "sleep", news)
-    with pytest.raises(KilledError, match="a process that decodes is gone"), own_words():
-        raise ConnectionResetError(104, "reset")
+    monkeypatch.setattr(_torch_workers, "NEWS_S", 60.0)
+    before = signal.signal(signal.SIGALRM, news)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(KilledError, match="a process that decodes is gone"), own_words():
+            raise ConnectionResetError(104, "reset")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     assert told == [NEWS]
 
 

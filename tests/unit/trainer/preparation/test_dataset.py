@@ -299,7 +299,7 @@ def test_a_slow_download_can_be_cancelled(monkeypatch: pytest.MonkeyPatch, tmp_p
     start = time.monotonic()
     with pytest.raises(CancelledError):
         open_source(DatasetSource(name="owner/pets"), tmp_path, cancel)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 1
     ended.set()
 
 

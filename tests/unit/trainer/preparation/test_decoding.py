@@ -108,7 +108,7 @@ def test_reading_keeps_only_a_little_ahead(monkeypatch: pytest.MonkeyPatch) -> N
     assert not decoders()
 
 
-def test_cancelling_stops_soon_although_images_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_stops_within_a_second_although_images_are_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "CHUNK_ITEMS", 1)  # All would take half a minute.
     source = listing(numbered(500))
 
@@ -122,7 +122,7 @@ def test_cancelling_stops_soon_although_images_are_slow(monkeypatch: pytest.Monk
     start = time.monotonic()
     with pytest.raises(CancelledError):
         list(decode_items(Listing(source.classes, source.labels, {}, source.name, slow), np.arange(500), SPEC, cancel))
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 1
     assert not decoders()
 
 

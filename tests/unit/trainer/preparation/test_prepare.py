@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -171,8 +172,10 @@ def test_cancelling_leaves_nothing_half_written(pets: Path, store: Store, work: 
         if total:
             raise CancelledError("stop")
 
+    start = time.monotonic()
     with pytest.raises(CancelledError):
         prepare(folder_spec(pets), store, work, cancel)
+    assert time.monotonic() - start < 1
     assert_nothing_left(store, work)
 
 

@@ -238,7 +238,7 @@ def test_an_experiment_that_is_refused_before_anything_is_told_does_not_wait_for
     with pytest.raises(ValueError, match="no such class"), Tracker([slow], print):
         raise ValueError("no such class")
     loading.set()
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 4
 
 
 def test_off_reads_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
